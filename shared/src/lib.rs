@@ -1,0 +1,17 @@
+//! The vocabulary both services share.
+//!
+//! A type enters only when auth-server and gateway both need it and a specification or the
+//! deployment file defines it. Invariant: no I/O, no async, no web framework; the one reader
+//! of the time is [`time::Clock`].
+
+pub mod challenge;
+pub mod claims;
+pub mod deployment;
+pub mod ids;
+pub mod internal;
+pub mod metadata;
+pub mod problem;
+pub mod resource;
+pub mod scope;
+pub mod secret;
+pub mod time;
