@@ -1,0 +1,58 @@
+//! Which server answers. After a failover or a restart, writes that were answered may be missing.
+
+use redis::Pipeline;
+
+use crate::StoreError;
+
+/// What a server is in its replication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes.
+    Primary,
+    /// It follows another server and takes none.
+    Replica,
+}
+
+/// Which server answers, and on which connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// The server's number for our shared connection: another one after every reconnect.
+    pub connection: i64,
+    /// Names the history of writes: another one after a failover.
+    pub replication_id: String,
+    /// Whether it takes writes.
+    pub role: Role,
+    /// Names the process: another one after every start.
+    pub run_id: String,
+}
+
+impl ServerIdentity {
+    pub(super) fn question() -> Pipeline {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        pipeline.cmd("CLIENT").arg("ID");
+        pipeline
+    }
+
+    pub(super) fn read(answer: &(String, String, i64)) -> Result<Self, StoreError> {
+        let (server, replication, connection) = answer;
+        let role = match field(replication, "role")? {
+            "master" => Role::Primary,
+            _ => Role::Replica,
+        };
+        Ok(Self {
+            connection: *connection,
+            replication_id: field(replication, "master_replid")?.to_owned(),
+            role,
+            run_id: field(server, "run_id")?.to_owned(),
+        })
+    }
+}
+
+/// The value of `name:value` on a line of its own.
+fn field<'a>(info: &'a str, name: &str) -> Result<&'a str, StoreError> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+        .ok_or_else(|| StoreError::Corrupt(format!("the server does not tell its {name}")))
+}

@@ -1,0 +1,42 @@
+//! A verb's Lua script: sent by its digest, and in full only to a server that does not know it.
+
+use std::sync::OnceLock;
+
+use redis::ScriptInvocation;
+
+/// A script and the name it has in logs. Keep it in a `static`: its digest is computed once.
+#[derive(Debug)]
+pub struct Script {
+    hashed: OnceLock<redis::Script>,
+    name: &'static str,
+    source: &'static str,
+}
+
+impl Script {
+    /// A script from its source.
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { hashed: OnceLock::new(), name, source }
+    }
+
+    /// The name it has in logs.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn call(
+        &self,
+        prefix: &str,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> ScriptInvocation<'_> {
+        let script = self.hashed.get_or_init(|| redis::Script::new(self.source));
+        let mut call = script.prepare_invoke();
+        for key in keys {
+            call.key([prefix, key].concat());
+        }
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        call
+    }
+}
