@@ -1,0 +1,139 @@
+//! The accept loop: HTTP/1.1 with a deadline for request heads, a cap on connections, and an end
+//! that waits for answers under way but not for ever.
+
+mod connection;
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, response::IntoResponse};
+use http::Response;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::problem::Problem;
+
+/// How long accepting pauses when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// How long answers under way may take once the shutdown began; then they are cut.
+    pub drain: Duration,
+    /// How long a request's head may take to arrive, counted from its first byte, and on a new
+    /// connection from the start.
+    pub header_timeout: Duration,
+    /// How long a connection may rest between requests. Keep it above the idle time of the
+    /// clients' pools: a client that reuses a connection just as it is closed loses a request.
+    pub idle_timeout: Duration,
+    /// Connections beyond this wait in the operating system's queue.
+    pub max_connections: u32,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            drain: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(95),
+            max_connections: 4096,
+        }
+    }
+}
+
+/// Serves the router on every listener until `shutdown`, then stops accepting, drains, and
+/// returns when the last connection has ended. Handlers find the peer's address as
+/// `axum::extract::ConnectInfo<SocketAddr>`; a handler that panics answers 503.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    router: Router,
+    options: ServeOptions,
+    shutdown: CancellationToken,
+    tracker: TaskTracker,
+) {
+    let router = router.layer(CatchPanicLayer::custom(after_panic));
+    let permits = Arc::new(Semaphore::new(options.max_connections as usize));
+    let server = Arc::new(Server { options, permits, router, shutdown, tracker });
+    for listener in listeners {
+        let server = Arc::clone(&server);
+        let tracker = server.tracker.clone();
+        tracker.spawn(async move { server.accept_all(listener).await });
+    }
+    server.shutdown.cancelled().await;
+    // Every connection holds a permit, so all permits are free when none is left.
+    let _all_ended = server.permits.acquire_many(options.max_connections).await;
+}
+
+struct Server {
+    options: ServeOptions,
+    permits: Arc<Semaphore>,
+    router: Router,
+    shutdown: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Server {
+    async fn accept_all(self: Arc<Self>, listener: TcpListener) {
+        let stop = self.shutdown.clone();
+        while let Some(Some((permit, stream, peer))) =
+            stop.run_until_cancelled(self.accept(&listener)).await
+        {
+            let server = Arc::clone(&self);
+            self.tracker.spawn(async move {
+                server.connection(stream, peer).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Waits for room, then for a connection.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> Option<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => return Some((permit, stream, peer)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        // Without it small answers wait for the peer's delayed acknowledgement.
+        let _best_effort = stream.set_nodelay(true);
+        let connection = connection::http1(stream, peer, self.router.clone(), self.options);
+        let mut connection = pin!(connection);
+        let first = self.shutdown.run_until_cancelled(connection.as_mut()).await;
+        let ended = if let Some(ended) = first {
+            Ok(ended)
+        } else {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(self.options.drain, connection).await
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended early"),
+            Err(_) => tracing::debug!(%peer, "a connection was cut at the drain deadline"),
+        }
+    }
+}
+
+type PanicPayload = Box<dyn std::any::Any + Send + 'static>;
+
+fn after_panic(_: PanicPayload) -> Response<axum::body::Body> {
+    tracing::error!("a request handler panicked");
+    Problem::unavailable("the request could not be handled", 5).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream as Peer,
+    time::Instant,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::ConnectInfo,
+    routing::{get, post},
+};
+use futures_util::stream;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::*;
+
+const QUICK: ServeOptions = ServeOptions {
+    drain: Duration::from_millis(300),
+    header_timeout: Duration::from_millis(300),
+    idle_timeout: Duration::from_secs(30),
+    max_connections: 3,
+};
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+struct Running {
+    address: SocketAddr,
+    ended: JoinHandle<()>,
+    shutdown: CancellationToken,
+}
+
+async fn start() -> Running {
+    let router = Router::new()
+        .route(
+            "/",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+        )
+        .route("/early", post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }))
+        .route("/panic", get(panics))
+        .route("/stream", get(|| async { Body::from_stream(endless()) }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
+    let run = serve(vec![listener], router, QUICK, shutdown.clone(), tracker.clone());
+    Running { address, ended: tracker.spawn(run), shutdown }
+}
+
+async fn panics() -> &'static str {
+    panic!("as a handler may")
+}
+
+/// A stream that says hello once and never ends.
+fn endless() -> impl stream::Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::StreamExt::chain(stream::iter([Ok(Bytes::from_static(b"hello"))]), stream::pending())
+}
+
+impl Running {
+    fn connect(&self) -> Peer {
+        let peer = Peer::connect(self.address).unwrap();
+        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        peer
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.ended).await.unwrap().unwrap();
+    }
+}
+
+/// Reads until the text occurs or the connection ends.
+fn read_until(peer: &mut Peer, text: &str) -> String {
+    let mut all = Vec::new();
+    let mut piece = [0_u8; 1024];
+    while !String::from_utf8_lossy(&all).contains(text) {
+        match peer.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => all.extend_from_slice(&piece[..n]),
+            Err(error) => panic!("{error} after {}", String::from_utf8_lossy(&all)),
+        }
+    }
+    String::from_utf8(all).unwrap()
+}
+
+async fn talk<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_handler_sees_the_address_of_its_peer() {
+    let running = start().await;
+    let mut peer = running.connect();
+    talk(move || {
+        peer.write_all(GET).unwrap();
+        let own = peer.local_addr().unwrap().to_string();
+        assert!(read_until(&mut peer, &own).ends_with(&own));
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_ends_the_connection() {
+    let running = start().await;
+    for sent in [&b""[..], b"GET / HTTP/1.1\r\nhost:"] {
+        let mut peer = running.connect();
+        talk(move || {
+            let begun = Instant::now();
+            peer.write_all(sent).unwrap();
+            assert_eq!(read_until(&mut peer, "HTTP/1.1 200"), "");
+            assert!(begun.elapsed() >= QUICK.header_timeout, "{:?}", begun.elapsed());
+        })
+        .await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_may_rest_between_requests_but_not_within_a_head() {
+    let running = start().await;
+    let mut peer = running.connect();
+    talk(move || {
+        peer.write_all(GET).unwrap();
+        read_until(&mut peer, "127.0.0.1");
+        peer.set_read_timeout(Some(QUICK.header_timeout * 2)).unwrap();
+        let rested = peer.read(&mut [0; 64]).map_err(|error| error.kind());
+        assert!(matches!(rested, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{rested:?}");
+        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        peer.write_all(GET).unwrap();
+        assert!(read_until(&mut peer, "127.0.0.1").starts_with("HTTP/1.1 200"));
+        peer.write_all(b"GET /").unwrap();
+        assert_eq!(read_until(&mut peer, "HTTP/1.1 200"), "");
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_told_so() {
+    let running = start().await;
+    let filler = "x".repeat(200 << 10);
+    for head in [
+        format!("GET / HTTP/1.1\r\nhost: a\r\nx: {filler}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200)),
+        format!("GET /?{filler} HTTP/1.1\r\nhost: a\r\n\r\n"),
+    ] {
+        let mut peer = running.connect();
+        talk(move || {
+            peer.write_all(head.as_bytes()).unwrap();
+            let answer = read_until(&mut peer, "\r\n\r\n");
+            assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        })
+        .await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_peer_that_still_sends() {
+    let running = start().await;
+    let mut peer = running.connect();
+    talk(move || {
+        let head = "POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 600000\r\n\r\n";
+        peer.write_all(head.as_bytes()).unwrap();
+        peer.write_all(&vec![b'x'; 600_000]).unwrap();
+        assert!(read_until(&mut peer, "\r\n\r\n").starts_with("HTTP/1.1 413"));
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_panicking_handler_answers_and_the_listener_goes_on() {
+    let running = start().await;
+    let mut peer = running.connect();
+    talk(move || {
+        peer.write_all(b"GET /panic HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let answer = read_until(&mut peer, "}");
+        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after"), "{answer}");
+        peer.write_all(GET).unwrap();
+        assert!(read_until(&mut peer, "127.0.0.1").starts_with("HTTP/1.1 200"));
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn at_the_cap_a_connection_waits_for_room() {
+    let running = start().await;
+    let mut held: Vec<Peer> = (0..QUICK.max_connections).map(|_| running.connect()).collect();
+    let mut waiting = running.connect();
+    talk(move || {
+        for peer in &mut held {
+            peer.write_all(GET).unwrap();
+            read_until(peer, "127.0.0.1");
+        }
+        waiting.write_all(GET).unwrap();
+        waiting.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert!(waiting.read(&mut [0; 64]).is_err(), "there is no room yet");
+        waiting.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        held.pop();
+        assert!(read_until(&mut waiting, "127.0.0.1").starts_with("HTTP/1.1 200"));
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_resting_connections_at_once_and_streams_at_the_deadline() {
+    let running = start().await;
+    let (mut resting, mut streaming) = (running.connect(), running.connect());
+    let (resting, streaming) = talk(move || {
+        resting.write_all(GET).unwrap();
+        read_until(&mut resting, "127.0.0.1");
+        streaming.write_all(b"GET /stream HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        read_until(&mut streaming, "hello");
+        (resting, streaming)
+    })
+    .await;
+    let (address, begun) = (running.address, Instant::now());
+    running.shutdown.cancel();
+    talk(move || {
+        let (mut resting, mut streaming) = (resting, streaming);
+        assert_eq!(read_until(&mut resting, "HTTP"), "");
+        assert!(begun.elapsed() < QUICK.drain, "{:?}", begun.elapsed());
+        assert_eq!(read_until(&mut streaming, "HTTP"), "");
+        assert!(begun.elapsed() >= QUICK.drain, "{:?}", begun.elapsed());
+        assert!(Peer::connect(address).is_err(), "nobody listens any more");
+    })
+    .await;
+    running.stop().await;
+}
