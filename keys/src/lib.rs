@@ -1,0 +1,27 @@
+//! Signing keys, key sets and tokens.
+//!
+//! A [`KeySet`] holds the keys of one [`Purpose`] and moves them through their life; it is stored
+//! as one record sealed under the [`KeyEncryptionKey`]. [`sign`] makes a token, [`Presented`]
+//! reads one, and only [`Presented::verify`] makes a [`Verified`]. Invariant: no clock and no
+//! I/O; randomness is drawn in `generate.rs` alone.
+
+mod error;
+mod generate;
+mod json;
+mod jwks;
+mod jws;
+mod key;
+mod lifecycle;
+mod ring;
+mod sealed;
+mod secrets;
+mod token;
+
+pub use error::{KeyError, TokenError};
+pub use jwks::{JWKS_CACHE_CONTROL, VerifyingKeys};
+pub use key::{SigningKey, VerifyingKey};
+pub use lifecycle::{Dwell, MAX_SKEW, MAX_VIEW_AGE, Urgency};
+pub use ring::{Algorithm, KeyRecord, KeySet, KeyState, Purpose};
+pub use sealed::KeyEncryptionKey;
+pub use secrets::{SecretKey32, SecretRing};
+pub use token::{MAX_TOKEN_BYTES, Presented, Verified, sign};

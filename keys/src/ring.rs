@@ -1,0 +1,347 @@
+//! The key set of one purpose: its keys, their states, its version.
+//!
+//! Invariants: exactly one key is ACTIVE and at least one PENDING, as standby; the private half of an ES256 key is gone once the key
+//! has left ACTIVE; no id stands twice, and ids of revoked keys stay. The verbs that change a set
+//! are in `lifecycle.rs`.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+use shared::{ids::KeyId, time::Timestamp};
+
+use crate::{
+    error::KeyError,
+    key::{SigningKey, VerifyingKey},
+    secrets::{SecretKey32, SecretRing},
+};
+
+/// What the keys of a set are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The gateway's identity tokens towards backends (ES256).
+    GatewayIdentity,
+    /// The issuer's access tokens (ES256).
+    Issuer,
+    /// What is sealed into pages and cookies (secret).
+    PageSeal,
+    /// Refresh tokens and their successors (secret).
+    RefreshMac,
+}
+
+impl Purpose {
+    /// The algorithm of every key of the purpose.
+    pub fn algorithm(self) -> Algorithm {
+        match self {
+            Self::GatewayIdentity | Self::Issuer => Algorithm::Es256,
+            Self::PageSeal | Self::RefreshMac => Algorithm::Secret,
+        }
+    }
+
+    /// The name in records and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GatewayIdentity => "gateway_identity",
+            Self::Issuer => "issuer",
+            Self::PageSeal => "page_seal",
+            Self::RefreshMac => "refresh_mac",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What kind of key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4).
+    Es256,
+    /// A 32-byte secret for HMAC-SHA256 and XChaCha20-Poly1305.
+    Secret,
+}
+
+/// Where a key is in its life; the order of the variants is the order of the life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// Published, not signing: verifiers learn it.
+    Pending,
+    /// The one that signs.
+    Active,
+    /// Signs no more; what it signed still verifies.
+    Retiring,
+    /// Unpublished and wiped.
+    Retired,
+    /// Refused everywhere and for ever.
+    Revoked,
+}
+
+impl KeyState {
+    /// The name in records and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A key and its life so far.
+#[derive(Clone, Debug)]
+pub struct KeyRecord {
+    pub id: KeyId,
+    pub state: KeyState,
+    pub algorithm: Algorithm,
+    /// When it was made; it is published from then on.
+    pub published_at: Timestamp,
+    pub activated_at: Option<Timestamp>,
+    /// When it left ACTIVE in an orderly way.
+    pub retiring_at: Option<Timestamp>,
+    pub retired_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    pub(crate) material: Option<Material>,
+}
+
+/// What is left of a key's halves.
+#[derive(Clone, Debug)]
+pub(crate) enum Material {
+    Public(VerifyingKey),
+    Secret(SecretKey32),
+    Signing(SigningKey),
+}
+
+impl KeyRecord {
+    /// A new PENDING key.
+    pub(crate) fn generate(purpose: Purpose, now: Timestamp) -> Result<Self, KeyError> {
+        let (id, material) = match purpose.algorithm() {
+            Algorithm::Es256 => {
+                let key = SigningKey::generate()?;
+                (key.id().clone(), Material::Signing(key))
+            }
+            Algorithm::Secret => {
+                let key = SecretKey32::generate();
+                (key.key_id()?, Material::Secret(key))
+            }
+        };
+        Ok(Self {
+            id,
+            state: KeyState::Pending,
+            algorithm: purpose.algorithm(),
+            published_at: now,
+            activated_at: None,
+            retiring_at: None,
+            retired_at: None,
+            revoked_at: None,
+            material: Some(material),
+        })
+    }
+
+    /// The public half while it is published.
+    pub(crate) fn verifying(&self) -> Option<VerifyingKey> {
+        match &self.material {
+            Some(Material::Public(key)) => Some(key.clone()),
+            Some(Material::Signing(key)) => Some(key.verifying()),
+            Some(Material::Secret(_)) | None => None,
+        }
+    }
+
+    fn secret(&self) -> Option<&SecretKey32> {
+        match &self.material {
+            Some(Material::Secret(key)) => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// The keys of one purpose. Changing it makes a new set with the next version.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    /// Grows by one with every change.
+    pub version: u64,
+    pub(crate) purpose: Purpose,
+    pub(crate) keys: Vec<KeyRecord>,
+}
+
+impl KeySet {
+    /// The first set ever: a key that is ACTIVE at once, and a PENDING standby.
+    pub fn first(purpose: Purpose, now: Timestamp) -> Result<Self, KeyError> {
+        let mut set = Self { version: 1, purpose, keys: Vec::new() };
+        set.add(now)?;
+        if let Some(only) = set.keys.first_mut() {
+            only.state = KeyState::Active;
+            only.activated_at = Some(now);
+        }
+        set.add(now)?;
+        set.checked()
+    }
+
+    /// What the keys are for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Every key there ever was, oldest first.
+    pub fn records(&self) -> &[KeyRecord] {
+        &self.keys
+    }
+
+    /// The ids that are never admitted again.
+    pub fn revoked(&self) -> impl Iterator<Item = &KeyId> {
+        self.keys.iter().filter(|key| key.state == KeyState::Revoked).map(|key| &key.id)
+    }
+
+    /// The ACTIVE key of a set of ES256 keys.
+    pub fn signing(&self) -> Result<SigningKey, KeyError> {
+        match self.active().and_then(|key| key.material.as_ref()) {
+            Some(Material::Signing(key)) => Ok(key.clone()),
+            _ => Err(KeyError::NotSigning(self.purpose)),
+        }
+    }
+
+    /// The secrets of a set of secrets. Of a set of ES256 keys it is a ring with a throw-away
+    /// secret, under which nothing else opens.
+    pub fn secrets(&self) -> SecretRing {
+        let current = self.active().and_then(KeyRecord::secret).cloned();
+        let others = self.keys.iter().filter(|key| key.state != KeyState::Active);
+        let others = others.filter_map(KeyRecord::secret).cloned().collect();
+        SecretRing::new(current.unwrap_or_else(SecretKey32::generate), others)
+    }
+
+    /// Refuses a set older than the version already in use.
+    pub fn not_older_than(self, held: u64) -> Result<Self, KeyError> {
+        if self.version < held {
+            return Err(KeyError::Older { held, offered: self.version });
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn active(&self) -> Option<&KeyRecord> {
+        self.keys.iter().find(|key| key.state == KeyState::Active)
+    }
+
+    /// Adds a new PENDING key whose id no other key has or had.
+    pub(crate) fn add(&mut self, now: Timestamp) -> Result<(), KeyError> {
+        loop {
+            let key = KeyRecord::generate(self.purpose, now)?;
+            if self.keys.iter().all(|other| other.id != key.id) {
+                self.keys.push(key);
+                return Ok(());
+            }
+        }
+    }
+
+    /// The set, if it holds its invariants.
+    pub(crate) fn checked(self) -> Result<Self, KeyError> {
+        let ids: BTreeSet<&KeyId> = self.keys.iter().map(|key| &key.id).collect();
+        let count = |state| self.keys.iter().filter(|key| key.state == state).count();
+        if ids.len() != self.keys.len() {
+            return Err(KeyError::Damaged("a key id stands twice"));
+        }
+        if count(KeyState::Active) != 1 {
+            return Err(KeyError::Damaged("not exactly one key is active"));
+        }
+        if count(KeyState::Pending) == 0 {
+            return Err(KeyError::Damaged("it has no standby key"));
+        }
+        if !self.keys.iter().all(|key| self.fits(key)) {
+            return Err(KeyError::Damaged("a key does not fit its state"));
+        }
+        Ok(self)
+    }
+
+    /// Whether a key has exactly the halves that its state and purpose allow.
+    fn fits(&self, key: &KeyRecord) -> bool {
+        use KeyState::{Active, Pending, Retired, Retiring, Revoked};
+        let halves = match (key.state, &key.material) {
+            (Pending | Active, Some(Material::Signing(half))) => *half.id() == key.id,
+            (Retiring, Some(Material::Public(half))) => *half.id() == key.id,
+            (Pending | Active | Retiring, Some(Material::Secret(half))) => {
+                half.key_id().is_ok_and(|id| id == key.id)
+            }
+            (Retired | Revoked, None) => true,
+            _ => false,
+        };
+        let kind = match key.material {
+            Some(Material::Secret(_)) => Algorithm::Secret,
+            Some(Material::Public(_) | Material::Signing(_)) => Algorithm::Es256,
+            None => key.algorithm,
+        };
+        halves && kind == key.algorithm && kind == self.purpose.algorithm()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    #[test]
+    fn the_first_set_signs_at_once_and_has_a_standby() {
+        for purpose in [Purpose::Issuer, Purpose::GatewayIdentity] {
+            let set = KeySet::first(purpose, NOW).unwrap();
+            let states: Vec<_> = set.records().iter().map(|key| key.state).collect();
+            assert_eq!((set.version, set.purpose()), (1, purpose));
+            assert_eq!(states, [KeyState::Active, KeyState::Pending]);
+            assert_eq!(set.signing().unwrap().id(), &set.records()[0].id);
+        }
+    }
+
+    #[test]
+    fn a_set_of_secrets_signs_nothing_and_reads_with_every_secret() {
+        let set = KeySet::first(Purpose::RefreshMac, NOW).unwrap();
+        assert_eq!(set.signing().unwrap_err(), KeyError::NotSigning(Purpose::RefreshMac));
+        let ring = set.secrets();
+        assert_eq!(ring.current().key_id().unwrap(), set.records()[0].id);
+        let ids: Vec<_> = set.keys.iter().map(|key| key.secret().unwrap().id()).collect();
+        assert!(ids.iter().all(|id| ring.find(*id).is_some()));
+        assert!(ring.find([0; 4]).is_none() || ids.contains(&[0; 4]));
+    }
+
+    #[test]
+    fn a_set_of_signing_keys_gives_no_lasting_secret() {
+        let set = KeySet::first(Purpose::Issuer, NOW).unwrap();
+        let sealed = set.secrets().current().seal(b"c", b"plain").unwrap();
+        assert!(set.secrets().open(b"c", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_set_that_breaks_an_invariant_is_damaged() {
+        let good = KeySet::first(Purpose::Issuer, NOW).unwrap();
+        let broken = |change: fn(&mut KeySet)| {
+            let mut set = good.clone();
+            change(&mut set);
+            assert!(matches!(set.checked(), Err(KeyError::Damaged(_))));
+        };
+        broken(|set| set.keys[1].state = KeyState::Active);
+        broken(|set| set.keys[0].state = KeyState::Retiring);
+        broken(|set| set.keys[0].material = None);
+        broken(|set| set.keys.truncate(1));
+        broken(|set| set.keys.push(set.keys[1].clone()));
+        broken(|set| set.keys[1].id = KeyId::parse("other").unwrap());
+        broken(|set| set.purpose = Purpose::PageSeal);
+        assert!(good.checked().is_ok());
+    }
+
+    #[test]
+    fn an_older_set_is_refused() {
+        let set = KeySet::first(Purpose::Issuer, NOW).unwrap();
+        assert!(set.clone().not_older_than(1).is_ok());
+        let refused = KeyError::Older { held: 2, offered: 1 };
+        assert_eq!(set.not_older_than(2).unwrap_err(), refused);
+    }
+}

@@ -1,0 +1,241 @@
+//! The stored key set: one record, authenticated as a whole under the key-encryption key, with
+//! each private half sealed to its purpose, id and state.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use shared::{ids::KeyId, time::Timestamp};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::KeyError,
+    generate::{self, Point},
+    jwks::coordinate,
+    key::{SigningKey, VerifyingKey},
+    ring::{Algorithm, KeyRecord, KeySet, KeyState, Material, Purpose},
+    secrets::{SecretKey32, decrypt, derive, encrypt, framed},
+};
+
+/// The format this version writes and reads.
+const FORMAT: u32 = 1;
+
+const PREFIX: &str = "kek_";
+
+/// The key under which key sets are stored. Its text form is the content of a file.
+#[derive(Clone)]
+pub struct KeyEncryptionKey {
+    id: String,
+    manifest: SecretKey32,
+    seal: XChaCha20Poly1305,
+}
+
+impl KeyEncryptionKey {
+    /// A new key, and its text form for the file.
+    pub fn generate() -> (Self, String) {
+        let secret = generate::secret();
+        let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*secret));
+        (Self::of(&secret), text)
+    }
+
+    /// Reads the text form; space around it is ignored.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let encoded = text.trim().strip_prefix(PREFIX).ok_or(KeyError::InvalidKek)?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).map(Zeroizing::new);
+        let bytes = bytes.map_err(|_| KeyError::InvalidKek)?;
+        let secret = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| KeyError::InvalidKek)?;
+        Ok(Self::of(&Zeroizing::new(secret)))
+    }
+
+    /// A short name of the key that says nothing about it: records name the key they need.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn of(secret: &Zeroizing<[u8; 32]>) -> Self {
+        let manifest = SecretKey32::from_bytes(derive(secret, "key set manifest"));
+        let id = format!("{:08x}", u32::from_be_bytes(manifest.id()));
+        let seal = XChaCha20Poly1305::new((&*derive(secret, "private half")).into());
+        Self { id, manifest, seal }
+    }
+}
+
+impl fmt::Debug for KeyEncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyEncryptionKey({})", self.id)
+    }
+}
+
+/// The record as stored. The manifest is authenticated byte for byte.
+#[derive(Deserialize, Serialize)]
+struct Envelope<'a> {
+    format: u32,
+    kek: String,
+    mac: String,
+    #[serde(borrow)]
+    manifest: &'a RawValue,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Manifest {
+    version: u64,
+    purpose: Purpose,
+    keys: Vec<Entry>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Entry {
+    id: KeyId,
+    state: KeyState,
+    algorithm: Algorithm,
+    published_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half: Option<Half>,
+}
+
+/// What is left of a key: a private half, sealed, or the public one.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Half {
+    Public { x: String, y: String },
+    Sealed(String),
+}
+
+impl KeySet {
+    /// The record to store.
+    pub fn seal(&self, kek: &KeyEncryptionKey) -> Result<Vec<u8>, KeyError> {
+        let entry = |key| Entry::of(key, self.purpose, kek);
+        let manifest = Manifest {
+            version: self.version,
+            purpose: self.purpose,
+            keys: self.keys.iter().map(entry).collect::<Result<_, _>>()?,
+        };
+        let unwritable = |_| KeyError::Library("writing JSON");
+        let manifest = serde_json::value::to_raw_value(&manifest).map_err(unwritable)?;
+        let mac = kek.manifest.mac(&[&FORMAT.to_be_bytes(), manifest.get().as_bytes()]);
+        let envelope = Envelope {
+            format: FORMAT,
+            kek: kek.id.clone(),
+            mac: URL_SAFE_NO_PAD.encode(mac),
+            manifest: &manifest,
+        };
+        serde_json::to_vec(&envelope).map_err(unwritable)
+    }
+
+    /// Opens a stored record of the purpose. It does not know which version was read before:
+    /// see [`KeySet::not_older_than`].
+    pub fn open(bytes: &[u8], purpose: Purpose, kek: &KeyEncryptionKey) -> Result<Self, KeyError> {
+        let unreadable = |_| KeyError::Damaged("it is not a sealed key set");
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if envelope.format != FORMAT {
+            return Err(KeyError::UnknownFormat(envelope.format));
+        }
+        if envelope.kek != kek.id {
+            let given = kek.id.clone();
+            return Err(KeyError::OtherKek { given, sealed_under: envelope.kek });
+        }
+        let mac = URL_SAFE_NO_PAD.decode(&envelope.mac).unwrap_or_default();
+        let manifest = envelope.manifest.get().as_bytes();
+        if !kek.manifest.mac_matches(&[&FORMAT.to_be_bytes(), manifest], &mac) {
+            return Err(KeyError::Damaged("it was changed after it was sealed"));
+        }
+        let manifest: Manifest = serde_json::from_slice(manifest).map_err(unreadable)?;
+        if manifest.purpose != purpose {
+            return Err(KeyError::OtherPurpose { expected: purpose, found: manifest.purpose });
+        }
+        let record = |entry: Entry| entry.open(purpose, kek);
+        let keys = manifest.keys.into_iter().map(record).collect::<Result<_, _>>()?;
+        Self { version: manifest.version, purpose, keys }.checked()
+    }
+}
+
+impl Entry {
+    fn of(key: &KeyRecord, purpose: Purpose, kek: &KeyEncryptionKey) -> Result<Self, KeyError> {
+        let context = context(purpose, &key.id, key.state);
+        let seal = |private: &[u8; 32]| -> Result<Half, KeyError> {
+            let sealed = encrypt(&kek.seal, &context, private)?;
+            Ok(Half::Sealed(URL_SAFE_NO_PAD.encode(sealed)))
+        };
+        let half = match &key.material {
+            Some(Material::Public(key)) => Some(Half::Public {
+                x: URL_SAFE_NO_PAD.encode(key.point().x),
+                y: URL_SAFE_NO_PAD.encode(key.point().y),
+            }),
+            Some(Material::Secret(key)) => Some(seal(key.bytes())?),
+            Some(Material::Signing(key)) => Some(seal(key.scalar())?),
+            None => None,
+        };
+        Ok(Self {
+            id: key.id.clone(),
+            state: key.state,
+            algorithm: key.algorithm,
+            published_at: key.published_at,
+            activated_at: key.activated_at,
+            retiring_at: key.retiring_at,
+            retired_at: key.retired_at,
+            revoked_at: key.revoked_at,
+            half,
+        })
+    }
+
+    fn open(self, purpose: Purpose, kek: &KeyEncryptionKey) -> Result<KeyRecord, KeyError> {
+        let material = match &self.half {
+            Some(Half::Public { x, y }) => {
+                let point = coordinate(x).zip(coordinate(y)).map(|(x, y)| Point { x, y });
+                let point = point.ok_or(KeyError::Damaged("a public half is unreadable"))?;
+                Some(Material::Public(VerifyingKey::own(point)?))
+            }
+            Some(Half::Sealed(text)) => Some(self.open_private(text, purpose, kek)?),
+            None => None,
+        };
+        Ok(KeyRecord {
+            id: self.id,
+            state: self.state,
+            algorithm: self.algorithm,
+            published_at: self.published_at,
+            activated_at: self.activated_at,
+            retiring_at: self.retiring_at,
+            retired_at: self.retired_at,
+            revoked_at: self.revoked_at,
+            material,
+        })
+    }
+
+    fn open_private(
+        &self,
+        text: &str,
+        purpose: Purpose,
+        kek: &KeyEncryptionKey,
+    ) -> Result<Material, KeyError> {
+        let unreadable = KeyError::Damaged("a private half does not open");
+        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| unreadable.clone())?;
+        let opened = decrypt(&kek.seal, &context(purpose, &self.id, self.state), &sealed);
+        let private = Zeroizing::new(opened.map_err(|_| unreadable.clone())?);
+        let private = <[u8; 32]>::try_from(private.as_slice()).map_err(|_| unreadable)?;
+        let private = Zeroizing::new(private);
+        Ok(match self.algorithm {
+            Algorithm::Es256 => Material::Signing(SigningKey::from_scalar(&private)?),
+            Algorithm::Secret => Material::Secret(SecretKey32::from_bytes(private)),
+        })
+    }
+}
+
+/// What a private half is sealed to.
+fn context(purpose: Purpose, id: &KeyId, state: KeyState) -> Vec<u8> {
+    let parts = [purpose.as_str(), id.as_str(), state.as_str()];
+    framed(&parts.map(str::as_bytes))
+}
+
+#[cfg(test)]
+#[path = "sealed_tests.rs"]
+mod tests;

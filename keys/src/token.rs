@@ -1,0 +1,246 @@
+//! Tokens: claims to JWS and back (RFC 9068 section 4, RFC 7515 section 7.1). The only maker of
+//! [`Verified`].
+//!
+//! What has not been verified may only refuse: [`Presented`] is read strictly and compared with
+//! what is expected before anybody pays for the signature.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use shared::{
+    claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims},
+    ids::KeyId,
+    resource::ResourceIndicator,
+    time::Timestamp,
+};
+
+use crate::{
+    error::{KeyError, TokenError},
+    json::{Absent, is_strict_object},
+    jws::SIGNATURE_BYTES,
+    key::{ES256, SigningKey, VerifyingKey},
+    lifecycle::MAX_SKEW,
+};
+
+/// The longest token that is made or read.
+pub const MAX_TOKEN_BYTES: usize = 4096;
+
+/// 9999-12-31T23:59:59Z: a time beyond it is a mistake or a trick.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Claims whose token carried a valid signature. Only this module makes one.
+#[derive(Clone, Debug)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+    /// The claims.
+    pub fn claims(&self) -> &T {
+        &self.0
+    }
+
+    /// The claims, taken out.
+    pub fn into_claims(self) -> T {
+        self.0
+    }
+}
+
+#[derive(Serialize)]
+struct NewHeader<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a KeyId,
+}
+
+/// Signs the claims as a token of the type.
+pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<String, KeyError> {
+    let unwritable = |_| KeyError::Library("writing JSON");
+    let header = NewHeader { alg: ES256, typ, kid: key.id() };
+    let header = serde_json::to_vec(&header).map_err(unwritable)?;
+    let claims = serde_json::to_vec(claims).map_err(unwritable)?;
+    let mut token = URL_SAFE_NO_PAD.encode(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+    let signature = key.sign(token.as_bytes())?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(KeyError::TokenTooLong(token.len()));
+    }
+    Ok(token)
+}
+
+/// A token whose header and claims were read and whose signature was not checked.
+#[derive(Clone, Debug)]
+pub struct Presented<'a, T = AccessTokenClaims> {
+    claims: T,
+    header: Header,
+    signature: Vec<u8>,
+    /// The bytes under the signature: header and claims as they came.
+    signed: &'a str,
+    times: Times,
+}
+
+/// The members of a header that mean something to us. Those of type [`Absent`] would bring keys
+/// or rules of the sender's own (RFC 8725 section 3.10).
+#[derive(Clone, Debug, Deserialize)]
+struct Header {
+    alg: String,
+    typ: String,
+    kid: KeyId,
+    #[serde(default, rename = "b64")]
+    _b64: Absent,
+    #[serde(default, rename = "crit")]
+    _crit: Absent,
+    #[serde(default, rename = "jku")]
+    _jku: Absent,
+    #[serde(default, rename = "jwk")]
+    _jwk: Absent,
+    #[serde(default, rename = "x5c")]
+    _x5c: Absent,
+    #[serde(default, rename = "x5u")]
+    _x5u: Absent,
+    #[serde(default, rename = "zip")]
+    _zip: Absent,
+}
+
+/// When a token of any type is valid, in whole seconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Times {
+    exp: u64,
+    iat: u64,
+    nbf: Option<u64>,
+}
+
+impl<'a> Presented<'a> {
+    /// Reads an access token.
+    pub fn parse(token: &'a str) -> Result<Self, TokenError> {
+        let presented = Self::parse_as(token, ACCESS_TOKEN_TYPE)?;
+        if presented.claims.sub.is_empty() || presented.claims.auth_time > LAST_SECOND {
+            return Err(TokenError::Malformed("claims"));
+        }
+        Ok(presented)
+    }
+
+    /// Refuses a token of another issuer or for another resource, compared byte by byte, and one
+    /// that is not valid now.
+    pub fn check(
+        &self,
+        issuer: &str,
+        audience: &ResourceIndicator,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        if self.claims.iss != issuer {
+            return Err(TokenError::Issuer);
+        }
+        if self.claims.aud != *audience {
+            return Err(TokenError::Audience);
+        }
+        self.check_times(now)
+    }
+}
+
+impl<'a, T: DeserializeOwned> Presented<'a, T> {
+    /// Reads a token of the type; `exp` and `iat` are required of every type.
+    pub fn parse_as(token: &'a str, typ: &str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed("parts"))?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed("parts"))?;
+        let header: Header = read(&decode(header, "header")?, "header")?;
+        if !is_type(&header.typ, typ) {
+            return Err(TokenError::Type);
+        }
+        if header.alg != ES256 {
+            return Err(TokenError::Algorithm);
+        }
+        let signature = decode(signature, "signature")?;
+        if signature.len() != SIGNATURE_BYTES {
+            return Err(TokenError::Malformed("signature"));
+        }
+        let payload = decode(claims, "claims")?;
+        let claims = read(&payload, "claims")?;
+        let times: Times = parse(&payload, "claims")?;
+        if times.exp.max(times.iat).max(times.nbf.unwrap_or(0)) > LAST_SECOND {
+            return Err(TokenError::Malformed("claims"));
+        }
+        Ok(Self { claims, header, signature, signed, times })
+    }
+}
+
+impl<T> Presented<'_, T> {
+    /// The id of the key that should verify it.
+    pub fn kid(&self) -> &KeyId {
+        &self.header.kid
+    }
+
+    /// The type as the token writes it.
+    pub fn typ(&self) -> &str {
+        &self.header.typ
+    }
+
+    /// The algorithm the token names.
+    pub fn alg(&self) -> &str {
+        &self.header.alg
+    }
+
+    /// What the token says. Anybody could have written it: use it to refuse, never to allow.
+    pub fn unverified_claims(&self) -> &T {
+        &self.claims
+    }
+
+    /// Refuses a token that has expired, without leeway, or that begins in the future, with the
+    /// leeway of one clock's skew.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), TokenError> {
+        let begins = self.times.iat.max(self.times.nbf.unwrap_or(0));
+        if now.secs() >= self.times.exp {
+            return Err(TokenError::Expired);
+        }
+        if Timestamp::from_secs(begins) > now.plus(MAX_SKEW) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// Checks the signature under the key that [`Self::kid`] names.
+    pub fn verify(self, key: &VerifyingKey) -> Result<Verified<T>, TokenError> {
+        if self.header.kid != *key.id() {
+            return Err(TokenError::Key);
+        }
+        if self.header.alg != key.alg() {
+            return Err(TokenError::Algorithm);
+        }
+        if !key.verify(self.signed.as_bytes(), &self.signature) {
+            return Err(TokenError::Signature);
+        }
+        Ok(Verified(self.claims))
+    }
+}
+
+/// Media types are compared without case, and `application/` may be left out (RFC 7515
+/// section 4.1.9).
+fn is_type(given: &str, wanted: &str) -> bool {
+    let short = given
+        .split_at_checked("application/".len())
+        .filter(|(prefix, _)| prefix.eq_ignore_ascii_case("application/"))
+        .map_or(given, |(_, rest)| rest);
+    short.eq_ignore_ascii_case(wanted)
+}
+
+fn decode(part: &str, name: &'static str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed(name))
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, TokenError> {
+    if !is_strict_object(bytes) {
+        return Err(TokenError::Malformed(name));
+    }
+    parse(bytes, name)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, TokenError> {
+    serde_json::from_slice(bytes).map_err(|_| TokenError::Malformed(name))
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;
