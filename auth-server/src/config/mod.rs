@@ -1,0 +1,232 @@
+//! auth-server's configuration, checked and typed, from what the command line has read.
+
+mod raw;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{
+    deployment::Deployment,
+    ids::{ClientId, UserId, WorkspaceId},
+    problem::Problem,
+    secret::Secret,
+    time::Timestamp,
+};
+use url::Url;
+use web::client_address::TrustedProxies;
+
+pub use self::raw::{RawAuth, RawClient, RawMembership, RawUser, RawWorkspace, Registration};
+use crate::rules::{
+    client_metadata::{Client, ClientAuth},
+    redirect_uri::check_registration,
+};
+
+/// Everything auth-server is told.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) clients: Vec<Client>,
+    pub(crate) deployment: Deployment,
+    pub(crate) endpoints: Endpoints,
+    /// What a gateway of another process shows to use the internal interface.
+    pub(crate) internal_credential: Option<Secret>,
+    pub(crate) registration: Registration,
+    pub(crate) session_life: Duration,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) users: Vec<ConfiguredUser>,
+    pub(crate) workspaces: BTreeMap<WorkspaceId, String>,
+}
+
+/// The public URL of each endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) authorize: String,
+    pub(crate) jwks: String,
+    pub(crate) register: String,
+    pub(crate) revoke: String,
+    pub(crate) token: String,
+}
+
+/// A person of the deployment file.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfiguredUser {
+    pub(crate) id: UserId,
+    /// Workspace and role.
+    pub(crate) memberships: BTreeMap<WorkspaceId, String>,
+    pub(crate) name: String,
+    /// The password or its argon2id hash.
+    pub(crate) password: Secret,
+    pub(crate) username: String,
+}
+
+/// What the command line has read for auth-server.
+#[derive(Debug)]
+pub struct Parts {
+    pub auth: RawAuth,
+    pub clients: Vec<RawClient>,
+    pub deployment: Deployment,
+    pub internal_credential: Option<Secret>,
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl Config {
+    /// Checks the tables; `read` gives the content of a file that a key names. Returns every
+    /// problem at once.
+    pub fn resolve(
+        parts: Parts,
+        read: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let workspaces = workspaces(&parts.auth.workspace, &mut problems);
+        let users = parts
+            .auth
+            .user
+            .iter()
+            .enumerate()
+            .filter_map(|(at, raw)| user(raw, at, &workspaces, read, &mut problems))
+            .collect();
+        let clients = parts
+            .clients
+            .iter()
+            .enumerate()
+            .filter_map(|(at, raw)| client(raw, at, read, &mut problems))
+            .collect();
+        let hours = parts.auth.session_hours.unwrap_or(12);
+        if !(1..=720).contains(&hours) {
+            problems.push(Problem::new("auth.session_hours", "is not 1 to 720", "write 12"));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let endpoints = Endpoints::of(parts.deployment.issuer.as_str());
+        Ok(Self {
+            clients,
+            deployment: parts.deployment,
+            endpoints,
+            internal_credential: parts.internal_credential,
+            registration: parts.auth.registration,
+            session_life: Duration::from_secs(hours * 3600),
+            trusted_proxies: parts.trusted_proxies,
+            users,
+            workspaces,
+        })
+    }
+
+    /// The issuer's URL: where pages and their cookies live.
+    pub(crate) fn public(&self) -> &Url {
+        self.deployment.issuer.url()
+    }
+
+    /// The origin of pages, as browsers write it.
+    pub(crate) fn origin(&self) -> String {
+        self.public().origin().ascii_serialization()
+    }
+
+    /// The path of an endpoint under the issuer.
+    pub(crate) fn path(&self, endpoint: &str) -> String {
+        format!("{}{endpoint}", self.deployment.issuer.path())
+    }
+}
+
+impl Endpoints {
+    fn of(issuer: &str) -> Self {
+        Self {
+            authorize: format!("{issuer}/authorize"),
+            jwks: format!("{issuer}/jwks"),
+            register: format!("{issuer}/register"),
+            revoke: format!("{issuer}/revoke"),
+            token: format!("{issuer}/token"),
+        }
+    }
+}
+
+fn workspaces(raw: &[RawWorkspace], problems: &mut Vec<Problem>) -> BTreeMap<WorkspaceId, String> {
+    let mut workspaces = BTreeMap::new();
+    for (at, raw) in raw.iter().enumerate() {
+        let place = format!("auth.workspace[{at}].id");
+        match WorkspaceId::parse(&raw.id) {
+            Ok(id) if workspaces.insert(id.clone(), raw.name.clone()).is_none() => {}
+            Ok(_) => problems.push(Problem::new(place, "is given twice", "remove one of the two")),
+            Err(error) => problems.push(Problem::new(place, error.to_string(), "write another")),
+        }
+    }
+    workspaces
+}
+
+fn user(
+    raw: &RawUser,
+    at: usize,
+    workspaces: &BTreeMap<WorkspaceId, String>,
+    read: &dyn Fn(&str) -> Result<String, String>,
+    problems: &mut Vec<Problem>,
+) -> Option<ConfiguredUser> {
+    let place = |key: &str| format!("auth.user[{at}].{key}");
+    let id = UserId::parse(&raw.id)
+        .map_err(|error| problems.push(Problem::new(place("id"), error.to_string(), "write usr_…")))
+        .ok();
+    let password = read(&raw.password_file)
+        .map_err(|error| {
+            let remedy = "write the password into that file, readable by this user alone";
+            problems.push(Problem::new(place("password_file"), error, remedy));
+        })
+        .ok();
+    let mut memberships = BTreeMap::new();
+    for membership in &raw.membership {
+        match WorkspaceId::parse(&membership.workspace) {
+            Ok(id) if workspaces.contains_key(&id) => {
+                memberships.insert(id, membership.role.clone());
+            }
+            _ => problems.push(Problem::new(
+                place("membership"),
+                format!("names the workspace {:?}, which does not exist", membership.workspace),
+                "add an [[auth.workspace]] or correct the name",
+            )),
+        }
+    }
+    Some(ConfiguredUser {
+        id: id?,
+        memberships,
+        name: raw.name.clone(),
+        password: Secret::new(password?.trim_end_matches(['\r', '\n']).to_owned()),
+        username: raw.username.clone(),
+    })
+}
+
+fn client(
+    raw: &RawClient,
+    at: usize,
+    read: &dyn Fn(&str) -> Result<String, String>,
+    problems: &mut Vec<Problem>,
+) -> Option<Client> {
+    let before = problems.len();
+    let place = |key: &str| format!("client[{at}].{key}");
+    let id = ClientId::parse(&raw.id)
+        .map_err(|error| problems.push(Problem::new(place("id"), error.to_string(), "shorten it")));
+    for uri in &raw.redirect_uris {
+        if let Err(error) = check_registration(uri) {
+            problems.push(Problem::new(place("redirect_uris"), error.to_string(), "correct it"));
+        }
+    }
+    let auth = match &raw.secret_file {
+        None => ClientAuth::None,
+        Some(file) => match read(file) {
+            Ok(secret) => {
+                let secret = Secret::new(secret.trim_end_matches(['\r', '\n']).to_owned());
+                ClientAuth::ClientSecretBasic { secret: secret.hash() }
+            }
+            Err(error) => {
+                problems.push(Problem::new(place("secret_file"), error, "write the secret there"));
+                return None;
+            }
+        },
+    };
+    if problems.len() > before {
+        return None;
+    }
+    Some(Client {
+        auth,
+        id: id.ok()?,
+        name: raw.name.clone(),
+        preregistered: true,
+        redirects: raw.redirect_uris.clone(),
+        registered: Timestamp::default(),
+    })
+}

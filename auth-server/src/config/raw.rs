@@ -1,0 +1,74 @@
+//! auth-server's tables of the deployment file, as written. Unknown keys are errors.
+
+use serde::Deserialize;
+
+/// The `[auth]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAuth {
+    /// `open`: anybody may register a client. `closed`: only the clients of this file exist.
+    #[serde(default)]
+    pub registration: Registration,
+    /// Hours after which a browser must sign in again, 1 to 720.
+    pub session_hours: Option<u64>,
+    /// People who sign in with a password.
+    #[serde(default)]
+    pub user: Vec<RawUser>,
+    /// Workspaces that people are members of.
+    #[serde(default)]
+    pub workspace: Vec<RawWorkspace>,
+}
+
+/// Who may register clients (RFC 7591).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    Closed,
+    #[default]
+    Open,
+}
+
+/// An `[[auth.user]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawUser {
+    /// The `sub` of the person's tokens: `usr_` and up to 64 letters, digits, `-`, `_`.
+    pub id: String,
+    /// What the person types to sign in, usually an e-mail address.
+    pub username: String,
+    /// The name pages show.
+    pub name: String,
+    /// A file with the password, or with its argon2id hash (`$argon2id$…`).
+    pub password_file: String,
+    /// Memberships.
+    #[serde(default)]
+    pub membership: Vec<RawMembership>,
+}
+
+/// An `[[auth.user.membership]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMembership {
+    pub workspace: String,
+    /// The role as pages show it.
+    pub role: String,
+}
+
+/// An `[[auth.workspace]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawWorkspace {
+    pub id: String,
+    pub name: String,
+}
+
+/// A `[[client]]` table: a client registered by the operator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClient {
+    pub id: String,
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    /// A file with the client's secret; without it the client is public.
+    pub secret_file: Option<String>,
+}

@@ -1,0 +1,89 @@
+//! `GET /authorize`: checks the request and shows the first page (RFC 6749 section 4.1.1). It
+//! writes nothing, so asking twice is harmless.
+
+use std::net::SocketAddr;
+
+use axum::{
+    extract::{ConnectInfo, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
+use shared::ids::ClientId;
+use web::problem::Problem;
+
+use super::{
+    browser::{self, fault, refuse, untrusted, with_cookie},
+    consent, login,
+};
+use crate::{
+    App,
+    rules::{
+        authorization_request::check,
+        params::Params,
+        redirect_uri::RedirectTarget,
+        violation::{AuthorizeViolation, UntrustedRedirect},
+    },
+    state::PAGES,
+};
+
+/// Answers with the sign-in page, the consent page, or what is wrong.
+pub(crate) async fn show(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(limited) = app.limits.charge(PAGES, app.address(peer, &headers)) {
+        return Problem::from(limited).into_response();
+    }
+    let Ok(params) = Params::parse(query.unwrap_or_default().as_bytes()) else {
+        return untrusted(&app, &UntrustedRedirect::Parameters);
+    };
+    let Some(id) = params.one("client_id") else {
+        return untrusted(&app, &UntrustedRedirect::ClientMissing);
+    };
+    let client = match ClientId::parse(id) {
+        Ok(id) => app.store.client(&id).await,
+        Err(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
+    };
+    let client = match client {
+        Ok(Some(client)) => client,
+        Ok(None) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
+        Err(error) => return fault(&app, &error.into()),
+    };
+    let target = match RedirectTarget::find(&client.redirects, params.one("redirect_uri")) {
+        Ok(target) => target,
+        Err(violation) => return untrusted(&app, &violation),
+    };
+    let state = params.one("state");
+    let request = match check(&params, &client.id, target.clone(), &app.config.deployment) {
+        Ok(request) => request,
+        Err(violation) => return refuse(&app, &client, &target, state, &violation),
+    };
+    let person = match browser::signed_in(&app, &headers).await {
+        Ok(person) => person,
+        Err(error) => return fault(&app, &error),
+    };
+    if request.prompt.none {
+        let violation = if person.is_some() {
+            AuthorizeViolation::ConsentRequired
+        } else {
+            AuthorizeViolation::LoginRequired
+        };
+        return refuse(&app, &client, &target, state, &violation);
+    }
+    let (browser, cookie) = match browser::browser(&app, &headers) {
+        Ok(browser) => browser,
+        Err(error) => return fault(&app, &error),
+    };
+    let again = request.prompt.login;
+    let sealed = match browser::seal(&app, &browser, request.clone()) {
+        Ok(sealed) => sealed,
+        Err(error) => return fault(&app, &error),
+    };
+    let page = match person.filter(|_| !again) {
+        Some(person) => consent::page(&app, &client, &request, person.user, sealed, None),
+        None => login::page(&app, &client, &request, sealed, None, String::new()),
+    };
+    with_cookie(page, cookie)
+}

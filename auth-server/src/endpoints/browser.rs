@@ -1,0 +1,247 @@
+//! What the pages share: the browser's own cookie, the signed-in session, the request sealed
+//! into a page, and the way back to the client.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Redirect, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
+use serde::{Deserialize, Serialize};
+use shared::{secret::SecretHash, time::Timestamp};
+use url::Url;
+use web::page::FormTarget;
+
+use crate::{
+    App,
+    accounts::User,
+    error::Fault,
+    mint,
+    pages::{error::ErrorPage, notice::NoticePage},
+    rules::{
+        authorization_request::AuthorizationRequest,
+        client_metadata::Client,
+        redirect_uri::{RedirectKind, RedirectTarget},
+        violation::{AuthorizeViolation, UntrustedRedirect, Wire, describe},
+    },
+    store::Session,
+};
+
+/// How long a page may wait for its person.
+const PAGE_LIFE: Duration = Duration::from_mins(10);
+
+/// A checked request as it travels inside a page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Interaction {
+    pub(super) expires: Timestamp,
+    pub(super) id: String,
+    pub(super) request: AuthorizationRequest,
+}
+
+/// Why a page's form leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stale {
+    /// Older than ten minutes, from another browser, or changed.
+    Page,
+    /// Sent from another site.
+    CrossSite,
+}
+
+/// A person with the session that signed them in.
+#[derive(Debug)]
+pub(super) struct SignedIn<'a> {
+    pub(super) at: Timestamp,
+    pub(super) user: &'a User,
+}
+
+/// The value that names this browser, and the cookie to set if it is new.
+pub(super) fn browser(
+    app: &App,
+    headers: &HeaderMap,
+) -> Result<(String, Option<HeaderValue>), Fault> {
+    if let Ok(Some(value)) = app.cookies.browser.read(headers) {
+        return Ok((value.to_owned(), None));
+    }
+    let value = mint::token_id()?;
+    let cookie = app.cookies.browser.set(&value, None).map_err(|_| mint::NoRandomness)?;
+    Ok((value, Some(cookie)))
+}
+
+/// Seals a checked request into a page, bound to the browser.
+pub(super) fn seal(
+    app: &App,
+    browser: &str,
+    request: AuthorizationRequest,
+) -> Result<String, Fault> {
+    let expires = app.clock.now().plus(PAGE_LIFE);
+    let interaction = Interaction { expires, id: mint::token_id()?, request };
+    let plain = serde_json::to_vec(&interaction).unwrap_or_default();
+    Ok(app.keys.seal.current().seal(context(browser).as_bytes(), &plain)?)
+}
+
+/// Opens what [`seal`] made, for the same browser.
+pub(super) fn open(app: &App, headers: &HeaderMap, sealed: &str) -> Result<Interaction, Stale> {
+    let browser = app.cookies.browser.read(headers).ok().flatten().ok_or(Stale::Page)?;
+    let plain = app.keys.seal.open(context(browser).as_bytes(), sealed).map_err(|_| Stale::Page)?;
+    let interaction: Interaction = serde_json::from_slice(&plain).map_err(|_| Stale::Page)?;
+    if app.clock.now() < interaction.expires { Ok(interaction) } else { Err(Stale::Page) }
+}
+
+/// Who is signed in at this browser.
+pub(super) async fn signed_in<'a>(
+    app: &'a App,
+    headers: &HeaderMap,
+) -> Result<Option<SignedIn<'a>>, Fault> {
+    let Ok(Some(secret)) = app.cookies.session.read(headers) else { return Ok(None) };
+    let session = app.store.session(&SecretHash::of(secret.as_bytes())).await?;
+    Ok(session.filter(|session| app.clock.now() < session.expires).and_then(|session| {
+        let user = app.directory.user(&session.user)?;
+        Some(SignedIn { at: session.signed_in, user })
+    }))
+}
+
+/// Starts a session with a new secret, so that nothing set before signing in is worth anything.
+pub(super) async fn sign_in(app: &App, user: &User) -> Result<HeaderValue, Fault> {
+    let (secret, now) = (mint::secret()?, app.clock.now());
+    let life = app.config.session_life;
+    let session = Session { expires: now.plus(life), signed_in: now, user: user.id.clone() };
+    app.store.put_session(&secret.hash(), &session).await?;
+    let cookie = app.cookies.session.set(secret.expose(), Some(life));
+    Ok(cookie.map_err(|_| mint::NoRandomness)?)
+}
+
+/// Answers the client: automatically where the address is trusted, by a page with a link where
+/// an answer without approval would make this server pass strangers on.
+pub(super) fn refuse(
+    app: &App,
+    client: &Client,
+    target: &RedirectTarget,
+    state: Option<&str>,
+    violation: &AuthorizeViolation,
+) -> Response {
+    let wire = violation.wire();
+    let description = describe(violation, wire);
+    tracing::info!(?violation, requirement = wire.requirement, "refused");
+    let uri =
+        answer(app, target, state, &[("error", wire.code), ("error_description", &description)]);
+    if client.preregistered || target.kind() == RedirectKind::Loopback {
+        return back(&uri);
+    }
+    if *violation == AuthorizeViolation::AccessDenied {
+        let page = NoticePage {
+            brand: app.config.deployment.name.clone(),
+            title: "You said no".to_owned(),
+            message: format!("{} got nothing. You can close this page.", client.name),
+            link: Some((uri, format!("Return to {}", target.host()))),
+        };
+        return page.page(StatusCode::OK).into_response();
+    }
+    let page = ErrorPage {
+        brand: app.config.deployment.name.clone(),
+        title: "The application asked for something that cannot be done".to_owned(),
+        message: violation.to_string(),
+        hint: "Nothing was granted. You can tell the application, or close this page.".to_owned(),
+        code: wire.code.to_owned(),
+        details: vec![
+            ("Application".to_owned(), client.name.clone()),
+            ("Address".to_owned(), target.host()),
+            ("Rule".to_owned(), wire.requirement.to_owned()),
+        ],
+        link: Some((uri, format!("Return to {}", target.host()))),
+    };
+    page.page(StatusCode::BAD_REQUEST).into_response()
+}
+
+/// A page for what must never be answered by a redirect.
+pub(super) fn untrusted(app: &App, violation: &UntrustedRedirect) -> Response {
+    let Wire { status, code, requirement } = violation.wire();
+    tracing::info!(?violation, requirement, "refused");
+    let page = ErrorPage {
+        brand: app.config.deployment.name.clone(),
+        title: "This request cannot be answered".to_owned(),
+        message: violation.to_string(),
+        hint: violation.hint().to_owned(),
+        code: code.to_owned(),
+        details: vec![("Rule".to_owned(), requirement.to_owned())],
+        link: None,
+    };
+    page.page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)).into_response()
+}
+
+/// A page for a form that leads nowhere any more.
+pub(super) fn stale(app: &App, stale: Stale) -> Response {
+    let (status, message, code) = match stale {
+        Stale::CrossSite => {
+            (StatusCode::FORBIDDEN, "The form was sent from another site.", "cross_site")
+        }
+        Stale::Page => (
+            StatusCode::BAD_REQUEST,
+            "This page is older than ten minutes, was answered already, or belongs to another \
+             browser.",
+            "page_expired",
+        ),
+    };
+    let page = ErrorPage {
+        brand: app.config.deployment.name.clone(),
+        title: "This page is no longer valid".to_owned(),
+        message: message.to_owned(),
+        hint: "Go back to the application and connect again. Nothing was granted.".to_owned(),
+        code: code.to_owned(),
+        details: vec![],
+        link: None,
+    };
+    page.page(status).into_response()
+}
+
+/// A page for a fault of ours.
+pub(super) fn fault(app: &App, fault: &Fault) -> Response {
+    crate::error::log(fault);
+    let page = ErrorPage {
+        brand: app.config.deployment.name.clone(),
+        title: "This does not work at the moment".to_owned(),
+        message: "The server cannot answer now.".to_owned(),
+        hint: "Nothing is lost. Reload the page in a few seconds.".to_owned(),
+        code: "temporarily_unavailable".to_owned(),
+        details: vec![],
+        link: None,
+    };
+    page.page(StatusCode::SERVICE_UNAVAILABLE).into_response()
+}
+
+/// A redirect that turns a post into a get (never 307, which would repeat a password).
+pub(super) fn back(uri: &str) -> Response {
+    let mut response = Redirect::to(uri).into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(http::header::CACHE_CONTROL, no_store);
+    let policy = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(http::header::REFERRER_POLICY, policy);
+    response
+}
+
+/// The client's address with an answer, `state` and `iss` (RFC 9207 section 2).
+pub(super) fn answer(
+    app: &App,
+    target: &RedirectTarget,
+    state: Option<&str>,
+    parameters: &[(&str, &str)],
+) -> String {
+    let mut all = parameters.to_vec();
+    all.extend(state.map(|state| ("state", state)));
+    all.push(("iss", app.config.deployment.issuer.as_str()));
+    target.with(&all)
+}
+
+/// Where the forms of a page may lead: browsers hold the redirect after a post against it.
+pub(super) fn form_target(target: &RedirectTarget) -> FormTarget {
+    Url::parse(target.as_str()).map_or(FormTarget::OwnOrigin, |url| FormTarget::redirect_to(&url))
+}
+
+/// Adds a cookie to a response.
+pub(super) fn with_cookie(mut response: Response, cookie: Option<HeaderValue>) -> Response {
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+fn context(browser: &str) -> String {
+    format!("interaction {browser}")
+}

@@ -1,0 +1,240 @@
+//! `GET /consent` shows what a client asks for; `POST /consent` takes the person's answer, once.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use shared::{ids::WorkspaceId, scope::Scope};
+use web::form::{Form, same_site};
+
+use super::{
+    browser::{self, Interaction, SignedIn, Stale, fault, form_target, refuse, stale},
+    login,
+    token::CODE_PREFIX,
+};
+use crate::{
+    App,
+    accounts::User,
+    audit::Event,
+    error::Fault,
+    mint,
+    pages::consent::{ConsentPage, ScopeChoice, ScopeKind, WorkspaceChoice},
+    rules::{
+        authorization_request::AuthorizationRequest,
+        client_metadata::Client,
+        consent::{Choice, grant},
+        params::Params,
+        redirect_uri::RedirectKind,
+        violation::AuthorizeViolation,
+    },
+    store::CodeRecord,
+};
+
+/// How long a code may wait for its exchange.
+const CODE_LIFE: Duration = Duration::from_mins(1);
+
+/// Shows the page for the request that sign-in passed on.
+pub(crate) async fn show(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let sealed = params.one("request").unwrap_or_default().to_owned();
+    match context(&app, &headers, &sealed).await {
+        Ok((interaction, client, Some(person))) => {
+            page(&app, &client, &interaction.request, person.user, sealed, None)
+        }
+        Ok((interaction, client, None)) => {
+            login::page(&app, &client, &interaction.request, sealed, None, String::new())
+        }
+        Err(response) => response,
+    }
+}
+
+/// Takes the answer: a code for the client, or its refusal.
+pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    if same_site(&headers, &app.config.origin()).is_err() {
+        return stale(&app, Stale::CrossSite);
+    }
+    let Ok(form) = Form::read(&headers, body, 64 * 1024).await else {
+        return stale(&app, Stale::Page);
+    };
+    let field = |name| form.one(name).ok().flatten().unwrap_or_default();
+    let sealed = field("request").to_owned();
+    let (interaction, client, person) = match context(&app, &headers, &sealed).await {
+        Ok(context) => context,
+        Err(response) => return response,
+    };
+    let Some(person) = person else {
+        return login::page(&app, &client, &interaction.request, sealed, None, String::new());
+    };
+    let request = &interaction.request;
+    let decision = field("decision");
+    if !matches!(decision, "approve" | "deny") {
+        let problem = "choose Allow or Deny".to_owned();
+        return page(&app, &client, request, person.user, sealed, Some(problem));
+    }
+    let granted = if decision == "approve" {
+        match grant(request, &person.user.id, &person.user.workspaces(), &choice(&form)) {
+            Ok(granted) => Some(granted),
+            Err(empty) => {
+                let problem = Some(empty.to_string());
+                return page(&app, &client, request, person.user, sealed, problem);
+            }
+        }
+    } else {
+        None
+    };
+    // From here on the page is used up, whatever the answer is.
+    match app.store.take_ticket(&interaction.id, interaction.expires).await {
+        Ok(true) => {}
+        Ok(false) => return stale(&app, Stale::Page),
+        Err(error) => return fault(&app, &error.into()),
+    }
+    let state = request.state.as_deref();
+    let Some(granted) = granted else {
+        Event::ConsentDenied { client: &client.id, user: &person.user.id }.record();
+        let violation = AuthorizeViolation::AccessDenied;
+        return refuse(&app, &client, &request.redirect, state, &violation);
+    };
+    let scope = granted.scope.to_string();
+    Event::ConsentGiven { client: &client.id, scope, user: &person.user.id }.record();
+    let now = app.clock.now();
+    let record = CodeRecord {
+        challenge: request.challenge.clone(),
+        expires: now.plus(CODE_LIFE),
+        grant: granted,
+        issued: now,
+        redirect: request.redirect.clone(),
+        signed_in: person.at,
+    };
+    match code(&app, &record).await {
+        Ok(code) => {
+            browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
+        }
+        Err(error) => fault(&app, &error),
+    }
+}
+
+/// The consent page.
+pub(super) fn page(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    user: &User,
+    sealed: String,
+    error: Option<String>,
+) -> Response {
+    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let kind = request.redirect.kind();
+    let workspaces: Vec<WorkspaceChoice> = user
+        .memberships
+        .iter()
+        .map(|(id, role)| WorkspaceChoice {
+            value: id.to_string(),
+            name: app.config.workspaces.get(id).cloned().unwrap_or_else(|| id.to_string()),
+            role: role.clone(),
+            checked: true,
+        })
+        .collect();
+    let resources = request.resources.iter();
+    let names: Vec<&str> = resources
+        .filter_map(|indicator| app.config.deployment.resource(indicator.as_str()))
+        .map(|resource| resource.name.as_str())
+        .collect();
+    let page = ConsentPage {
+        brand: app.config.deployment.name.clone(),
+        user_name: user.name.clone(),
+        client_name: client.name.clone(),
+        client_host: None,
+        registered_ago: (!client.preregistered)
+            .then(|| ago(app.clock.now().since(client.registered).as_secs())),
+        redirect_host: request.redirect.host(),
+        loopback: kind == RedirectKind::Loopback,
+        private_scheme: kind == RedirectKind::PrivateScheme,
+        resource_name: names.join(", "),
+        scopes: scopes(app, request),
+        single_workspace: false,
+        workspaces,
+        error,
+        manage_url: None,
+        older_connection: None,
+        action: app.config.path("/consent"),
+        hidden: vec![("request".to_owned(), sealed)],
+    };
+    let mut page = page.page(form_target(&request.redirect));
+    page.status = status;
+    page.into_response()
+}
+
+/// The request of a page, its client, and who is signed in.
+async fn context<'a>(
+    app: &'a App,
+    headers: &HeaderMap,
+    sealed: &str,
+) -> Result<(Interaction, Client, Option<SignedIn<'a>>), Response> {
+    let interaction = browser::open(app, headers, sealed).map_err(|reason| stale(app, reason))?;
+    let client = app.store.client(&interaction.request.client).await;
+    let client = client.map_err(|error| fault(app, &error.into()))?;
+    let client = client.ok_or_else(|| stale(app, Stale::Page))?;
+    let person = browser::signed_in(app, headers).await.map_err(|error| fault(app, &error))?;
+    Ok((interaction, client, person))
+}
+
+fn choice(form: &Form) -> Choice {
+    let workspaces: BTreeSet<WorkspaceId> =
+        form.all("workspace").filter_map(|value| WorkspaceId::parse(value).ok()).collect();
+    Choice { scope: Scope::from_tokens(form.all("scope")).unwrap_or_default(), workspaces }
+}
+
+/// Writes a code for a family that does not exist yet.
+async fn code(app: &App, record: &CodeRecord) -> Result<String, Fault> {
+    let family = mint::family()?;
+    let code = format!("{CODE_PREFIX}{family}.{}", mint::secret()?.expose());
+    let hash = shared::secret::SecretHash::of(code.as_bytes());
+    app.store.put_code(family, &hash, record).await?;
+    Ok(code)
+}
+
+fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
+    let mut choices: Vec<ScopeChoice> = Vec::new();
+    let resources = request.resources.iter();
+    for resource in resources.filter_map(|name| app.config.deployment.resource(name.as_str())) {
+        for (name, words) in &resource.scopes {
+            if request.scope.contains(name) && !choices.iter().any(|choice| &choice.value == name) {
+                choices.push(ScopeChoice {
+                    value: name.clone(),
+                    label: words.clone(),
+                    detail: name.clone(),
+                    checked: true,
+                    kind: scope_kind(name),
+                });
+            }
+        }
+    }
+    choices
+}
+
+fn scope_kind(name: &str) -> ScopeKind {
+    match name.rsplit(':').next() {
+        Some("delete") => ScopeKind::Delete,
+        Some("write") => ScopeKind::Write,
+        _ => ScopeKind::Read,
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => return "a moment ago".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}

@@ -1,0 +1,70 @@
+//! What gateways of other processes ask: the feed of revocations and their reports. Every
+//! request shows the gateways' credential.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
+use serde::Deserialize;
+use shared::{
+    internal::{Cursor, Usage},
+    secret::SecretHash,
+};
+use subtle::ConstantTimeEq;
+use web::{form::read_body, problem::Problem};
+
+use crate::{App, error::Fault};
+
+/// Where a gateway stands in the feed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct After {
+    epoch: Option<String>,
+    seq: Option<u64>,
+}
+
+/// `GET /internal/events`: a snapshot, or what came since.
+pub(crate) async fn events(
+    State(app): State<App>,
+    Query(after): Query<After>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
+    let cursor = after.epoch.zip(after.seq).map(|(epoch, seq)| Cursor { epoch, seq });
+    let events = app.events(cursor.as_ref()).await;
+    Ok(Json(events.map_err(|error| Fault::from(error).into_response())?).into_response())
+}
+
+/// `POST /internal/usage`: receipts and the key-set version a gateway verifies with.
+pub(crate) async fn usage(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Response> {
+    authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
+    let bad =
+        |text: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text).into_response();
+    let bytes = read_body(body, 1 << 20).await.map_err(|error| bad(&error.to_string()))?;
+    let usage: Usage =
+        serde_json::from_slice(&bytes).map_err(|_| bad("the body is no usage report"))?;
+    app.report(&usage).await.map_err(|error| Fault::from(error).into_response())?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
+    let shown = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let fits = app.config.internal_credential.as_ref().zip(shown).is_some_and(|(held, shown)| {
+        let shown = SecretHash::of(shown.as_bytes());
+        held.hash().as_str().as_bytes().ct_eq(shown.as_str().as_bytes()).into()
+    });
+    if fits {
+        return Ok(());
+    }
+    let text = "show the credential that [listen] names for gateways";
+    Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", text).with_challenge("Bearer"))
+}

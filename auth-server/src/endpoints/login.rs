@@ -1,0 +1,109 @@
+//! `POST /login`: a person signs in with a password, and goes on to the consent page.
+
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use shared::secret::Secret;
+use web::{
+    form::{Form, same_site},
+    problem::Problem,
+};
+
+use super::browser::{self, Stale, fault, form_target, stale, with_cookie};
+use crate::{
+    App,
+    accounts::SignInError,
+    audit::Event,
+    pages::sign_in::SignInPage,
+    rules::{authorization_request::AuthorizationRequest, client_metadata::Client},
+    state::SIGN_IN,
+};
+
+/// Checks name and password.
+pub(crate) async fn submit(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if same_site(&headers, &app.config.origin()).is_err() {
+        return stale(&app, Stale::CrossSite);
+    }
+    let Ok(form) = Form::read(&headers, body, 32 * 1024).await else {
+        return stale(&app, Stale::Page);
+    };
+    let field = |name| form.one(name).ok().flatten().unwrap_or_default();
+    let sealed = field("request");
+    let interaction = match browser::open(&app, &headers, sealed) {
+        Ok(interaction) => interaction,
+        Err(reason) => return stale(&app, reason),
+    };
+    let client = match app.store.client(&interaction.request.client).await {
+        Ok(Some(client)) => client,
+        Ok(None) => return stale(&app, Stale::Page),
+        Err(error) => return fault(&app, &error.into()),
+    };
+    let (username, password) = (field("username"), field("password"));
+    let again = |error: String| {
+        page(
+            &app,
+            &client,
+            &interaction.request,
+            sealed.to_owned(),
+            Some(error),
+            username.to_owned(),
+        )
+    };
+    let address = app.address(peer, &headers);
+    if let Err(limited) = app.limits.charge(SIGN_IN, address) {
+        return Problem::from(limited).into_response();
+    }
+    let user = match app.directory.sign_in(username, Secret::new(password.to_owned())).await {
+        Ok(user) => user,
+        Err(error @ SignInError::Busy) => return again(error.to_string()),
+        Err(error @ SignInError::Wrong) => {
+            Event::SignInFailed.record();
+            return match app.limits.charge_account(username, address) {
+                Ok(()) => again(error.to_string()),
+                Err(limited) => Problem::from(limited).into_response(),
+            };
+        }
+    };
+    Event::SignedIn { user: &user.id }.record();
+    let cookie = match browser::sign_in(&app, user).await {
+        Ok(cookie) => cookie,
+        Err(error) => return fault(&app, &error),
+    };
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("request", sealed)
+        .finish();
+    let consent = format!("{}?{query}", app.config.path("/consent"));
+    with_cookie(browser::back(&consent), Some(cookie))
+}
+
+/// The sign-in page.
+pub(super) fn page(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    sealed: String,
+    error: Option<String>,
+    username: String,
+) -> Response {
+    let status = if error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let page = SignInPage {
+        brand: app.config.deployment.name.clone(),
+        client_name: client.name.clone(),
+        redirect_host: request.redirect.host(),
+        error,
+        username,
+        action: app.config.path("/login"),
+        hidden: vec![("request".to_owned(), sealed)],
+    };
+    page.page(status, form_target(&request.redirect)).into_response()
+}

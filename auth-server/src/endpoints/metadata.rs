@@ -1,0 +1,63 @@
+//! `GET /.well-known/oauth-authorization-server` and its twins: discovery (RFC 8414).
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use shared::metadata::{AuthorizationServerMetadata, well_known_path};
+
+use crate::{App, Config};
+
+/// Answers the document.
+pub(crate) async fn show(State(app): State<App>) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
+    (headers, app.metadata).into_response()
+}
+
+/// Every path a client may look for the document at: between host and path (RFC 8414 section
+/// 3.1), as `OpenID` Connect Discovery has it, and at the root.
+pub(crate) fn paths(config: &Config) -> Vec<String> {
+    let path = config.deployment.issuer.path();
+    let mut paths = vec![
+        well_known_path("oauth-authorization-server", path),
+        "/.well-known/oauth-authorization-server".to_owned(),
+    ];
+    paths.dedup();
+    paths
+}
+
+/// The document's bytes.
+pub(crate) fn document(config: &Config) -> Bytes {
+    let mut scopes: Vec<String> = config
+        .deployment
+        .resources
+        .iter()
+        .flat_map(|resource| resource.scopes.iter().map(|(name, _)| name.clone()))
+        .collect();
+    scopes.push("offline_access".to_owned());
+    let mut seen = std::collections::BTreeSet::new();
+    scopes.retain(|scope| seen.insert(scope.clone()));
+    let methods = vec!["none", "client_secret_basic", "client_secret_post"];
+    let endpoints = &config.endpoints;
+    let document = AuthorizationServerMetadata {
+        issuer: config.deployment.issuer.as_str().to_owned(),
+        authorization_endpoint: endpoints.authorize.clone(),
+        token_endpoint: endpoints.token.clone(),
+        registration_endpoint: endpoints.register.clone(),
+        revocation_endpoint: endpoints.revoke.clone(),
+        jwks_uri: endpoints.jwks.clone(),
+        response_types_supported: vec!["code"],
+        response_modes_supported: vec!["query"],
+        grant_types_supported: vec!["authorization_code", "refresh_token"],
+        code_challenge_methods_supported: vec!["S256"],
+        token_endpoint_auth_methods_supported: methods.clone(),
+        revocation_endpoint_auth_methods_supported: methods,
+        scopes_supported: scopes,
+        authorization_response_iss_parameter_supported: true,
+        client_id_metadata_document_supported: false,
+        service_documentation: None,
+    };
+    serde_json::to_vec(&document).unwrap_or_default().into()
+}

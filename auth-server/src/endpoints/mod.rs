@@ -1,0 +1,14 @@
+//! One file per endpoint: read, ask the rules, act through the store, answer.
+
+pub(crate) mod authorize;
+pub(crate) mod consent;
+pub(crate) mod health;
+pub(crate) mod internal;
+pub(crate) mod jwks;
+pub(crate) mod login;
+pub(crate) mod metadata;
+pub(crate) mod register;
+pub(crate) mod revoke;
+pub(crate) mod token;
+
+mod browser;

@@ -1,0 +1,57 @@
+//! `POST /revoke`: a client gives its token back (RFC 7009). Revoking a refresh token ends its
+//! grant; an access token ends alone.
+
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, State},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode};
+use keys::Presented;
+use shared::internal::Event as FeedEvent;
+
+use super::token::{authenticate, read};
+use crate::{
+    App,
+    audit::Event,
+    error::{Fault, TokenError},
+    rules::{client_metadata::Client, refresh_token::RefreshToken, violation::TokenViolation},
+    state::TOKEN,
+};
+
+/// Revokes a token of the client that asks; one that is none of its own is answered alike.
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, TokenError> {
+    app.limits.charge(TOKEN, app.address(peer, &headers)).map_err(TokenError::Limited)?;
+    let params = read(&headers, body).await?;
+    let client = authenticate(&app, &headers, &params).await?;
+    let token = params.one("token").ok_or(TokenViolation::RefreshMissing)?;
+    if let Ok((refresh, _)) = RefreshToken::decode(token, &app.keys.refresh) {
+        let family = app.store.family(refresh.family).await?;
+        if family.is_some_and(|family| family.grant.client == client.id) {
+            app.store.revoke_family(refresh.family, app.clock.now()).await?;
+            Event::GrantRevoked { family: refresh.family }.record();
+        }
+    } else {
+        revoke_access_token(&app, &client, token).await?;
+    }
+    Ok(web::problem::json(StatusCode::OK, "{}"))
+}
+
+async fn revoke_access_token(app: &App, client: &Client, token: &str) -> Result<(), TokenError> {
+    let Ok(presented) = Presented::parse(token) else { return Ok(()) };
+    let Ok(verified) = presented.verify(&app.keys.signing.verifying()) else { return Ok(()) };
+    let claims = verified.into_claims();
+    let now = app.clock.now();
+    if claims.client_id == client.id && claims.exp > now.secs() {
+        let event = FeedEvent::Token { token: claims.jti };
+        app.store.append_event(&event, now).await.map_err(Fault::from)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The code exchange (RFC 6749 section 4.1.3): every check before anything is spent, then one
+//! atomic verb that spends the code and creates its family.
+
+use std::{collections::VecDeque, time::Duration};
+
+use axum::response::Response;
+use shared::{deployment::Resource, ids::FamilyId, secret::SecretHash};
+
+use crate::{
+    App,
+    audit::Event,
+    error::{Fault, TokenError},
+    issue, mint,
+    rules::{
+        client_metadata::{Client, ClientAuth},
+        params::Params,
+        resource,
+        rotation::Family,
+        scope,
+        violation::TokenViolation,
+    },
+    store::{CodeRecord, Redemption},
+};
+
+/// A code is `ac_`, its family's id, a dot and a secret, so that both share a slot.
+pub(crate) const PREFIX: &str = "ac_";
+
+/// A code that comes again so much later was copied, not retried.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Exchanges a code for the first tokens of a new family.
+pub(crate) async fn exchange(
+    app: &App,
+    client: &Client,
+    params: &Params,
+) -> Result<Response, TokenError> {
+    let code = params.one("code").ok_or(TokenViolation::CodeMissing)?;
+    let family = family_of(code).ok_or(TokenViolation::CodeInvalid)?;
+    let hash = SecretHash::of(code.as_bytes());
+    let now = app.clock.now();
+    let held = app.store.code(family, &hash, now).await?;
+    let (record, used) = held.ok_or(TokenViolation::CodeInvalid)?;
+    if record.grant.client != client.id {
+        return Err(TokenViolation::CodeClient.into());
+    }
+    if params.one("redirect_uri").is_some_and(|uri| uri != record.redirect.as_str()) {
+        return Err(TokenViolation::RedirectMismatch.into());
+    }
+    let _proof = match record.challenge.verify(params.one("code_verifier")) {
+        Ok(proof) => proof,
+        Err(violation) => {
+            if used.is_none() && violation != TokenViolation::VerifierMissing {
+                app.store.miss_code(family, &hash).await?;
+            }
+            return Err(violation.into());
+        }
+    };
+    if let Some(used) = used {
+        return Err(replayed(app, client, family, now.since(used)).await?);
+    }
+    let deployment = &app.config.deployment;
+    let resource = resource::at_token(deployment, &record.grant.resources, params.resources())?;
+    let scope = scope::at_token(params.one("scope"), &record.grant.scope, resource)?;
+    if app.directory.user(&record.grant.user).is_none() {
+        return Err(TokenViolation::AccountInactive.into());
+    }
+    let created = first(app, client, record, resource)?;
+    match app.store.redeem_code(family, &hash, now, &created).await? {
+        Redemption::First => {}
+        Redemption::Again(used) => {
+            return Err(replayed(app, client, family, now.since(used)).await?);
+        }
+        Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
+    }
+    Ok(issue::tokens(app, family, &created, resource, &scope)?)
+}
+
+/// The family a code belongs to.
+pub(crate) fn family_of(code: &str) -> Option<FamilyId> {
+    let (family, secret) = code.strip_prefix(PREFIX)?.split_once('.')?;
+    (secret.len() >= 43).then(|| FamilyId::parse(family).ok()).flatten()
+}
+
+/// A family at its first generation.
+fn first(
+    app: &App,
+    client: &Client,
+    record: CodeRecord,
+    resource: &Resource,
+) -> Result<Family, Fault> {
+    let now = app.clock.now();
+    // Whoever proves itself otherwise keeps its token; a secret from open registration does not count.
+    let proves_itself = client.preregistered && client.auth != ClientAuth::None;
+    Ok(Family {
+        absolute_expiry: now.plus(resource.refresh_absolute),
+        confirmed: false,
+        contested: false,
+        created: record.signed_in.max(record.issued),
+        generation: 0,
+        grant: record.grant,
+        idle: resource.refresh_idle,
+        idle_expiry: now.plus(resource.refresh_idle),
+        mac_key: app.keys.refresh.current().id(),
+        nonce: mint::bytes()?,
+        replays: 0,
+        revoked: false,
+        rotates: !proves_itself,
+        rotations: VecDeque::new(),
+    })
+}
+
+/// A code that comes again: a retry is refused, a late one with every proof ends its family.
+async fn replayed(
+    app: &App,
+    client: &Client,
+    family: FamilyId,
+    age: Duration,
+) -> Result<TokenError, TokenError> {
+    let late = age > RETRY;
+    if late {
+        app.store.revoke_family(family, app.clock.now()).await?;
+    }
+    Event::CodeReplayed { client: &client.id, family, revoked: late }.record();
+    Ok(TokenViolation::CodeInvalid.into())
+}

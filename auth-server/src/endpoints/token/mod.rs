@@ -1,0 +1,84 @@
+//! `POST /token`: client authentication, then the grant (RFC 6749 section 3.2).
+
+mod authorization_code;
+mod refresh_token;
+
+pub(crate) use self::authorization_code::PREFIX as CODE_PREFIX;
+
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, State},
+    response::Response,
+};
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use web::form::{BodyError, read_body};
+
+use crate::{
+    App,
+    error::{Fault, TokenError},
+    rules::{
+        client_auth::Presented, client_metadata::Client, params::Params, violation::TokenViolation,
+    },
+    state::TOKEN,
+};
+
+const MOST_BYTES: usize = 32 * 1024;
+
+/// Exchanges a grant for tokens.
+pub(crate) async fn exchange(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, TokenError> {
+    let address = app.address(peer, &headers);
+    app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
+    let params = read(&headers, body).await?;
+    let grant = params.one("grant_type").ok_or(TokenViolation::GrantMissing)?.to_owned();
+    let client = authenticate(&app, &headers, &params).await?;
+    match grant.as_str() {
+        "authorization_code" => authorization_code::exchange(&app, &client, &params).await,
+        "refresh_token" => {
+            let context = refresh_token::context(&headers, address);
+            refresh_token::exchange(&app, &client, &params, context).await
+        }
+        _ => Err(TokenViolation::GrantUnsupported.into()),
+    }
+}
+
+/// Reads a form body with its limits.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Params, TokenError> {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(TokenViolation::BodyType.into());
+    }
+    let bytes = read_body(body, MOST_BYTES).await.map_err(|error: BodyError| {
+        tracing::info!(%error, "a token request cannot be read");
+        TokenViolation::Parameters
+    })?;
+    Ok(Params::parse(&bytes).map_err(|_| TokenViolation::Parameters)?)
+}
+
+/// Who asks, by the method of the registration. A deleted client is told to register again.
+pub(crate) async fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    params: &Params,
+) -> Result<Client, TokenError> {
+    let header = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+    let challenge = |violation| match header {
+        Some(_) => TokenError::ViolationWithChallenge(violation),
+        None => TokenError::Violation(violation),
+    };
+    let presented = Presented::read(header, params).map_err(challenge)?;
+    let client = app.store.client(&presented.client).await.map_err(Fault::from)?;
+    let client = client.ok_or_else(|| challenge(TokenViolation::ClientUnknown))?;
+    presented.check(&client).map_err(challenge)?;
+    Ok(client)
+}

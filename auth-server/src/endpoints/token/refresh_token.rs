@@ -1,0 +1,168 @@
+//! The refresh (RFC 6749 section 6): MAC, account, resource and scope first, then one atomic
+//! rotation, then the tokens of the family's current generation.
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::response::Response;
+use http::{HeaderMap, header::USER_AGENT};
+use sha2::{Digest, Sha256};
+use shared::{deployment::Resource, scope::Scope};
+
+use crate::{
+    App,
+    audit::Event,
+    error::{Fault, TokenError},
+    issue,
+    rules::{
+        client_metadata::Client,
+        params::Params,
+        refresh_token::{InvalidRefreshToken, RefreshToken, successor},
+        resource,
+        rotation::{Attempt, Context, Family, Policy, Presented, Step},
+        scope,
+        violation::TokenViolation,
+    },
+    store::Rotation,
+};
+
+/// How far a token may be ahead of its family: more generations than any lost write.
+const MOST_AHEAD: u32 = 4096;
+
+/// Refreshes: the token is spent for its successor, or answered again if it already was.
+pub(crate) async fn exchange(
+    app: &App,
+    client: &Client,
+    params: &Params,
+    context: Context,
+) -> Result<Response, TokenError> {
+    let text = params.one("refresh_token").ok_or(TokenViolation::RefreshMissing)?;
+    let (token, key) = match RefreshToken::decode(text, &app.keys.refresh) {
+        Ok(decoded) => decoded,
+        Err(InvalidRefreshToken::Forged) => return Err(TokenViolation::RefreshInvalid.into()),
+        Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
+    };
+    let family = app.store.family(token.family).await?.ok_or(TokenViolation::RefreshInvalid)?;
+    let (resource, scope) = narrow(app, client, &family, params)?;
+    let key = app.keys.refresh.find(key).ok_or(Fault::RingBehind)?;
+    let presented = Presented {
+        generation: token.generation,
+        issued: token.issued,
+        next: successor(key, token.family, token.generation.saturating_add(1), &token.nonce),
+        nonce: token.nonce,
+    };
+    let attempt =
+        Attempt { client: &client.id, context, now: app.clock.now(), policy: policy(resource) };
+    let mut rotation = rotate(app, &token, &presented, &attempt).await?;
+    if rotation.step == Step::Ahead && catch_up(app, &token, &rotation.family).await? {
+        rotation = rotate(app, &token, &presented, &attempt).await?;
+    }
+    conclude(client, &token, &rotation)?;
+    Ok(issue::tokens(app, token.family, &rotation.family, resource, &scope)?)
+}
+
+/// Where a request comes from: 8 bits of the program's name, 8 of the network.
+pub(crate) fn context(headers: &HeaderMap, address: IpAddr) -> Context {
+    let agent = headers.get(USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let product = agent.split(|byte| *byte == b'/' || *byte == b' ').next().unwrap_or_default();
+    let network: Vec<u8> = match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().into_iter().take(3).collect(),
+        IpAddr::V6(address) => address.octets().into_iter().take(6).collect(),
+    };
+    let byte = |bytes: &[u8]| Sha256::digest(bytes).first().copied().unwrap_or_default();
+    Context(u16::from_be_bytes([byte(product), byte(&network)]))
+}
+
+/// Everything that can be refused without spending anything.
+fn narrow<'a>(
+    app: &'a App,
+    client: &Client,
+    family: &Family,
+    params: &Params,
+) -> Result<(&'a Resource, Scope), TokenViolation> {
+    if family.grant.client != client.id {
+        return Err(TokenViolation::RefreshClient);
+    }
+    if family.revoked {
+        return Err(TokenViolation::RefreshRevoked);
+    }
+    let granted = &family.grant;
+    let resource =
+        resource::at_token(&app.config.deployment, &granted.resources, params.resources())?;
+    let scope = scope::at_token(params.one("scope"), &granted.scope, resource)?;
+    if app.directory.user(&granted.user).is_none() {
+        return Err(TokenViolation::AccountInactive);
+    }
+    Ok((resource, scope))
+}
+
+fn policy(resource: &Resource) -> Policy {
+    const MINUTE: Duration = Duration::from_mins(1);
+    const WEEK: Duration = Duration::from_hours(7 * 24);
+    if resource.strict {
+        let zero = Duration::ZERO;
+        return Policy { grace: zero, lost: zero, most_replays: 0, soft: zero, strict: true };
+    }
+    Policy {
+        grace: 2 * MINUTE,
+        lost: resource.refresh_idle.min(WEEK),
+        most_replays: 512,
+        soft: resource.access_token_life.max(60 * MINUTE),
+        strict: false,
+    }
+}
+
+async fn rotate(
+    app: &App,
+    token: &RefreshToken,
+    presented: &Presented,
+    attempt: &Attempt<'_>,
+) -> Result<Rotation, TokenError> {
+    let rotation = app.store.rotate_refresh(token.family, presented, attempt).await?;
+    rotation.ok_or_else(|| TokenViolation::RefreshInvalid.into())
+}
+
+/// The store lost rotations that this token proves: walks the chain from what the store has, and
+/// takes the token's generation up only if it arrives at exactly this token.
+async fn catch_up(app: &App, token: &RefreshToken, family: &Family) -> Result<bool, TokenError> {
+    let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
+    let behind = token.generation.saturating_sub(family.generation);
+    if behind > MOST_AHEAD {
+        return Ok(false);
+    }
+    let mut nonce = family.nonce;
+    for generation in family.generation..token.generation {
+        nonce = successor(key, token.family, generation.saturating_add(1), &nonce);
+    }
+    if nonce != token.nonce {
+        return Ok(false);
+    }
+    let from = (family.generation, family.nonce);
+    let to = (token.generation, token.nonce);
+    app.store.roll_forward(token.family, from, to, token.issued).await?;
+    Event::RefreshRolledForward { family: token.family, to: token.generation }.record();
+    Ok(true)
+}
+
+/// Whether the outcome gives tokens; what does not is recorded and named.
+fn conclude(client: &Client, token: &RefreshToken, rotation: &Rotation) -> Result<(), TokenError> {
+    let family = token.family;
+    match rotation.step {
+        Step::Kept | Step::Replayed | Step::Rotated => Ok(()),
+        Step::Ahead | Step::Forged => {
+            Event::RefreshForked { family }.record();
+            Err(TokenViolation::RefreshInvalid.into())
+        }
+        Step::Busy => Err(TokenError::Replays),
+        Step::Expired => Err(TokenViolation::RefreshExpired.into()),
+        Step::Reuse => {
+            Event::RefreshReused { client: &client.id, family }.record();
+            Err(TokenViolation::RefreshReuse.into())
+        }
+        Step::Revoked => Err(TokenViolation::RefreshRevoked.into()),
+        Step::Stale => {
+            Event::RefreshStale { client: &client.id, family }.record();
+            Err(TokenViolation::RefreshStale.into())
+        }
+        Step::WrongClient => Err(TokenViolation::RefreshClient.into()),
+    }
+}

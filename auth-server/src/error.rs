@@ -1,0 +1,147 @@
+//! Failure to HTTP: the only mapping. A violation is the peer's to mend and says how; a fault of
+//! ours is always transient on the wire, because clients drop their tokens at anything else.
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use web::{limits::Limited, problem::Problem};
+
+use crate::{
+    mint::NoRandomness,
+    rules::violation::{RegistrationViolation, TokenViolation, describe},
+    store::StoreError,
+};
+
+/// How long a client waits after a fault of ours, in seconds.
+const RETRY_AFTER: u64 = 2;
+
+/// A fault of ours, or of what we depend on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("a key cannot be used")]
+    Key(#[from] keys::KeyError),
+    #[error("the machine gives no randomness")]
+    Randomness(#[from] NoRandomness),
+    #[error("the ring of MAC keys does not hold the key of a token")]
+    RingBehind,
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+/// What the token and revocation endpoints answer instead of tokens.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("too many requests")]
+    Limited(Limited),
+    #[error("a fault of this server")]
+    Fault(#[from] Fault),
+    /// More replays of one token than anybody honest makes.
+    #[error("too many replays")]
+    Replays,
+    #[error("{0}")]
+    Violation(#[from] TokenViolation),
+    /// A violation by a client that used the `Authorization` header.
+    #[error("{0}")]
+    ViolationWithChallenge(TokenViolation),
+}
+
+/// What the registration endpoint answers instead of a client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistrationError {
+    #[error("registration is closed")]
+    Closed,
+    #[error("a fault of this server")]
+    Fault(#[from] Fault),
+    #[error("too many requests")]
+    Limited(Limited),
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("{0}")]
+    Violation(#[from] RegistrationViolation),
+}
+
+impl From<StoreError> for TokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<NoRandomness> for TokenError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        log(&self);
+        let problem = "the server cannot answer now; nothing is lost, try again";
+        Problem::unavailable(problem, RETRY_AFTER).into_response()
+    }
+}
+
+impl IntoResponse for TokenError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Fault(fault) => fault.into_response(),
+            Self::Limited(limited) => Problem::from(limited).into_response(),
+            Self::Replays => {
+                let problem = "this refresh token was replayed too often; wait and try again";
+                Problem::unavailable(problem, 5).into_response()
+            }
+            Self::Violation(violation) => token(&violation, false).into_response(),
+            Self::ViolationWithChallenge(violation) => token(&violation, true).into_response(),
+        }
+    }
+}
+
+impl IntoResponse for RegistrationError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Closed => Problem::new(
+                StatusCode::FORBIDDEN,
+                "access_denied",
+                "registration is closed here; ask the operator to add the client",
+            )
+            .into_response(),
+            Self::Fault(fault) => fault.into_response(),
+            Self::Limited(limited) => Problem::from(limited).into_response(),
+            Self::TooLarge => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_client_metadata",
+                "the body has more than 64 KiB",
+            )
+            .into_response(),
+            Self::Violation(violation) => {
+                let wire = violation.wire();
+                tracing::info!(violation = ?violation, requirement = wire.requirement, "refused");
+                let status = status(wire.status);
+                Problem::new(status, wire.code, &describe(&violation, wire)).into_response()
+            }
+        }
+    }
+}
+
+fn token(violation: &TokenViolation, challenge: bool) -> Problem {
+    let wire = violation.wire();
+    tracing::info!(violation = ?violation, requirement = wire.requirement, "refused");
+    let problem = Problem::new(status(wire.status), wire.code, &describe(violation, wire));
+    if challenge && wire.status == 401 {
+        return problem.with_challenge("Basic realm=\"token\", charset=\"UTF-8\"");
+    }
+    problem
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// Logs the whole chain of causes of a fault.
+pub(crate) fn log(error: &dyn std::error::Error) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain = format!("{chain}: {cause}");
+        source = cause.source();
+    }
+    tracing::error!(%chain, "fault");
+}

@@ -1,0 +1,29 @@
+//! The OAuth 2.1 authorization server: discovers, registers, signs people in and issues tokens.
+//!
+//! Read `routes` for the paths, `rules` for what the specifications say, `endpoints` for the
+//! recipe of each path, and `store` for what is kept and how it changes. The library knows
+//! nothing of sockets, arguments or environment.
+
+mod accounts;
+mod audit;
+pub mod config;
+mod endpoints;
+mod error;
+mod issue;
+mod mint;
+mod pages;
+mod routes;
+mod rules;
+mod state;
+mod store;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+
+pub use self::{
+    accounts::AccountError,
+    config::Config,
+    routes::{internal_router, router},
+    state::{App, Engine, StartError},
+    store::StoreError,
+};

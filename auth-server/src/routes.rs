@@ -1,0 +1,95 @@
+//! Every path of auth-server, on one screen.
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::StatusCode;
+use web::{
+    cors::{self, Origins},
+    problem::Problem,
+};
+
+use crate::{
+    App,
+    endpoints::{
+        authorize, consent, health, internal, jwks, login, metadata, register, revoke, token,
+    },
+    telemetry,
+};
+
+/// The public paths, under the issuer's own path. Requests for another host are refused.
+pub fn router(app: App) -> Router {
+    let path = |endpoint: &str| app.config.path(endpoint);
+    let mut public = Router::new()
+        .route(&path("/jwks"), get(jwks::show))
+        .route(&path("/register"), post(register::register))
+        .route(&path("/revoke"), post(revoke::revoke))
+        .route(&path("/token"), post(token::exchange));
+    for well_known in metadata::paths(&app.config) {
+        public = public.route(&well_known, get(metadata::show));
+    }
+    let public = public
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(Origins::Any, cors::apply));
+    let pages = Router::new()
+        .route(&path("/authorize"), get(authorize::show))
+        .route(&path("/consent"), get(consent::show).post(consent::submit))
+        .route(&path("/login"), post(login::submit))
+        .method_not_allowed_fallback(wrong_method);
+    let host = app.config.public().authority_of_host();
+    public
+        .merge(pages)
+        .fallback(|| async { Problem::not_found() })
+        .layer(middleware::from_fn(move |request, next| known_host(host.clone(), request, next)))
+        .layer(middleware::from_fn(telemetry::record))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .with_state(app)
+}
+
+/// The paths for gateways of other processes, on a listener of their own.
+pub fn internal_router(app: App) -> Router {
+    Router::new()
+        .route("/internal/events", get(internal::events))
+        .route("/internal/usage", post(internal::usage))
+        .route("/internal/jwks", get(jwks::show))
+        .route("/internal/metadata", get(metadata::show))
+        .fallback(|| async { Problem::not_found() })
+        .with_state(app)
+}
+
+/// Refuses a request that names another host (RFC 9110 section 7.4), so that no page and no
+/// cookie exists under a name that is not ours.
+async fn known_host(host: String, request: Request, next: Next) -> Response {
+    let named = request
+        .headers()
+        .get(http::header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+    if named.is_some_and(|named| named.eq_ignore_ascii_case(&host)) {
+        return next.run(request).await;
+    }
+    let text = format!("this server answers for {host} only");
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text).into_response()
+}
+
+async fn wrong_method() -> Problem {
+    let text = "this address does not answer that method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text)
+}
+
+/// A URL's host with its port, as the `Host` header has it.
+trait HostHeader {
+    fn authority_of_host(&self) -> String;
+}
+
+impl HostHeader for url::Url {
+    fn authority_of_host(&self) -> String {
+        let host = self.host_str().unwrap_or_default();
+        self.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}

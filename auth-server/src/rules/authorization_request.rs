@@ -1,0 +1,137 @@
+//! The ordered list of checks for `/authorize` (RFC 6749 section 4.1.1).
+//!
+//! Before a [`RedirectTarget`] is known, a fault is answered by a page; afterwards by a redirect.
+
+use serde::{Deserialize, Serialize};
+use shared::{deployment::Deployment, ids::ClientId, resource::ResourceIndicator, scope::Scope};
+
+use super::{
+    params::Params, pkce::CodeChallenge, redirect_uri::RedirectTarget, resource, scope,
+    violation::AuthorizeViolation,
+};
+
+/// A request that passed every check. Only `state` may be absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthorizationRequest {
+    pub(crate) challenge: CodeChallenge,
+    pub(crate) client: ClientId,
+    pub(crate) prompt: Prompt,
+    pub(crate) redirect: RedirectTarget,
+    pub(crate) resources: Vec<ResourceIndicator>,
+    pub(crate) scope: Scope,
+    pub(crate) state: Option<String>,
+}
+
+/// What the client wants the person to be asked (OpenID Connect Core section 3.1.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Prompt {
+    /// Sign in again even if somebody is signed in.
+    pub(crate) login: bool,
+    /// Ask nothing: answer with an error instead.
+    pub(crate) none: bool,
+}
+
+/// Checks a request whose client and redirect are known.
+pub(crate) fn check(
+    params: &Params,
+    client: &ClientId,
+    redirect: RedirectTarget,
+    deployment: &Deployment,
+) -> Result<AuthorizationRequest, AuthorizeViolation> {
+    if params.one("request").is_some() || params.one("request_uri").is_some() {
+        return Err(AuthorizeViolation::RequestObject);
+    }
+    if params.one("response_type") != Some("code") {
+        return Err(AuthorizeViolation::ResponseType);
+    }
+    if params.one("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(AuthorizeViolation::ResponseMode);
+    }
+    let challenge =
+        CodeChallenge::parse(params.one("code_challenge"), params.one("code_challenge_method"))?;
+    let resources = resource::at_authorize(deployment, params.resources())?;
+    let scope = scope::at_authorize(params.one("scope"), &resources)?;
+    let prompt = Prompt::parse(params.one("prompt").unwrap_or_default())?;
+    Ok(AuthorizationRequest {
+        challenge,
+        client: client.clone(),
+        prompt,
+        redirect,
+        resources: resources.iter().map(|resource| resource.indicator.clone()).collect(),
+        scope,
+        state: params.one("state").map(str::to_owned),
+    })
+}
+
+impl Prompt {
+    fn parse(text: &str) -> Result<Self, AuthorizeViolation> {
+        let mut prompt = Self::default();
+        let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+        for word in &words {
+            match *word {
+                "login" | "select_account" => prompt.login = true,
+                "none" => prompt.none = true,
+                // Consent is asked for every time, so there is nothing to note.
+                "consent" => {}
+                _ => return Err(AuthorizeViolation::PromptMalformed),
+            }
+        }
+        if prompt.none && words.len() > 1 {
+            return Err(AuthorizeViolation::PromptMalformed);
+        }
+        Ok(prompt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const GOOD: &str = "response_type=code&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM\
+                        &code_challenge_method=S256&resource=http://localhost:7400/mcp&state=s";
+
+    fn run(query: &str) -> Result<AuthorizationRequest, AuthorizeViolation> {
+        let deployment = testing::deployment();
+        let params = Params::parse(query.as_bytes()).unwrap();
+        let target = RedirectTarget::find(&["https://app.example/cb".to_owned()], None).unwrap();
+        check(&params, &ClientId::parse("app").unwrap(), target, &deployment)
+    }
+
+    #[test]
+    fn a_good_request_passes_with_the_default_scopes() {
+        let request = run(GOOD).unwrap();
+        assert_eq!(request.scope.to_string(), "contacts:read");
+        assert_eq!(request.state.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn each_deviation_has_its_answer() {
+        use AuthorizeViolation as V;
+        let cases = [
+            ("response_type=code", "response_type=token", V::ResponseType),
+            ("response_type=code", "response_type=code%20token", V::ResponseType),
+            ("response_type=code", "response_type=code&response_mode=fragment", V::ResponseMode),
+            ("response_type=code", "response_type=code&request=x", V::RequestObject),
+            ("response_type=code", "response_type=code&request_uri=http://x", V::RequestObject),
+            ("S256", "plain", V::ChallengeMethod),
+            ("&code_challenge_method=S256", "", V::ChallengeMethod),
+            ("code_challenge=E9M", "code_challenge=", V::ChallengeMalformed),
+            ("localhost:7400/mcp", "localhost:7400/other", V::ResourceUnknown),
+            ("state=s", "scope=nothing:here", V::ScopeUnknown),
+            ("state=s", "scope=a%22b", V::ScopeMalformed),
+            ("state=s", "prompt=none%20login", V::PromptMalformed),
+            ("state=s", "prompt=often", V::PromptMalformed),
+        ];
+        for (from, to, expected) in cases {
+            let query = GOOD.replace(from, to);
+            assert_eq!(run(&query).unwrap_err(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn unknown_scopes_are_dropped_and_offline_access_gives_nothing() {
+        let query = GOOD.replace("state=s", "scope=contacts:write%20offline_access%20x:y");
+        assert_eq!(run(&query).unwrap().scope.to_string(), "contacts:write");
+    }
+}

@@ -1,0 +1,154 @@
+//! Client authentication at the token endpoint (RFC 6749 section 2.3): none,
+//! `client_secret_basic`, `client_secret_post`; the registered method and no other.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use shared::{ids::ClientId, secret::Secret};
+use subtle::ConstantTimeEq;
+use url::form_urlencoded;
+
+use super::{
+    client_metadata::{Client, ClientAuth},
+    params::Params,
+    violation::TokenViolation,
+};
+
+/// What a request presents, before the client is looked up.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    pub(crate) client: ClientId,
+    secret: PresentedSecret,
+}
+
+#[derive(Debug)]
+enum PresentedSecret {
+    Basic(Secret),
+    None,
+    Post(Secret),
+}
+
+impl Presented {
+    /// Reads the `Authorization` header and the body's parameters.
+    pub(crate) fn read(
+        authorization: Option<&str>,
+        params: &Params,
+    ) -> Result<Self, TokenViolation> {
+        let in_body = params.one("client_id").map(parse_client).transpose()?;
+        let secret_in_body = params.one("client_secret");
+        let Some(authorization) = authorization else {
+            let client = in_body.ok_or(TokenViolation::ClientMissing)?;
+            let secret = secret_in_body.map_or(PresentedSecret::None, |secret| {
+                PresentedSecret::Post(Secret::new(secret.to_owned()))
+            });
+            return Ok(Self { client, secret });
+        };
+        if secret_in_body.is_some() {
+            return Err(TokenViolation::ClientAuthenticationTwice);
+        }
+        let (client, secret) = basic(authorization).ok_or(TokenViolation::ClientAuthentication)?;
+        let client = parse_client(&client)?;
+        // A client_id beside the header must be the same one.
+        if in_body.is_some_and(|other| other != client) {
+            return Err(TokenViolation::ClientAuthentication);
+        }
+        Ok(Self { client, secret: PresentedSecret::Basic(Secret::new(secret)) })
+    }
+
+    /// Checks what was presented against the registration.
+    pub(crate) fn check(&self, client: &Client) -> Result<(), TokenViolation> {
+        let fits = match (&client.auth, &self.secret) {
+            (ClientAuth::None, PresentedSecret::None) => true,
+            // Some clients always send Basic; without a secret there is nothing it could prove.
+            (ClientAuth::None, PresentedSecret::Basic(secret)) => secret.expose().is_empty(),
+            // Both ways carry the same secret, and clients mix them up.
+            (
+                ClientAuth::ClientSecretBasic { secret: stored }
+                | ClientAuth::ClientSecretPost { secret: stored },
+                PresentedSecret::Basic(secret) | PresentedSecret::Post(secret),
+            ) => secret.hash().as_str().as_bytes().ct_eq(stored.as_str().as_bytes()).into(),
+            (ClientAuth::None, PresentedSecret::Post(_))
+            | (
+                ClientAuth::ClientSecretBasic { .. } | ClientAuth::ClientSecretPost { .. },
+                PresentedSecret::None,
+            ) => false,
+        };
+        if fits { Ok(()) } else { Err(TokenViolation::ClientAuthentication) }
+    }
+}
+
+fn parse_client(text: &str) -> Result<ClientId, TokenViolation> {
+    ClientId::parse(text).map_err(|_| TokenViolation::ClientUnknown)
+}
+
+/// Both halves are form-encoded inside the header (RFC 6749 section 2.3.1).
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, value) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+    let (client, secret) = text.split_once(':')?;
+    Some((form_decode(client), form_decode(secret)))
+}
+
+fn form_decode(text: &str) -> String {
+    form_urlencoded::parse(text.as_bytes())
+        .next()
+        .map(|(name, _)| name.into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::time::Timestamp;
+
+    use super::*;
+
+    fn client(auth: ClientAuth) -> Client {
+        Client {
+            auth,
+            id: ClientId::parse("app").unwrap(),
+            name: "App".to_owned(),
+            preregistered: false,
+            redirects: vec![],
+            registered: Timestamp::default(),
+        }
+    }
+
+    fn attempt(header: Option<&str>, body: &str, auth: ClientAuth) -> Result<(), TokenViolation> {
+        let params = Params::parse(body.as_bytes()).unwrap();
+        Presented::read(header, &params)?.check(&client(auth))
+    }
+
+    #[test]
+    fn the_registered_secret_is_needed_and_no_other() {
+        let auth =
+            || ClientAuth::ClientSecretBasic { secret: Secret::new("s-1".to_owned()).hash() };
+        let header = format!("Basic {}", STANDARD.encode("app:s%2D1"));
+        assert_eq!(attempt(Some(&header), "", auth()), Ok(()));
+        assert_eq!(attempt(None, "client_id=app&client_secret=s-1", auth()), Ok(()));
+        for (header, body) in [
+            (None, "client_id=app"),
+            (None, "client_id=app&client_secret=x"),
+            (Some("Basic !!"), ""),
+            (Some("Basic YXBw"), ""),
+            (Some("Bearer x"), ""),
+            (Some(header.as_str()), "client_id=other"),
+        ] {
+            assert_eq!(attempt(header, body, auth()), Err(TokenViolation::ClientAuthentication));
+        }
+        assert_eq!(
+            attempt(Some(&header), "client_secret=s-1", auth()),
+            Err(TokenViolation::ClientAuthenticationTwice)
+        );
+    }
+
+    #[test]
+    fn a_client_without_a_secret_sends_none() {
+        assert_eq!(attempt(None, "client_id=app", ClientAuth::None), Ok(()));
+        assert_eq!(attempt(None, "", ClientAuth::None), Err(TokenViolation::ClientMissing));
+        assert_eq!(
+            attempt(None, "client_id=app&client_secret=x", ClientAuth::None),
+            Err(TokenViolation::ClientAuthentication)
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! Request plus the person's choice gives a grant: every part of it is an intersection, so that
+//! a form can only narrow.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    ids::{ClientId, UserId, WorkspaceId},
+    resource::ResourceIndicator,
+    scope::Scope,
+};
+
+use super::authorization_request::AuthorizationRequest;
+
+/// What a person granted to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Grant {
+    pub(crate) client: ClientId,
+    pub(crate) resources: Vec<ResourceIndicator>,
+    pub(crate) scope: Scope,
+    pub(crate) user: UserId,
+    pub(crate) workspaces: BTreeSet<WorkspaceId>,
+}
+
+/// What the person ticked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choice {
+    pub(crate) scope: Scope,
+    pub(crate) workspaces: BTreeSet<WorkspaceId>,
+}
+
+/// Why a choice gives no grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EmptyChoice {
+    #[error("choose at least one thing the application may do, or deny")]
+    Scope,
+    #[error("choose at least one workspace, or deny")]
+    Workspace,
+    #[error("you are not a member of a workspace you chose")]
+    WorkspaceForeign,
+}
+
+/// The grant of a request and a choice. Choosing a workspace one is not a member of is refused.
+pub(crate) fn grant(
+    request: &AuthorizationRequest,
+    user: &UserId,
+    memberships: &BTreeSet<WorkspaceId>,
+    choice: &Choice,
+) -> Result<Grant, EmptyChoice> {
+    if !choice.workspaces.is_subset(memberships) {
+        return Err(EmptyChoice::WorkspaceForeign);
+    }
+    let scope = request.scope.intersect(&choice.scope);
+    if scope.is_empty() {
+        return Err(EmptyChoice::Scope);
+    }
+    if choice.workspaces.is_empty() && !memberships.is_empty() {
+        return Err(EmptyChoice::Workspace);
+    }
+    Ok(Grant {
+        client: request.client.clone(),
+        resources: request.resources.clone(),
+        scope,
+        user: user.clone(),
+        workspaces: choice.workspaces.clone(),
+    })
+}

@@ -1,0 +1,14 @@
+//! What the specifications say: pure functions without I/O, clock or randomness.
+
+pub(crate) mod authorization_request;
+pub(crate) mod client_auth;
+pub(crate) mod client_metadata;
+pub(crate) mod consent;
+pub(crate) mod params;
+pub(crate) mod pkce;
+pub(crate) mod redirect_uri;
+pub(crate) mod refresh_token;
+pub(crate) mod resource;
+pub(crate) mod rotation;
+pub(crate) mod scope;
+pub(crate) mod violation;

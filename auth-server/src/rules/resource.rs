@@ -1,0 +1,51 @@
+//! Which resources a request means (RFC 8707 section 2); a token names exactly one.
+
+use shared::{
+    deployment::{Deployment, Resource},
+    resource::ResourceIndicator,
+};
+
+use super::violation::{AuthorizeViolation, TokenViolation};
+
+/// The resources of an authorization request; the default one where none is named.
+pub(crate) fn at_authorize<'a>(
+    deployment: &'a Deployment,
+    asked: &[String],
+) -> Result<Vec<&'a Resource>, AuthorizeViolation> {
+    if asked.is_empty() {
+        let default = deployment.default_resource().ok_or(AuthorizeViolation::ResourceMissing)?;
+        return Ok(vec![default]);
+    }
+    let mut found: Vec<&Resource> = Vec::new();
+    for name in asked {
+        let resource = deployment.resource(name).ok_or(AuthorizeViolation::ResourceUnknown)?;
+        if !found.iter().any(|other| other.indicator == resource.indicator) {
+            found.push(resource);
+        }
+    }
+    Ok(found)
+}
+
+/// The one resource of a token request, which must be part of the grant (RFC 8707 section 2.2).
+pub(crate) fn at_token<'a>(
+    deployment: &'a Deployment,
+    granted: &[ResourceIndicator],
+    asked: &[String],
+) -> Result<&'a Resource, TokenViolation> {
+    let indicator = match (asked, granted) {
+        ([], [only]) => only,
+        ([], several) => deployment
+            .default_resource()
+            .and_then(|default| several.iter().find(|granted| **granted == default.indicator))
+            .ok_or(TokenViolation::ResourceSeveral)?,
+        ([first, rest @ ..], _) => {
+            let found = granted.iter().find(|granted| granted.names(first));
+            let found = found.ok_or(TokenViolation::ResourceRefused)?;
+            if !rest.iter().all(|other| found.names(other)) {
+                return Err(TokenViolation::ResourceSeveral);
+            }
+            found
+        }
+    };
+    deployment.resource(indicator.as_str()).ok_or(TokenViolation::ResourceRefused)
+}

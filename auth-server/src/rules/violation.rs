@@ -1,0 +1,268 @@
+//! Every way a peer can be wrong, with its wire code and its requirement: one enum per registry
+//! of codes.
+
+/// A wire code with the requirement behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wire {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) requirement: &'static str,
+}
+
+fn wire(status: u16, code: &'static str, requirement: &'static str) -> Wire {
+    Wire { status, code, requirement }
+}
+
+/// What goes back to the client by redirect (RFC 6749 section 4.1.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AuthorizeViolation {
+    #[error("the person denied the request")]
+    AccessDenied,
+    #[error("code_challenge is not 43 characters of base64url")]
+    ChallengeMalformed,
+    #[error("code_challenge_method must be S256")]
+    ChallengeMethod,
+    #[error("code_challenge is required")]
+    ChallengeMissing,
+    #[error("consent is needed, and prompt=none forbids to ask for it")]
+    ConsentRequired,
+    #[error("nobody is signed in, and prompt=none forbids to ask")]
+    LoginRequired,
+    #[error("prompt must be none, login, consent or select_account, and none stands alone")]
+    PromptMalformed,
+    #[error("request objects are not supported; send the parameters themselves")]
+    RequestObject,
+    #[error("response_mode must be query")]
+    ResponseMode,
+    #[error("response_type must be code")]
+    ResponseType,
+    #[error("name the resource you want a token for; this server has more than one")]
+    ResourceMissing,
+    #[error(
+        "the resource is not one this server issues tokens for; send it as the resource metadata has it"
+    )]
+    ResourceUnknown,
+    #[error("scope holds a character that scope tokens may not have")]
+    ScopeMalformed,
+    #[error("none of the scopes asked for exists here")]
+    ScopeUnknown,
+}
+
+impl AuthorizeViolation {
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::AccessDenied => wire(302, "access_denied", "RFC 6749 section 4.1.2.1"),
+            Self::ChallengeMalformed => wire(302, "invalid_request", "RFC 7636 section 4.2"),
+            Self::ChallengeMethod => wire(302, "invalid_request", "RFC 7636 section 4.3"),
+            Self::ChallengeMissing => wire(302, "invalid_request", "RFC 7636 section 4.4.1"),
+            Self::ConsentRequired => wire(302, "consent_required", "OpenID Connect Core 3.1.2.6"),
+            Self::LoginRequired => wire(302, "login_required", "OpenID Connect Core 3.1.2.6"),
+            Self::PromptMalformed => wire(302, "invalid_request", "OpenID Connect Core 3.1.2.1"),
+            Self::RequestObject => wire(302, "request_not_supported", "RFC 9101 section 7"),
+            Self::ResponseMode => wire(302, "invalid_request", "RFC 6749 section 4.1.2"),
+            Self::ResponseType => wire(302, "unsupported_response_type", "RFC 6749 section 3.1.1"),
+            Self::ResourceMissing | Self::ResourceUnknown => {
+                wire(302, "invalid_target", "RFC 8707 section 2")
+            }
+            Self::ScopeMalformed => wire(302, "invalid_scope", "RFC 6749 section 3.3"),
+            Self::ScopeUnknown => wire(302, "invalid_scope", "RFC 6749 section 4.1.2.1"),
+        }
+    }
+}
+
+/// What must never be answered by a redirect, but by a page (RFC 6749 section 3.1.2.4).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UntrustedRedirect {
+    #[error("this application is not registered here")]
+    ClientUnknown,
+    #[error("the request names no application (client_id)")]
+    ClientMissing,
+    #[error("a parameter is given twice or is too long")]
+    Parameters,
+    #[error("the request does not say where to return to (redirect_uri)")]
+    RedirectMissing,
+    #[error("the address to return to is not one the application registered")]
+    RedirectUnregistered,
+}
+
+impl UntrustedRedirect {
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::ClientMissing => wire(400, "invalid_request", "RFC 6749 section 4.1.1"),
+            Self::ClientUnknown => wire(400, "invalid_client", "RFC 6749 section 3.1.2.4"),
+            Self::Parameters => wire(400, "invalid_request", "RFC 6749 section 3.1"),
+            Self::RedirectMissing => wire(400, "invalid_request", "RFC 6749 section 3.1.2.3"),
+            Self::RedirectUnregistered => wire(400, "invalid_request", "RFC 6749 section 3.1.2.4"),
+        }
+    }
+
+    /// What a person can do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::ClientUnknown => {
+                "Remove the connection in the application and connect again: it then registers anew."
+            }
+            Self::ClientMissing | Self::Parameters => {
+                "Start again from the application. If it happens again, tell its makers."
+            }
+            Self::RedirectMissing | Self::RedirectUnregistered => {
+                "Nothing was sent anywhere. Connect again from the application; if it happens again, \
+                 its makers must register the address."
+            }
+        }
+    }
+}
+
+/// What the token and revocation endpoints answer (RFC 6749 section 5.2).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenViolation {
+    #[error("the body must be application/x-www-form-urlencoded")]
+    BodyType,
+    #[error("client authentication failed: use the method and the secret of the registration")]
+    ClientAuthentication,
+    #[error("two ways of client authentication are used at once; keep one")]
+    ClientAuthenticationTwice,
+    #[error("client_id is missing")]
+    ClientMissing,
+    #[error("this client is not registered here; register it again")]
+    ClientUnknown,
+    #[error("the code was issued to another client")]
+    CodeClient,
+    #[error("the code is unknown, used or expired; start a new authorization")]
+    CodeInvalid,
+    #[error("code is missing")]
+    CodeMissing,
+    #[error("grant_type is missing")]
+    GrantMissing,
+    #[error("grant_type must be authorization_code or refresh_token")]
+    GrantUnsupported,
+    #[error("a parameter is given twice or is too long")]
+    Parameters,
+    #[error("redirect_uri differs from the one of the authorization request")]
+    RedirectMismatch,
+    #[error("the refresh token was issued to another client")]
+    RefreshClient,
+    #[error("the grant has expired; sign in again")]
+    RefreshExpired,
+    #[error("the refresh token is not one of this server's; sign in again")]
+    RefreshInvalid,
+    #[error("refresh_token is missing")]
+    RefreshMissing,
+    #[error("the grant was revoked because an old refresh token was used again; sign in again")]
+    RefreshReuse,
+    #[error("the grant was revoked; sign in again")]
+    RefreshRevoked,
+    #[error("the refresh token was replaced by a newer one; use the newest, or sign in again")]
+    RefreshStale,
+    #[error("the resource is not part of this grant; send it as the resource metadata has it")]
+    ResourceRefused,
+    #[error("name one resource: the grant has several")]
+    ResourceSeveral,
+    #[error("a scope is wider than the grant; ask for it in a new authorization")]
+    ScopeWider,
+    #[error("code_verifier must be 43 to 128 characters of A-Z a-z 0-9 - . _ ~")]
+    VerifierMalformed,
+    #[error("code_verifier does not match code_challenge")]
+    VerifierMismatch,
+    #[error("code_verifier is missing")]
+    VerifierMissing,
+    #[error("the account is not active here any more; sign in again")]
+    AccountInactive,
+}
+
+impl TokenViolation {
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::AccountInactive => wire(400, "invalid_grant", "RFC 6749 section 5.2"),
+            Self::ClientAuthentication | Self::ClientUnknown => {
+                wire(401, "invalid_client", "RFC 6749 section 5.2")
+            }
+            Self::ClientAuthenticationTwice => wire(400, "invalid_request", "RFC 6749 section 2.3"),
+            Self::ClientMissing => wire(401, "invalid_client", "RFC 6749 section 3.2.1"),
+            Self::CodeInvalid => wire(400, "invalid_grant", "RFC 6749 section 4.1.2"),
+            Self::BodyType | Self::CodeMissing => {
+                wire(400, "invalid_request", "RFC 6749 section 4.1.3")
+            }
+            Self::GrantMissing => wire(400, "invalid_request", "RFC 6749 section 5.2"),
+            Self::GrantUnsupported => wire(400, "unsupported_grant_type", "RFC 6749 section 5.2"),
+            Self::Parameters => wire(400, "invalid_request", "RFC 6749 section 3.2"),
+            Self::CodeClient | Self::RedirectMismatch => {
+                wire(400, "invalid_grant", "RFC 6749 section 4.1.3")
+            }
+            Self::RefreshClient => wire(400, "invalid_grant", "RFC 6749 section 6"),
+            Self::RefreshExpired | Self::RefreshInvalid => {
+                wire(400, "invalid_grant", "RFC 6749 section 5.2")
+            }
+            Self::RefreshMissing => wire(400, "invalid_request", "RFC 6749 section 6"),
+            Self::RefreshReuse | Self::RefreshStale => {
+                wire(400, "invalid_grant", "RFC 9700 section 4.14.2")
+            }
+            Self::RefreshRevoked => wire(400, "invalid_grant", "RFC 7009 section 2.1"),
+            Self::ResourceRefused | Self::ResourceSeveral => {
+                wire(400, "invalid_target", "RFC 8707 section 2.2")
+            }
+            Self::ScopeWider => wire(400, "invalid_scope", "RFC 6749 section 6"),
+            Self::VerifierMalformed => wire(400, "invalid_grant", "RFC 7636 section 4.1"),
+            Self::VerifierMismatch => wire(400, "invalid_grant", "RFC 7636 section 4.6"),
+            Self::VerifierMissing => wire(400, "invalid_grant", "RFC 7636 section 4.5"),
+        }
+    }
+}
+
+/// What the registration endpoint answers (RFC 7591 section 3.2.2).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RegistrationViolation {
+    #[error("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")]
+    AuthMethod,
+    #[error("the body must be a JSON object: {0}")]
+    Body(String),
+    #[error("the content type must be application/json")]
+    BodyType,
+    #[error("client_name must have at most 128 characters")]
+    ClientName,
+    #[error("grant_types must hold authorization_code; refresh_token may stand beside it")]
+    GrantTypes,
+    #[error("redirect URI {0} has a wildcard, which is never matched")]
+    RedirectWildcard(String),
+    #[error("redirect URI {0} is neither https, nor loopback http, nor a private-use scheme")]
+    RedirectScheme(String),
+    #[error("redirect URI {0} is not an absolute URI without fragment and user info")]
+    RedirectMalformed(String),
+    #[error("redirect_uris must hold 1 to 32 URIs of at most 2048 characters")]
+    Redirects,
+    #[error("response_types must hold code alone")]
+    ResponseTypes,
+    #[error("scope holds a character that scope tokens may not have")]
+    Scope,
+    #[error("{0} must be an https URL")]
+    Uri(&'static str),
+}
+
+impl RegistrationViolation {
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::AuthMethod
+            | Self::ClientName
+            | Self::GrantTypes
+            | Self::ResponseTypes
+            | Self::Scope
+            | Self::Uri(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 2"),
+            Self::Body(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 3.1"),
+            Self::BodyType => wire(415, "invalid_client_metadata", "RFC 7591 section 3.1"),
+            Self::RedirectMalformed(_)
+            | Self::RedirectScheme(_)
+            | Self::RedirectWildcard(_)
+            | Self::Redirects => wire(400, "invalid_redirect_uri", "RFC 7591 section 3.2.2"),
+        }
+    }
+}
+
+/// Wire text: what the violation says and where the rule stands, in the characters RFC 6749
+/// section 5.2 allows.
+pub(crate) fn describe(violation: &impl std::fmt::Display, wire: Wire) -> String {
+    let text = format!("{violation} ({})", wire.requirement);
+    text.chars()
+        .map(|c| if matches!(c, ' '..='!' | '#'..='[' | ']'..='~') { c } else { '?' })
+        .take(400)
+        .collect()
+}

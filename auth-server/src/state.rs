@@ -1,0 +1,231 @@
+//! What a handler can reach, and what is made of it at start.
+
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey};
+use shared::{
+    internal::{Cursor, Events, Usage},
+    time::Clock,
+};
+use web::{
+    cookie::Cookie,
+    limits::{AddressLimits, Budget, Limited, Limiter},
+};
+
+use crate::{
+    accounts::{AccountError, Local},
+    config::Config,
+    endpoints::metadata,
+    mint::{self, NoRandomness},
+    store::{EmbeddedStore, RedisStore, Store, StoreError},
+};
+
+/// Everything a request needs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub(crate) clock: Clock,
+    pub(crate) config: Arc<Config>,
+    pub(crate) cookies: Arc<Cookies>,
+    pub(crate) directory: Arc<Local>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) limits: Arc<Limits>,
+    /// The metadata document's bytes: they change only with the configuration.
+    pub(crate) metadata: Bytes,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// Where auth-server keeps its state.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// One process, one file.
+    Embedded(store::Embedded),
+    /// Many processes, one Redis.
+    Redis(store::Redis),
+}
+
+/// Why auth-server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error("the keys cannot be opened")]
+    Key(#[from] keys::KeyError),
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The keys in use.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) jwks: Bytes,
+    /// MACs of refresh tokens.
+    pub(crate) refresh: SecretRing,
+    /// Seals requests into pages.
+    pub(crate) seal: SecretRing,
+    pub(crate) signing: SigningKey,
+}
+
+/// The cookies of pages.
+#[derive(Debug)]
+pub(crate) struct Cookies {
+    /// Names the browser before anybody is signed in.
+    pub(crate) browser: Cookie,
+    /// Names the signed-in session.
+    pub(crate) session: Cookie,
+}
+
+/// Budgets, apart from one another so that a flood of one never starves another.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    by_account: Limiter<String>,
+    by_address: AddressLimits,
+}
+
+/// Hosted clients share few addresses, so budgets per address are wide.
+const BUDGETS: [Budget; 4] = [
+    Budget { name: PAGES, burst: 600, per_minute: 600 },
+    Budget { name: REGISTRATION, burst: 300, per_minute: 120 },
+    Budget { name: SIGN_IN, burst: 60, per_minute: 60 },
+    Budget { name: TOKEN, burst: 6000, per_minute: 6000 },
+];
+pub(crate) const PAGES: &str = "pages";
+pub(crate) const REGISTRATION: &str = "registration";
+pub(crate) const SIGN_IN: &str = "sign-in";
+pub(crate) const TOKEN: &str = "token";
+
+impl App {
+    /// Opens the state: keys are made at the first start and read afterwards.
+    pub async fn open(
+        config: Config,
+        engine: Engine,
+        clock: Clock,
+        key: &KeyEncryptionKey,
+    ) -> Result<Self, StartError> {
+        let epoch = mint::token_id()?;
+        let store: Arc<dyn Store> = match engine {
+            Engine::Embedded(engine) => Arc::new(EmbeddedStore::new(engine, epoch)),
+            Engine::Redis(redis) => {
+                let manual = matches!(clock, Clock::Manual(_));
+                Arc::new(RedisStore::new(redis, epoch, manual))
+            }
+        };
+        let issuer = key_set(&*store, Purpose::Issuer, key, &clock).await?;
+        let keys = Keys {
+            jwks: issuer.jwks().into(),
+            refresh: key_set(&*store, Purpose::RefreshMac, key, &clock).await?.secrets(),
+            seal: key_set(&*store, Purpose::PageSeal, key, &clock).await?.secrets(),
+            signing: issuer.signing()?,
+        };
+        for client in &config.clients {
+            store.put_client(client).await?;
+        }
+        let cookies = Cookies {
+            browser: Cookie::new("vestibule-auth", "browser", config.public()),
+            session: Cookie::new("vestibule-auth", "session", config.public()),
+        };
+        Ok(Self {
+            clock,
+            cookies: Arc::new(cookies),
+            directory: Arc::new(Local::open(&config.users)?),
+            keys: Arc::new(keys),
+            limits: Arc::new(Limits::new()),
+            metadata: metadata::document(&config),
+            config: Arc::new(config),
+            store,
+        })
+    }
+
+    /// The published keys (RFC 7517), for a gateway in the same process.
+    pub fn jwks(&self) -> Bytes {
+        self.keys.jwks.clone()
+    }
+
+    /// The metadata document (RFC 8414), for a gateway in the same process.
+    pub fn metadata(&self) -> Bytes {
+        self.metadata.clone()
+    }
+
+    /// The feed of revocations: a snapshot, or what came since the cursor.
+    pub async fn events(&self, after: Option<&Cursor>) -> Result<Events, StoreError> {
+        let mut feed = self.store.feed(after.map(|cursor| cursor.seq)).await?;
+        let known =
+            after.is_some_and(|cursor| cursor.epoch == feed.epoch && cursor.seq <= feed.last);
+        if after.is_some() && !known {
+            feed = self.store.feed(None).await?;
+        }
+        let cursor = Cursor { epoch: feed.epoch, seq: feed.last };
+        Ok(Events { cursor, snapshot: !known, events: feed.events })
+    }
+
+    /// Takes a gateway's report: receipts say which generations arrived.
+    pub async fn report(&self, usage: &Usage) -> Result<(), StoreError> {
+        for receipt in &usage.receipts {
+            self.store.confirm(*receipt).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what has expired. Call it every minute.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        self.limits.by_account.sweep();
+        self.limits.by_address.sweep();
+        self.store.sweep(self.clock.now()).await
+    }
+
+    /// The client's address of a request.
+    pub(crate) fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        self.config.trusted_proxies.client_address(peer.ip(), headers)
+    }
+}
+
+impl Limits {
+    fn new() -> Self {
+        let account = Budget { name: SIGN_IN, burst: 10, per_minute: 6 };
+        Self {
+            by_account: Limiter::new(account, 100_000),
+            by_address: AddressLimits::new(&BUDGETS, 100_000),
+        }
+    }
+
+    /// Charges an address one request.
+    pub(crate) fn charge(&self, budget: &'static str, address: IpAddr) -> Result<(), Limited> {
+        self.by_address.check(budget, address)
+    }
+
+    /// Charges an account one wrong password.
+    pub(crate) fn charge_account(&self, account: &str, address: IpAddr) -> Result<(), Limited> {
+        self.by_account.check(&format!("{}|{address}", account.trim().to_lowercase()))
+    }
+}
+
+/// How long one start waits for another that is making the same keys.
+const RACES: usize = 20;
+
+async fn key_set(
+    store: &dyn Store,
+    purpose: Purpose,
+    key: &KeyEncryptionKey,
+    clock: &Clock,
+) -> Result<KeySet, StartError> {
+    let name = match purpose {
+        Purpose::GatewayIdentity => "gateway-identity",
+        Purpose::Issuer => "issuer",
+        Purpose::PageSeal => "page-seal",
+        Purpose::RefreshMac => "refresh-mac",
+    };
+    for _ in 0..RACES {
+        if let Some(bytes) = store.key_set(name).await? {
+            return Ok(KeySet::open(&bytes, purpose, key)?);
+        }
+        let first = KeySet::first(purpose, clock.now())?;
+        if store.replace_key_set(name, None, &first.seal(key)?).await? {
+            return Ok(first);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(StoreError::Corrupt(format!("the key set {name} comes and goes")).into())
+}

@@ -1,0 +1,339 @@
+//! What every store must do, as one list that each engine passes.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner},
+};
+use shared::{
+    ids::{ClientId, FamilyId, UserId},
+    internal::{Event, Receipt},
+    scope::Scope,
+    secret::SecretHash,
+    time::Timestamp,
+};
+
+use super::{CodeRecord, EmbeddedStore, Redemption, RedisStore, Session, Store};
+use crate::rules::{
+    consent::Grant,
+    pkce::CodeChallenge,
+    redirect_uri::RedirectTarget,
+    refresh_token::Nonce,
+    rotation::{Attempt, Context, Family, Policy, Presented, Step, step},
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs the whole list against one engine.
+async fn holds(store: Arc<dyn Store>) {
+    a_ticket_is_taken_once(&*store).await;
+    a_session_is_found_by_its_secret_alone(&*store).await;
+    a_code_is_redeemed_once(Arc::clone(&store)).await;
+    wrong_verifiers_burn_a_code_and_never_a_family(&*store).await;
+    an_expired_code_is_unknown(&*store).await;
+    one_token_has_one_successor(Arc::clone(&store)).await;
+    a_family_that_lost_writes_is_rolled_forward_by_its_own_chain(&*store).await;
+    a_revoked_family_stays_revoked_and_is_on_the_feed(&*store).await;
+    a_receipt_confirms_the_current_generation_only(&*store).await;
+    a_key_set_changes_by_compare_and_set(&*store).await;
+    the_feed_continues_where_the_reader_stands(&*store).await;
+    it_agrees_with_the_rule_on_random_histories(&*store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_holds_the_contract() {
+    let engine = store::Embedded::memory().unwrap();
+    holds(Arc::new(EmbeddedStore::new(engine, "epoch".to_owned()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_redis_store_holds_the_contract() {
+    let server = store::test_server::RedisServer::start();
+    let redis = store::Redis::connect(server.config("auth:")).await.unwrap();
+    holds(Arc::new(RedisStore::new(redis, "epoch".to_owned(), true))).await;
+}
+
+fn hash(text: &str) -> SecretHash {
+    SecretHash::of(text.as_bytes())
+}
+
+fn id(byte: u8) -> FamilyId {
+    FamilyId::from_bytes([byte; 16])
+}
+
+fn client() -> ClientId {
+    ClientId::parse("app").unwrap()
+}
+
+fn grant() -> Grant {
+    Grant {
+        client: client(),
+        resources: vec![],
+        scope: Scope::parse("a b").unwrap(),
+        user: UserId::parse("usr_1").unwrap(),
+        workspaces: BTreeSet::new(),
+    }
+}
+
+fn nonce(generation: u32) -> Nonce {
+    u128::from(generation).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
+}
+
+fn token(generation: u32) -> Presented {
+    let (nonce, next) = (nonce(generation), nonce(generation + 1));
+    Presented { generation, issued: NOW, next, nonce }
+}
+
+fn family() -> Family {
+    Family {
+        absolute_expiry: NOW.plus(SECOND * 90 * 86_400),
+        confirmed: false,
+        contested: false,
+        created: NOW,
+        generation: 0,
+        grant: grant(),
+        idle: SECOND * 30 * 86_400,
+        idle_expiry: NOW.plus(SECOND * 30 * 86_400),
+        mac_key: [1, 2, 3, 4],
+        nonce: nonce(0),
+        replays: 0,
+        revoked: false,
+        rotates: true,
+        rotations: VecDeque::new(),
+    }
+}
+
+fn code() -> CodeRecord {
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let redirects = ["https://app.example/cb".to_owned()];
+    CodeRecord {
+        challenge: CodeChallenge::parse(Some(challenge), Some("S256")).unwrap(),
+        expires: NOW.plus(SECOND * 60),
+        grant: grant(),
+        issued: NOW,
+        redirect: RedirectTarget::find(&redirects, None).unwrap(),
+        signed_in: NOW,
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        grace: SECOND * 120,
+        lost: SECOND * 7 * 86_400,
+        most_replays: 512,
+        soft: SECOND * 3600,
+        strict: false,
+    }
+}
+
+async fn create(store: &dyn Store, family_id: FamilyId) {
+    store.put_code(family_id, &hash("code"), &code()).await.unwrap();
+    let made = store.redeem_code(family_id, &hash("code"), NOW, &family()).await.unwrap();
+    assert_eq!(made, Redemption::First);
+}
+
+async fn present(store: &dyn Store, family_id: FamilyId, token: Presented, after: u32) -> Step {
+    let client = client();
+    let now = NOW.plus(SECOND * after);
+    let attempt = Attempt { client: &client, context: Context(0), now, policy: policy() };
+    store.rotate_refresh(family_id, &token, &attempt).await.unwrap().unwrap().step
+}
+
+async fn a_ticket_is_taken_once(store: &dyn Store) {
+    let expires = real_now().plus(SECOND * 60);
+    assert!(store.take_ticket("digest", expires).await.unwrap());
+    assert!(!store.take_ticket("digest", expires).await.unwrap());
+}
+
+/// Redis forgets by its own clock, so what must stay has to expire after the real present.
+fn real_now() -> Timestamp {
+    shared::time::Clock::System.now().max(NOW)
+}
+
+async fn a_session_is_found_by_its_secret_alone(store: &dyn Store) {
+    let session = Session {
+        expires: real_now().plus(SECOND * 60),
+        signed_in: NOW,
+        user: UserId::parse("usr_1").unwrap(),
+    };
+    store.put_session(&hash("session"), &session).await.unwrap();
+    assert_eq!(store.session(&hash("session")).await.unwrap(), Some(session));
+    assert_eq!(store.session(&hash("another")).await.unwrap(), None);
+}
+
+async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {
+    let family_id = id(1);
+    store.put_code(family_id, &hash("code"), &code()).await.unwrap();
+    let racers: Vec<_> = (0..32)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || {
+                let (code, created) = (hash("code"), family());
+                let redeem = store.redeem_code(family_id, &code, NOW, &created);
+                tokio::runtime::Handle::current().block_on(redeem).unwrap()
+            })
+        })
+        .collect();
+    let mut first = 0;
+    for racer in racers {
+        match racer.await.unwrap() {
+            Redemption::First => first += 1,
+            Redemption::Again(at) => assert_eq!(at, NOW),
+            Redemption::Gone => panic!("a redeemed code is remembered"),
+        }
+    }
+    assert_eq!(first, 1);
+    assert_eq!(store.family(family_id).await.unwrap(), Some(family()));
+    let (_, used) = store.code(family_id, &hash("code"), NOW).await.unwrap().unwrap();
+    assert_eq!(used, Some(NOW));
+}
+
+async fn wrong_verifiers_burn_a_code_and_never_a_family(store: &dyn Store) {
+    let family_id = id(2);
+    store.put_code(family_id, &hash("code"), &code()).await.unwrap();
+    for _ in 0..2 {
+        store.miss_code(family_id, &hash("code")).await.unwrap();
+        assert!(store.code(family_id, &hash("code"), NOW).await.unwrap().is_some());
+    }
+    store.miss_code(family_id, &hash("code")).await.unwrap();
+    assert!(store.code(family_id, &hash("code"), NOW).await.unwrap().is_none());
+    create(store, id(3)).await;
+    for _ in 0..5 {
+        store.miss_code(id(3), &hash("code")).await.unwrap();
+    }
+    assert!(store.family(id(3)).await.unwrap().is_some_and(|family| !family.revoked));
+}
+
+async fn an_expired_code_is_unknown(store: &dyn Store) {
+    let (family_id, late) = (id(4), NOW.plus(SECOND * 61));
+    store.put_code(family_id, &hash("code"), &code()).await.unwrap();
+    assert!(store.code(family_id, &hash("code"), late).await.unwrap().is_none());
+    let made = store.redeem_code(family_id, &hash("code"), late, &family()).await.unwrap();
+    assert_eq!(made, Redemption::Gone);
+    assert_eq!(store.family(family_id).await.unwrap(), None);
+}
+
+async fn one_token_has_one_successor(store: Arc<dyn Store>) {
+    let family_id = id(5);
+    create(&*store, family_id).await;
+    let racers: Vec<_> = (0..32)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || {
+                let run = present(&*store, family_id, token(0), 1);
+                tokio::runtime::Handle::current().block_on(run)
+            })
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for racer in racers {
+        steps.push(racer.await.unwrap());
+    }
+    assert_eq!(steps.iter().filter(|step| **step == Step::Rotated).count(), 1);
+    assert_eq!(steps.iter().filter(|step| **step == Step::Replayed).count(), 31);
+    let family = store.family(family_id).await.unwrap().unwrap();
+    assert_eq!((family.generation, family.nonce), (1, nonce(1)));
+}
+
+async fn a_family_that_lost_writes_is_rolled_forward_by_its_own_chain(store: &dyn Store) {
+    let family_id = id(6);
+    create(store, family_id).await;
+    assert_eq!(present(store, family_id, token(4), 1).await, Step::Ahead);
+    let wrong = (0, nonce(9));
+    assert!(!store.roll_forward(family_id, wrong, (4, nonce(4)), NOW).await.unwrap());
+    let right = (0, nonce(0));
+    assert!(store.roll_forward(family_id, right, (4, nonce(4)), NOW).await.unwrap());
+    assert!(!store.roll_forward(family_id, right, (4, nonce(4)), NOW).await.unwrap());
+    assert_eq!(present(store, family_id, token(4), 1).await, Step::Rotated);
+}
+
+async fn a_revoked_family_stays_revoked_and_is_on_the_feed(store: &dyn Store) {
+    let family_id = id(7);
+    create(store, family_id).await;
+    assert!(store.revoke_family(family_id, NOW).await.unwrap());
+    assert!(!store.revoke_family(family_id, NOW).await.unwrap());
+    assert_eq!(present(store, family_id, token(0), 1).await, Step::Revoked);
+    let feed = store.feed(None).await.unwrap();
+    assert!(feed.events.contains(&Event::Family { family: family_id }));
+}
+
+async fn a_receipt_confirms_the_current_generation_only(store: &dyn Store) {
+    let family_id = id(8);
+    create(store, family_id).await;
+    let confirmed = async |generation| {
+        store.confirm(Receipt { family: family_id, generation }).await.unwrap();
+        store.family(family_id).await.unwrap().unwrap().confirmed
+    };
+    assert!(!confirmed(1).await);
+    assert!(confirmed(0).await);
+    store.confirm(Receipt { family: id(99), generation: 0 }).await.unwrap();
+    assert_eq!(store.family(id(99)).await.unwrap(), None, "a receipt never creates");
+}
+
+async fn a_key_set_changes_by_compare_and_set(store: &dyn Store) {
+    assert_eq!(store.key_set("x").await.unwrap(), None);
+    assert!(store.replace_key_set("x", None, b"one").await.unwrap());
+    assert!(!store.replace_key_set("x", None, b"two").await.unwrap());
+    assert!(!store.replace_key_set("x", Some(b"zero"), b"two").await.unwrap());
+    assert!(store.replace_key_set("x", Some(b"one"), b"two").await.unwrap());
+    assert_eq!(store.key_set("x").await.unwrap(), Some(b"two".to_vec()));
+}
+
+async fn the_feed_continues_where_the_reader_stands(store: &dyn Store) {
+    let before = store.feed(None).await.unwrap();
+    let event = Event::Person { user: UserId::parse("usr_9").unwrap(), not_after: NOW };
+    store.append_event(&event, NOW).await.unwrap();
+    let after = store.feed(Some(before.last)).await.unwrap();
+    assert_eq!((after.epoch, after.events), (before.epoch, vec![event]));
+    assert!(store.feed(Some(after.last)).await.unwrap().events.is_empty());
+}
+
+/// The rule and the engine get the same presentations and must agree on every answer.
+async fn it_agrees_with_the_rule_on_random_histories(store: &dyn Store) {
+    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
+    let mut runner = TestRunner::new_with_rng(RunnerConfig::default(), seed);
+    // How far behind the current generation, seconds since the last, context, receipt first.
+    let moves = prop::collection::vec(
+        (
+            -3_i64..11,
+            prop_oneof![0_u32..5, 100_u32..140, 3000_u32..4000, 0_u32..900_000],
+            0_u16..4,
+            any::<bool>(),
+        ),
+        1..40,
+    );
+    for history in 0..40_u8 {
+        let mut bytes = [200; 16];
+        bytes[0] = history;
+        let family_id = FamilyId::from_bytes(bytes);
+        create(store, family_id).await;
+        let mut model = family();
+        let mut now = NOW;
+        for (behind, pause, context, receipt) in moves.new_tree(&mut runner).unwrap().current() {
+            now = now.plus(SECOND * pause);
+            if receipt {
+                let generation = model.generation;
+                store.confirm(Receipt { family: family_id, generation }).await.unwrap();
+                model.confirmed |= !model.revoked;
+            }
+            let generation = u32::try_from(i64::from(model.generation) - behind).unwrap_or(0);
+            let client = client();
+            // Contexts that share a byte, and ones that share none.
+            let context = Context((context & 1) * 0x0100 + (context >> 1));
+            let attempt = Attempt { client: &client, context, now, policy: policy() };
+            let expected = step(&mut model, &token(generation), &attempt);
+            let rotation =
+                store.rotate_refresh(family_id, &token(generation), &attempt).await.unwrap();
+            let rotation = rotation.unwrap();
+            assert_eq!(rotation.step, expected, "history {history}");
+            assert_eq!(rotation.family, model, "history {history} after {expected:?}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The verbs on the embedded file: each is one transaction, answered when it is on disk.
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use shared::{
+    ids::{ClientId, FamilyId},
+    internal::{Event, Receipt},
+    secret::SecretHash,
+    time::Timestamp,
+};
+use store::{Embedded, Writer};
+
+use super::{
+    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, Feed, Redemption, Rotation, Session, Store, StoreError,
+    TOMBSTONE, WRONG_VERIFIERS,
+};
+use crate::rules::{
+    client_metadata::Client,
+    refresh_token::Nonce,
+    rotation::{Attempt, Family, Presented, Step, step},
+};
+
+/// How many events one answer of the feed holds at most.
+const FEED_PAGE: usize = 100_000;
+
+/// auth-server's store in an embedded file.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedStore {
+    engine: Embedded,
+    epoch: String,
+}
+
+/// A code's record with what happened to it since.
+#[derive(Debug, Serialize, serde::Deserialize)]
+struct StoredCode {
+    misses: u32,
+    record: CodeRecord,
+    used: Option<Timestamp>,
+}
+
+impl EmbeddedStore {
+    /// A store on an open engine. The file has one process, so its feed begins anew with it:
+    /// `epoch` must differ at every start.
+    pub(crate) fn new(engine: Embedded, epoch: String) -> Self {
+        Self { engine, epoch }
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        let bytes = self.engine.read(|reader| reader.get(key.as_bytes()))?;
+        bytes.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// One transaction over one record: what `change` returns as second is written back.
+    async fn change<T, R>(
+        &self,
+        key: String,
+        change: impl FnOnce(Option<T>, &mut Writer<'_>) -> Result<R, store::StoreError> + Send + 'static,
+    ) -> Result<R, StoreError>
+    where
+        T: DeserializeOwned,
+        R: Send + 'static,
+    {
+        let work = move |writer: &mut Writer<'_>| {
+            let bytes = writer.get(key.as_bytes())?;
+            let record =
+                bytes.map(|bytes| decode(&bytes)).transpose().map_err(|error| corrupt(&error))?;
+            change(record, writer)
+        };
+        Ok(self.engine.write(work).await?)
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.read(&client_key(id))
+    }
+
+    async fn put_client(&self, client: &Client) -> Result<(), StoreError> {
+        let (key, value) = (client_key(&client.id), encode(client)?);
+        // Registering again touches a client; nothing is written when nothing changed.
+        let registered = |stored: Client| Client { registered: client.registered, ..stored };
+        if self.read(&key)?.map(registered).as_ref() == Some(client) {
+            return Ok(());
+        }
+        Ok(self.engine.write(move |writer| writer.put(key.as_bytes(), &value, None)).await?)
+    }
+
+    async fn session(&self, secret: &SecretHash) -> Result<Option<Session>, StoreError> {
+        self.read(&session_key(secret))
+    }
+
+    async fn put_session(&self, secret: &SecretHash, session: &Session) -> Result<(), StoreError> {
+        let (key, value, expires) =
+            (session_key(secret), encode(session)?, session.expires.millis());
+        let work = move |writer: &mut Writer<'_>| writer.put(key.as_bytes(), &value, Some(expires));
+        Ok(self.engine.write(work).await?)
+    }
+
+    async fn take_ticket(&self, digest: &str, expires: Timestamp) -> Result<bool, StoreError> {
+        let key = format!("ticket/{digest}");
+        let work = move |writer: &mut Writer<'_>| {
+            if writer.get(key.as_bytes())?.is_some() {
+                return Ok(false);
+            }
+            writer.put(key.as_bytes(), b"1", Some(expires.millis()))?;
+            Ok(true)
+        };
+        Ok(self.engine.write(work).await?)
+    }
+
+    async fn put_code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        record: &CodeRecord,
+    ) -> Result<(), StoreError> {
+        let key = code_key(family, code);
+        let expires = record.expires.millis();
+        let value = encode(&StoredCode { misses: 0, record: record.clone(), used: None })?;
+        let work = move |writer: &mut Writer<'_>| writer.put(key.as_bytes(), &value, Some(expires));
+        Ok(self.engine.write(work).await?)
+    }
+
+    async fn code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(CodeRecord, Option<Timestamp>)>, StoreError> {
+        let stored: Option<StoredCode> = self.read(&code_key(family, code))?;
+        Ok(stored
+            .filter(|stored| stored.used.is_some() || now < stored.record.expires)
+            .map(|stored| (stored.record, stored.used)))
+    }
+
+    async fn miss_code(&self, family: FamilyId, code: &SecretHash) -> Result<(), StoreError> {
+        let key = code_key(family, code);
+        let at = key.clone();
+        self.change(key, move |stored: Option<StoredCode>, writer| {
+            let Some(mut stored) = stored.filter(|stored| stored.used.is_none()) else {
+                return Ok(());
+            };
+            stored.misses += 1;
+            if stored.misses >= WRONG_VERIFIERS {
+                return writer.delete(at.as_bytes()).map(|_| ());
+            }
+            let expires = stored.record.expires.millis();
+            writer.put(
+                at.as_bytes(),
+                &encode(&stored).map_err(|error| corrupt(&error))?,
+                Some(expires),
+            )
+        })
+        .await
+    }
+
+    async fn redeem_code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        now: Timestamp,
+        created: &Family,
+    ) -> Result<Redemption, StoreError> {
+        let (key, family_key) = (code_key(family, code), family_key(family));
+        let at = key.clone();
+        let created = created.clone();
+        self.change(key, move |stored: Option<StoredCode>, writer| {
+            let Some(mut stored) = stored else { return Ok(Redemption::Gone) };
+            if let Some(used) = stored.used {
+                return Ok(Redemption::Again(used));
+            }
+            if now >= stored.record.expires || writer.get(family_key.as_bytes())?.is_some() {
+                return Ok(Redemption::Gone);
+            }
+            stored.used = Some(now);
+            let forget = now.plus(TOMBSTONE).millis();
+            writer.put(
+                at.as_bytes(),
+                &encode(&stored).map_err(|error| corrupt(&error))?,
+                Some(forget),
+            )?;
+            put_family(writer, &family_key, &created)?;
+            Ok(Redemption::First)
+        })
+        .await
+    }
+
+    async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
+        self.read(&family_key(family))
+    }
+
+    async fn rotate_refresh(
+        &self,
+        family: FamilyId,
+        token: &Presented,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<Rotation>, StoreError> {
+        let key = family_key(family);
+        let (at, token, client) = (key.clone(), *token, attempt.client.clone());
+        let (context, now, policy) = (attempt.context, attempt.now, attempt.policy);
+        self.change(key, move |stored: Option<Family>, writer| {
+            let Some(mut stored) = stored else { return Ok(None) };
+            let before = stored.clone();
+            let attempt = Attempt { client: &client, context, now, policy };
+            let outcome = step(&mut stored, &token, &attempt);
+            if stored != before {
+                put_family(writer, &at, &stored)?;
+            }
+            if outcome == Step::Reuse {
+                append(writer, &Event::Family { family }, now)?;
+            }
+            Ok(Some(Rotation { family: stored, step: outcome }))
+        })
+        .await
+    }
+
+    async fn roll_forward(
+        &self,
+        family: FamilyId,
+        from: (u32, Nonce),
+        to: (u32, Nonce),
+        issued: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let key = family_key(family);
+        let at = key.clone();
+        self.change(key, move |stored: Option<Family>, writer| {
+            let Some(mut stored) = stored else { return Ok(false) };
+            if stored.revoked || (stored.generation, stored.nonce) != from {
+                return Ok(false);
+            }
+            stored.roll_forward(to, issued);
+            put_family(writer, &at, &stored)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
+        let key = family_key(family);
+        let at = key.clone();
+        self.change(key, move |stored: Option<Family>, writer| {
+            let Some(mut stored) = stored.filter(|stored| !stored.revoked) else {
+                return Ok(false);
+            };
+            stored.revoked = true;
+            put_family(writer, &at, &stored)?;
+            append(writer, &Event::Family { family }, now)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError> {
+        let key = family_key(receipt.family);
+        let stored: Option<Family> = self.read(&key)?;
+        // Most receipts repeat what is known: then nothing is written.
+        if !stored.is_some_and(|stored| stored.awaits(receipt.generation)) {
+            return Ok(());
+        }
+        let at = key.clone();
+        self.change(key, move |stored: Option<Family>, writer| {
+            let Some(mut stored) = stored.filter(|stored| stored.awaits(receipt.generation)) else {
+                return Ok(());
+            };
+            stored.confirmed = true;
+            put_family(writer, &at, &stored)
+        })
+        .await
+    }
+
+    async fn key_set(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = format!("keys/{name}");
+        Ok(self.engine.read(|reader| reader.get(key.as_bytes()))?)
+    }
+
+    async fn replace_key_set(
+        &self,
+        name: &str,
+        expected: Option<&[u8]>,
+        set: &[u8],
+    ) -> Result<bool, StoreError> {
+        let key = format!("keys/{name}");
+        let (expected, set) = (expected.map(<[u8]>::to_vec), set.to_vec());
+        let work = move |writer: &mut Writer<'_>| {
+            if writer.get(key.as_bytes())? != expected {
+                return Ok(false);
+            }
+            writer.put(key.as_bytes(), &set, None)?;
+            Ok(true)
+        };
+        Ok(self.engine.write(work).await?)
+    }
+
+    async fn append_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+        let event = event.clone();
+        Ok(self.engine.write(move |writer| append(writer, &event, now)).await?)
+    }
+
+    async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
+        let (last, entries) = self.engine.read(|reader| {
+            let last = reader.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes));
+            let from = event_key(after.unwrap_or(0));
+            let none = after.is_some_and(|after| after >= last);
+            let entries = if none {
+                Vec::new()
+            } else {
+                reader.scan_after(b"event/", from.as_bytes(), FEED_PAGE)?
+            };
+            Ok((last, entries))
+        })?;
+        let events = entries.iter().map(|(_, value)| decode(value)).collect::<Result<_, _>>()?;
+        Ok(Feed { epoch: self.epoch.clone(), events, last })
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
+        Ok(self.engine.sweep(now.millis(), 10_000).await?)
+    }
+}
+
+const FEED_LAST: &[u8] = b"feed/last";
+
+fn append(writer: &mut Writer<'_>, event: &Event, now: Timestamp) -> Result<(), store::StoreError> {
+    let seq = writer.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes)) + 1;
+    let expires = now.plus(EVENT_LIFE).millis();
+    writer.put(
+        event_key(seq).as_bytes(),
+        &encode(event).map_err(|error| corrupt(&error))?,
+        Some(expires),
+    )?;
+    writer.put(FEED_LAST, &seq.to_be_bytes(), None)
+}
+
+fn put_family(
+    writer: &mut Writer<'_>,
+    key: &str,
+    family: &Family,
+) -> Result<(), store::StoreError> {
+    let expires = family.absolute_expiry.plus(AFTER_EXPIRY).millis();
+    writer.put(key.as_bytes(), &encode(family).map_err(|error| corrupt(&error))?, Some(expires))
+}
+
+fn client_key(id: &ClientId) -> String {
+    format!("client/{id}")
+}
+
+fn session_key(secret: &SecretHash) -> String {
+    format!("session/{}", secret.as_str())
+}
+
+fn code_key(family: FamilyId, code: &SecretHash) -> String {
+    format!("code/{family}/{}", code.as_str())
+}
+
+fn family_key(family: FamilyId) -> String {
+    format!("family/{family}")
+}
+
+fn event_key(seq: u64) -> String {
+    format!("event/{seq:020}")
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
+}
+
+/// The version of the records' form stands first, so that a later one can tell.
+fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    match serde_json::from_slice::<(u8, T)>(bytes) {
+        Ok((1, record)) => Ok(record),
+        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
+        Err(error) => Err(StoreError::Corrupt(error.to_string())),
+    }
+}
+
+fn corrupt(error: &StoreError) -> store::StoreError {
+    store::StoreError::Corrupt(error.to_string())
+}
