@@ -1,15 +1,13 @@
 //! What the Redis engine promises, seen from outside, on a real server.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests")]
-
-mod support;
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::{Duration, Instant};
 
 use store::{Redis, RedisConfig, Role, Script, ServerIdentity, StoreError};
 use tokio::task::JoinSet;
 
-use self::support::RedisServer;
+use store::test_server::RedisServer;
 
 static ADD: Script = Script::new("add", "return redis.call('INCRBY', KEYS[1], ARGV[1])");
 static CLOCK: Script = Script::new("clock", "return redis.call('TIME')[1]");
