@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use shared::{ids::WorkspaceId, scope::Scope};
+use shared::{
+    ids::{FamilyId, WorkspaceId},
+    scope::Scope,
+};
 use web::form::{Form, same_site};
 
 use super::{
@@ -47,7 +50,7 @@ pub(crate) async fn show(
     let sealed = params.one("request").unwrap_or_default().to_owned();
     match context(&app, &headers, &sealed).await {
         Ok((interaction, client, Some(person))) => {
-            page(&app, &client, &interaction.request, person.user, sealed, None)
+            page(&app, &client, &interaction.request, person.user, sealed, None).await
         }
         Ok((interaction, client, None)) => {
             login::page(&app, &client, &interaction.request, sealed, None, String::new())
@@ -77,14 +80,14 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     let decision = field("decision");
     if !matches!(decision, "approve" | "deny") {
         let problem = "choose Allow or Deny".to_owned();
-        return page(&app, &client, request, person.user, sealed, Some(problem));
+        return page(&app, &client, request, person.user, sealed, Some(problem)).await;
     }
     let granted = if decision == "approve" {
         match grant(request, &person.user.id, &person.user.workspaces(), &choice(&form)) {
             Ok(granted) => Some(granted),
             Err(empty) => {
                 let problem = Some(empty.to_string());
-                return page(&app, &client, request, person.user, sealed, problem);
+                return page(&app, &client, request, person.user, sealed, problem).await;
             }
         }
     } else {
@@ -102,6 +105,14 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         let violation = AuthorizeViolation::AccessDenied;
         return refuse(&app, &client, &request.redirect, state, &violation);
     };
+    if field("sign_out_older") == "yes" {
+        for family in doubtful(&app, &client, request, person.user).await {
+            if let Err(error) = app.store.revoke_family(family, app.clock.now()).await {
+                return fault(&app, &error.into());
+            }
+            Event::GrantRevoked { family }.record();
+        }
+    }
     let scope = granted.scope.to_string();
     Event::ConsentGiven { client: &client.id, scope, user: &person.user.id }.record();
     let now = app.clock.now();
@@ -122,7 +133,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
 }
 
 /// The consent page.
-pub(super) fn page(
+pub(super) async fn page(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
@@ -132,6 +143,7 @@ pub(super) fn page(
 ) -> Response {
     let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let kind = request.redirect.kind();
+    let doubtful = !doubtful(app, client, request, user).await.is_empty();
     let workspaces: Vec<WorkspaceChoice> = user
         .memberships
         .iter()
@@ -163,7 +175,8 @@ pub(super) fn page(
         workspaces,
         error,
         manage_url: None,
-        older_connection: None,
+        older_connection: doubtful
+            .then(|| format!("{}: an old token of it was used again.", client.name)),
         action: app.config.path("/consent"),
         hidden: vec![("request".to_owned(), sealed)],
     };
@@ -184,6 +197,26 @@ async fn context<'a>(
     let client = client.ok_or_else(|| stale(app, Stale::Page))?;
     let person = browser::signed_in(app, headers).await.map_err(|error| fault(app, &error))?;
     Ok((interaction, client, person))
+}
+
+/// Grants of the same person to the same client whose old tokens came back: perhaps a copy is in
+/// use, so the page offers to sign them out.
+async fn doubtful(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    user: &User,
+) -> Vec<FamilyId> {
+    let mut doubtful = Vec::new();
+    let known = app.store.families_of(&user.id, &client.id).await.unwrap_or_default();
+    for id in known {
+        let family = app.store.family(id).await.ok().flatten();
+        let now = app.clock.now();
+        if family.is_some_and(|family| family.is_doubtful(&request.resources, now)) {
+            doubtful.push(id);
+        }
+    }
+    doubtful
 }
 
 fn choice(form: &Form) -> Choice {
@@ -210,7 +243,7 @@ fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
                 choices.push(ScopeChoice {
                     value: name.clone(),
                     label: words.clone(),
-                    detail: name.clone(),
+                    detail: String::new(),
                     checked: true,
                     kind: scope_kind(name),
                 });

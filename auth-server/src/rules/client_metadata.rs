@@ -204,14 +204,14 @@ fn strings(
 mod tests {
     use super::*;
 
-    fn run(body: Value) -> Result<Registration, RegistrationViolation> {
+    fn run(body: &Value) -> Result<Registration, RegistrationViolation> {
         check(body.as_object().unwrap())
     }
 
     #[test]
     fn the_smallest_registration_gets_the_defaults() {
         let registration =
-            run(serde_json::json!({"redirect_uris": ["https://a.example/cb"]})).unwrap();
+            run(&serde_json::json!({"redirect_uris": ["https://a.example/cb"]})).unwrap();
         assert_eq!(registration.auth, AuthMethod::ClientSecretBasic);
         assert!(!registration.refresh);
     }
@@ -244,14 +244,14 @@ mod tests {
             ),
         ];
         for (body, expected) in cases {
-            assert_eq!(run(body.clone()).unwrap_err(), expected, "{body}");
+            assert_eq!(run(&body).unwrap_err(), expected, "{body}");
         }
     }
 
     #[test]
     fn identical_registrations_share_an_id_whatever_their_loopback_port() {
         let id = |port: u16, name: &str| {
-            run(serde_json::json!({
+            run(&serde_json::json!({
                 "redirect_uris": [format!("http://localhost:{port}/cb")],
                 "client_name": name, "token_endpoint_auth_method": "none", "software_id": port,
             }))
@@ -268,6 +268,6 @@ mod tests {
         let body = serde_json::json!({
             "redirect_uris": ["https://a.example/cb"], "client_name": "Cl\u{202e}au\u{200b}de\u{0}",
         });
-        assert_eq!(run(body).unwrap().name, "Claude");
+        assert_eq!(run(&body).unwrap().name, "Claude");
     }
 }

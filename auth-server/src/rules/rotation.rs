@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use shared::{ids::ClientId, time::Timestamp};
+use shared::{ids::ClientId, resource::ResourceIndicator, time::Timestamp};
 
 use super::{consent::Grant, refresh_token::Nonce};
 
@@ -20,14 +20,13 @@ pub(crate) const REMEMBERED: usize = 8;
 pub(crate) struct Context(pub(crate) u16);
 
 /// A grant and all its refresh tokens.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Family {
     pub(crate) absolute_expiry: Timestamp,
     /// Whether an access token of the current generation was seen in use.
     pub(crate) confirmed: bool,
-    /// Whether a spent token came back in a way that proves nothing.
-    pub(crate) contested: bool,
+    /// When a spent token came back in a way that proves nothing.
+    pub(crate) contested: Option<Timestamp>,
     /// When the person approved; what cut-offs are compared with.
     pub(crate) created: Timestamp,
     pub(crate) generation: u32,
@@ -165,7 +164,7 @@ fn spent(family: &mut Family, token: &Presented, attempt: &Attempt<'_>, now: Tim
         family.replays += 1;
         return Step::Replayed;
     }
-    let lost = if family.contested { Duration::ZERO } else { attempt.policy.lost };
+    let lost = if family.contested.is_some() { Duration::ZERO } else { attempt.policy.lost };
     if behind == 1 && !family.confirmed && age <= lost {
         family.replays = family.replays.saturating_add(1);
         return Step::Replayed;
@@ -175,11 +174,20 @@ fn spent(family: &mut Family, token: &Presented, attempt: &Attempt<'_>, now: Tim
         family.revoked = true;
         return Step::Reuse;
     }
-    family.contested = true;
+    family.contested = Some(now);
     Step::Stale
 }
 
+/// For how long a contested grant is offered for signing out.
+const OFFERED: Duration = Duration::from_hours(24);
+
 impl Family {
+    /// Whether the person should be asked about this grant when they approve its client again.
+    pub(crate) fn is_doubtful(&self, resources: &[ResourceIndicator], now: Timestamp) -> bool {
+        let recent = self.contested.is_some_and(|at| now.since(at) <= OFFERED);
+        recent && !self.revoked && self.grant.resources.iter().any(|one| resources.contains(one))
+    }
+
     /// Whether a receipt of this generation says anything new.
     pub(crate) fn awaits(&self, generation: u32) -> bool {
         !self.revoked && !self.confirmed && self.generation == generation

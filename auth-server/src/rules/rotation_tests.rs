@@ -26,7 +26,7 @@ fn family() -> Family {
     Family {
         absolute_expiry: START.plus(SECOND * 90 * 86_400),
         confirmed: false,
-        contested: false,
+        contested: None,
         created: START,
         generation: 0,
         grant: Grant {
@@ -88,7 +88,7 @@ fn an_unconfirmed_successor_is_given_again_for_days_and_a_confirmed_one_is_not()
     assert_eq!(present(&mut received, 0, 1, 0), Step::Rotated);
     received.confirmed = true;
     assert_eq!(present(&mut received, 0, 600, 0), Step::Stale);
-    assert!(received.contested && !received.revoked);
+    assert!(received.contested.is_some() && !received.revoked);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn family() -> Family {
     Family {
         absolute_expiry: NOW.plus(SECOND * 90 * 86_400),
         confirmed: false,
-        contested: false,
+        contested: None,
         created: NOW,
         generation: 0,
         grant: grant(),
@@ -193,6 +193,10 @@ async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {
     assert_eq!(store.family(family_id).await.unwrap(), Some(family()));
     let (_, used) = store.code(family_id, &hash("code"), NOW).await.unwrap().unwrap();
     assert_eq!(used, Some(NOW));
+    let person = UserId::parse("usr_1").unwrap();
+    assert!(store.families_of(&person, &client()).await.unwrap().contains(&family_id));
+    let stranger = UserId::parse("usr_2").unwrap();
+    assert!(store.families_of(&stranger, &client()).await.unwrap().is_empty());
 }
 
 async fn wrong_verifiers_burn_a_code_and_never_a_family(store: &dyn Store) {

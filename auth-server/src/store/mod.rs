@@ -129,6 +129,13 @@ pub(crate) trait Store: Debug + Send + Sync {
         created: &Family,
     ) -> Result<Redemption, StoreError>;
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError>;
+    /// The families that a person granted to a client and that may still live: for pages, never
+    /// for a decision that must see every one.
+    async fn families_of(
+        &self,
+        user: &UserId,
+        client: &ClientId,
+    ) -> Result<Vec<FamilyId>, StoreError>;
     /// Presents a refresh token: [`crate::rules::rotation::step`], atomically. Reuse is revoked
     /// and on the feed before this returns.
     async fn rotate_refresh(
@@ -169,6 +176,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError>;
 }
 
+/// How many families of one person and client a page looks at.
+pub(crate) const MOST_FAMILIES: usize = 32;
 /// How long an event stays on the feed: longer than any access token lives.
 pub(crate) const EVENT_LIFE: Duration = Duration::from_hours(2);
 /// How long a redeemed code is remembered.

@@ -94,7 +94,7 @@ fn first(
     Ok(Family {
         absolute_expiry: now.plus(resource.refresh_absolute),
         confirmed: false,
-        contested: false,
+        contested: None,
         created: record.signed_in.max(record.issued),
         generation: 0,
         grant: record.grant,

@@ -29,7 +29,7 @@ pub(super) fn write_family(family: &Family) -> Result<Vec<(&'static str, Vec<u8>
         ("ro", flag(family.rotates)),
         ("cf", flag(family.confirmed)),
         ("rp", number(family.replays.into())),
-        ("ct", flag(family.contested)),
+        ("ct", number(family.contested.map_or(0, Timestamp::millis))),
         ("cr", number(family.created.millis())),
         ("hi", history.join(",").into_bytes()),
         ("mk", family.mac_key.to_vec()),
@@ -43,7 +43,7 @@ pub(super) fn read_family(fields: &[Reply]) -> Result<Family, StoreError> {
     Ok(Family {
         absolute_expiry: Timestamp::from_millis(fields.number(4)?),
         confirmed: fields.flag(8)?,
-        contested: fields.flag(10)?,
+        contested: Some(fields.number(10)?).filter(|at| *at > 0).map(Timestamp::from_millis),
         created: Timestamp::from_millis(fields.number(11)?),
         generation: u32::try_from(fields.number(2)?).map_err(|_| corrupt(2))?,
         grant: decode(fields.bytes(14)?)?,

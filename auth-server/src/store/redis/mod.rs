@@ -6,7 +6,7 @@ mod family;
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
-    ids::{ClientId, FamilyId},
+    ids::{ClientId, FamilyId, UserId},
     internal::{Event, Receipt},
     secret::SecretHash,
     time::Timestamp,
@@ -15,8 +15,8 @@ use store::{Redis, Reply, Script};
 
 use self::family::{read_family, write_family};
 use super::{
-    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, Feed, Redemption, Rotation, Session, Store, StoreError,
-    TOMBSTONE, WRONG_VERIFIERS,
+    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, Feed, MOST_FAMILIES, Redemption, Rotation, Session,
+    Store, StoreError, TOMBSTONE, WRONG_VERIFIERS,
 };
 use crate::rules::{
     client_metadata::Client,
@@ -32,11 +32,14 @@ static FAMILY: Script = Script::new(
 );
 static FEED: Script = Script::new("feed", include_str!("feed.lua"));
 static GET: Script = Script::new("get", "return redis.call('GET', KEYS[1])");
+static INDEX: Script = Script::new("index", include_str!("index.lua"));
 static MISS_CODE: Script = Script::new("miss_code", include_str!("miss_code.lua"));
 static PUT: Script = Script::new("put", include_str!("put.lua"));
 static PUT_CODE: Script = Script::new("put_code", include_str!("put_code.lua"));
 static READ_CODE: Script =
     Script::new("read_code", "return redis.call('HMGET', KEYS[1], 'r', 'u')");
+static READ_INDEX: Script =
+    Script::new("read_index", "return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)");
 static REDEEM_CODE: Script = Script::new("redeem_code", include_str!("redeem_code.lua"));
 static REPLACE: Script = Script::new("replace", include_str!("replace.lua"));
 static REVOKE_FAMILY: Script = Script::new("revoke_family", include_str!("revoke_family.lua"));
@@ -152,6 +155,11 @@ impl Store for RedisStore {
         let remember = TOMBSTONE.as_millis().to_string();
         let forget = created.absolute_expiry.plus(AFTER_EXPIRY).millis().to_string();
         let fields = write_family(created)?;
+        // First, because an index may name what does not exist, but not the other way round.
+        let member = family.to_string();
+        let index = index_key(&created.grant.user, &created.grant.client);
+        let index_arguments = [member.as_bytes(), forget.as_bytes(), now.as_bytes()];
+        self.redis.run(&INDEX, &[&index], &index_arguments).await?;
         let mut arguments = vec![now.as_bytes(), remember.as_bytes(), forget.as_bytes()];
         arguments
             .extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
@@ -173,6 +181,19 @@ impl Store for RedisStore {
             return Ok(None);
         }
         read_family(&fields).map(Some)
+    }
+
+    async fn families_of(
+        &self,
+        user: &UserId,
+        client: &ClientId,
+    ) -> Result<Vec<FamilyId>, StoreError> {
+        let most = MOST_FAMILIES.to_string();
+        let index = index_key(user, client);
+        let members = self.redis.run(&READ_INDEX, &[&index], &[most.as_bytes()]).await?;
+        let members = members.into_array()?;
+        let texts = members.iter().filter_map(|member| member.as_str().ok());
+        Ok(texts.filter_map(|text| FamilyId::parse(text).ok()).collect())
     }
 
     async fn rotate_refresh(
@@ -339,6 +360,11 @@ fn client_key(id: &ClientId) -> String {
 
 fn session_key(secret: &SecretHash) -> String {
     format!("session:{}", secret.as_str())
+}
+
+/// Client ids may hold anything visible, so their hash stands in the key.
+fn index_key(user: &UserId, client: &ClientId) -> String {
+    format!("grants:{user}:{}", SecretHash::of(client.as_str().as_bytes()).as_str())
 }
 
 fn code_key(family: FamilyId, code: &SecretHash) -> String {

@@ -43,7 +43,7 @@ local function spent()
     set('rp', whole(tonumber(v.rp) + 1))
     return 'replayed'
   end
-  if v.ct == '1' then lost = 0 end
+  if v.ct ~= '0' then lost = 0 end
   if behind == 1 and v.cf == '0' and age <= lost then
     set('rp', whole(tonumber(v.rp) + 1))
     return 'replayed'
@@ -57,7 +57,7 @@ local function spent()
     set('st', 'R')
     return 'reuse'
   end
-  set('ct', '1')
+  set('ct', whole(now))
   return 'stale'
 end
 if v.st ~= 'A' then return answer('revoked') end

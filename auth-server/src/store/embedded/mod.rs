@@ -1,18 +1,24 @@
 //! The verbs on the embedded file: each is one transaction, answered when it is on disk.
 
+mod records;
+
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
-    ids::{ClientId, FamilyId},
+    ids::{ClientId, FamilyId, UserId},
     internal::{Event, Receipt},
     secret::SecretHash,
     time::Timestamp,
 };
 use store::{Embedded, Writer};
 
+use self::records::{
+    FEED_LAST, append, client_key, code_key, corrupt, decode, encode, event_key, family_key,
+    index_key, number, put_family, session_key,
+};
 use super::{
-    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, Feed, Redemption, Rotation, Session, Store, StoreError,
-    TOMBSTONE, WRONG_VERIFIERS,
+    CodeRecord, Feed, MOST_FAMILIES, Redemption, Rotation, Session, Store, StoreError, TOMBSTONE,
+    WRONG_VERIFIERS,
 };
 use crate::rules::{
     client_metadata::Client,
@@ -181,6 +187,9 @@ impl Store for EmbeddedStore {
                 Some(forget),
             )?;
             put_family(writer, &family_key, &created)?;
+            let index = index_key(&created.grant.user, &created.grant.client);
+            let expires = created.absolute_expiry.millis();
+            writer.put(format!("{index}{family}").as_bytes(), b"1", Some(expires))?;
             Ok(Redemption::First)
         })
         .await
@@ -188,6 +197,19 @@ impl Store for EmbeddedStore {
 
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
         self.read(&family_key(family))
+    }
+
+    async fn families_of(
+        &self,
+        user: &UserId,
+        client: &ClientId,
+    ) -> Result<Vec<FamilyId>, StoreError> {
+        let index = index_key(user, client);
+        let entries = self.engine.read(|reader| reader.scan(index.as_bytes(), MOST_FAMILIES))?;
+        let family =
+            |key: &[u8]| std::str::from_utf8(key.get(index.len()..)?).ok().map(str::to_owned);
+        let texts = entries.iter().filter_map(|(key, _)| family(key));
+        Ok(texts.filter_map(|text| FamilyId::parse(&text).ok()).collect())
     }
 
     async fn rotate_refresh(
@@ -316,67 +338,4 @@ impl Store for EmbeddedStore {
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         Ok(self.engine.sweep(now.millis(), 10_000).await?)
     }
-}
-
-const FEED_LAST: &[u8] = b"feed/last";
-
-fn append(writer: &mut Writer<'_>, event: &Event, now: Timestamp) -> Result<(), store::StoreError> {
-    let seq = writer.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes)) + 1;
-    let expires = now.plus(EVENT_LIFE).millis();
-    writer.put(
-        event_key(seq).as_bytes(),
-        &encode(event).map_err(|error| corrupt(&error))?,
-        Some(expires),
-    )?;
-    writer.put(FEED_LAST, &seq.to_be_bytes(), None)
-}
-
-fn put_family(
-    writer: &mut Writer<'_>,
-    key: &str,
-    family: &Family,
-) -> Result<(), store::StoreError> {
-    let expires = family.absolute_expiry.plus(AFTER_EXPIRY).millis();
-    writer.put(key.as_bytes(), &encode(family).map_err(|error| corrupt(&error))?, Some(expires))
-}
-
-fn client_key(id: &ClientId) -> String {
-    format!("client/{id}")
-}
-
-fn session_key(secret: &SecretHash) -> String {
-    format!("session/{}", secret.as_str())
-}
-
-fn code_key(family: FamilyId, code: &SecretHash) -> String {
-    format!("code/{family}/{}", code.as_str())
-}
-
-fn family_key(family: FamilyId) -> String {
-    format!("family/{family}")
-}
-
-fn event_key(seq: u64) -> String {
-    format!("event/{seq:020}")
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
-}
-
-/// The version of the records' form stands first, so that a later one can tell.
-fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    match serde_json::from_slice::<(u8, T)>(bytes) {
-        Ok((1, record)) => Ok(record),
-        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
-        Err(error) => Err(StoreError::Corrupt(error.to_string())),
-    }
-}
-
-fn corrupt(error: &StoreError) -> store::StoreError {
-    store::StoreError::Corrupt(error.to_string())
 }

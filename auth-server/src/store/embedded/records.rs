@@ -1,0 +1,88 @@
+//! Records as they stand in the file: their keys, their form, and the writes that several verbs
+//! share.
+
+use serde::{Serialize, de::DeserializeOwned};
+use shared::{
+    ids::{ClientId, FamilyId, UserId},
+    internal::Event,
+    secret::SecretHash,
+    time::Timestamp,
+};
+use store::Writer;
+
+use crate::{
+    rules::rotation::Family,
+    store::{AFTER_EXPIRY, EVENT_LIFE, StoreError},
+};
+
+pub(super) const FEED_LAST: &[u8] = b"feed/last";
+
+pub(super) fn append(
+    writer: &mut Writer<'_>,
+    event: &Event,
+    now: Timestamp,
+) -> Result<(), store::StoreError> {
+    let seq = writer.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes)) + 1;
+    let expires = now.plus(EVENT_LIFE).millis();
+    writer.put(
+        event_key(seq).as_bytes(),
+        &encode(event).map_err(|error| corrupt(&error))?,
+        Some(expires),
+    )?;
+    writer.put(FEED_LAST, &seq.to_be_bytes(), None)
+}
+
+pub(super) fn put_family(
+    writer: &mut Writer<'_>,
+    key: &str,
+    family: &Family,
+) -> Result<(), store::StoreError> {
+    let expires = family.absolute_expiry.plus(AFTER_EXPIRY).millis();
+    writer.put(key.as_bytes(), &encode(family).map_err(|error| corrupt(&error))?, Some(expires))
+}
+
+pub(super) fn client_key(id: &ClientId) -> String {
+    format!("client/{id}")
+}
+
+pub(super) fn session_key(secret: &SecretHash) -> String {
+    format!("session/{}", secret.as_str())
+}
+
+pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
+    format!("code/{family}/{}", code.as_str())
+}
+
+pub(super) fn family_key(family: FamilyId) -> String {
+    format!("family/{family}")
+}
+
+/// Client ids may hold a slash, so their hash stands in the key.
+pub(super) fn index_key(user: &UserId, client: &ClientId) -> String {
+    format!("grant/{user}/{}/", SecretHash::of(client.as_str().as_bytes()).as_str())
+}
+
+pub(super) fn event_key(seq: u64) -> String {
+    format!("event/{seq:020}")
+}
+
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
+}
+
+/// The version of the records' form stands first, so that a later one can tell.
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    match serde_json::from_slice::<(u8, T)>(bytes) {
+        Ok((1, record)) => Ok(record),
+        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
+        Err(error) => Err(StoreError::Corrupt(error.to_string())),
+    }
+}
+
+pub(super) fn corrupt(error: &StoreError) -> store::StoreError {
+    store::StoreError::Corrupt(error.to_string())
+}
