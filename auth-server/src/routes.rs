@@ -51,13 +51,16 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The paths for gateways of other processes, on a listener of their own.
+/// The paths for gateways of other processes, on a listener of their own: the feed, reports, and
+/// the public documents under their public paths.
 pub fn internal_router(app: App) -> Router {
-    Router::new()
+    let mut documents = Router::new().route(&app.config.path("/jwks"), get(jwks::show));
+    for well_known in metadata::paths(&app.config) {
+        documents = documents.route(&well_known, get(metadata::show));
+    }
+    documents
         .route("/internal/events", get(internal::events))
         .route("/internal/usage", post(internal::usage))
-        .route("/internal/jwks", get(jwks::show))
-        .route("/internal/metadata", get(metadata::show))
         .fallback(|| async { Problem::not_found() })
         .with_state(app)
 }

@@ -151,6 +151,7 @@ fn key_id(token: &str) -> Result<String, IdentityViolation> {
 }
 
 fn violation(kind: &ErrorKind) -> IdentityViolation {
+    tracing::debug!(?kind, "an identity cannot be accepted");
     match kind {
         ErrorKind::InvalidAlgorithm => IdentityViolation::Algorithm,
         ErrorKind::InvalidAudience => IdentityViolation::Audience,

@@ -31,7 +31,7 @@ pub(crate) async fn revoke(
     app.limits.charge(TOKEN, app.address(peer, &headers)).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
     let client = authenticate(&app, &headers, &params).await?;
-    let token = params.one("token").ok_or(TokenViolation::RefreshMissing)?;
+    let token = params.one("token").ok_or(TokenViolation::TokenMissing)?;
     if let Ok((refresh, _)) = RefreshToken::decode(token, &app.keys.refresh) {
         let family = app.store.family(refresh.family).await?;
         if family.is_some_and(|family| family.grant.client == client.id) {

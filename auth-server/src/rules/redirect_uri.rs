@@ -85,6 +85,11 @@ pub(crate) fn check_registration(uri: &str) -> Result<(), RegistrationViolation>
     if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return Err(malformed());
     }
+    // This parser mends `https:///host` and `https:host` as browsers do; others see no host.
+    let host = uri.get(url.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
+    if matches!(url.scheme(), "http" | "https") && host.is_none_or(|host| host.starts_with('/')) {
+        return Err(malformed());
+    }
     kind(uri).map(|_| ()).ok_or_else(|| RegistrationViolation::RedirectScheme(uri.to_owned()))
 }
 
@@ -205,6 +210,9 @@ mod tests {
             "http://app.example/cb",
             "https://*.example/cb",
             "https://a.example/#f",
+            "https:///a.example/",
+            "https:/a.example/",
+            "https:a.example",
             "/relative",
         ] {
             assert!(check_registration(bad).is_err(), "{bad}");

@@ -160,6 +160,8 @@ pub(crate) enum TokenViolation {
     ResourceSeveral,
     #[error("a scope is wider than the grant; ask for it in a new authorization")]
     ScopeWider,
+    #[error("token is missing")]
+    TokenMissing,
     #[error("code_verifier must be 43 to 128 characters of A-Z a-z 0-9 - . _ ~")]
     VerifierMalformed,
     #[error("code_verifier does not match code_challenge")]
@@ -202,6 +204,7 @@ impl TokenViolation {
                 wire(400, "invalid_target", "RFC 8707 section 2.2")
             }
             Self::ScopeWider => wire(400, "invalid_scope", "RFC 6749 section 6"),
+            Self::TokenMissing => wire(400, "invalid_request", "RFC 7009 section 2.1"),
             Self::VerifierMalformed => wire(400, "invalid_grant", "RFC 7636 section 4.1"),
             Self::VerifierMismatch => wire(400, "invalid_grant", "RFC 7636 section 4.6"),
             Self::VerifierMissing => wire(400, "invalid_grant", "RFC 7636 section 4.5"),

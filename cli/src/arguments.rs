@@ -1,0 +1,57 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// An OAuth 2.1 authorization server and MCP resource gateway.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, about, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the authorization server alone.
+    AuthServer(ServeOptions),
+    /// Run both services and a reference CRM on this machine, ready to connect to.
+    Demo(DemoOptions),
+    /// Run the gateway alone.
+    Gateway(ServeOptions),
+    /// Run both services in one process.
+    Serve(ServeOptions),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeOptions {
+    /// The deployment file.
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Where keys and the embedded store are kept.
+    #[arg(long, value_name = "FOLDER", env = "VESTIBULE_DATA_DIR", default_value = "./.vestibule")]
+    pub(crate) data_dir: PathBuf,
+    /// Write the log as JSON lines.
+    #[arg(long)]
+    pub(crate) json_log: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoOptions {
+    /// Where the auth-server listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7410")]
+    pub(crate) auth_listen: SocketAddr,
+    /// A deployment file to use instead of the built-in one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything the demo keeps is kept.
+    #[arg(long, value_name = "FOLDER", default_value = "./.vestibule")]
+    pub(crate) data_dir: PathBuf,
+    /// Where the gateway listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
+    pub(crate) gateway_listen: SocketAddr,
+    /// The people's password; without it one is made and kept in DATA/demo-password.
+    #[arg(long, env = "VESTIBULE_DEMO_PASSWORD", hide_env_values = true, hide = true)]
+    pub(crate) password: Option<String>,
+}

@@ -1,0 +1,177 @@
+//! The deployment file: one TOML file for both services, read once. A table or key nobody claims
+//! is an error; all problems are reported at once, with place and remedy.
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use auth_server::config::{RawAuth, RawClient};
+use gateway::{RawBackend, RawGateway};
+use serde::Deserialize;
+use shared::{
+    deployment::{Deployment, RawDeployment, RawResource},
+    metadata::well_known_path,
+    problem::Problem,
+    secret::Secret,
+};
+use web::client_address::TrustedProxies;
+
+use crate::secret_file;
+
+/// The file as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) deployment: RawDeployment,
+    #[serde(default)]
+    pub(crate) listen: RawListen,
+    #[serde(default)]
+    pub(crate) store: RawStore,
+    #[serde(default)]
+    pub(crate) keys: RawKeys,
+    #[serde(default)]
+    pub(crate) auth: RawAuth,
+    #[serde(default)]
+    pub(crate) client: Vec<RawClient>,
+    #[serde(default)]
+    pub(crate) resource: Vec<RawResource>,
+    #[serde(default)]
+    pub(crate) gateway: RawGateway,
+    #[serde(default)]
+    pub(crate) backend: Vec<RawBackend>,
+}
+
+/// The `[listen]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawListen {
+    /// Where auth-server listens.
+    #[serde(default)]
+    pub(crate) auth: Vec<SocketAddr>,
+    /// Where the gateway listens.
+    #[serde(default)]
+    pub(crate) gateway: Vec<SocketAddr>,
+    /// Where auth-server listens for gateways of other processes.
+    #[serde(default)]
+    pub(crate) internal: Vec<SocketAddr>,
+    /// The file with the credential that gateways show there.
+    pub(crate) internal_credential_file: Option<PathBuf>,
+    /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
+    #[serde(default)]
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+/// The `[store]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawStore {
+    /// `embedded` (a file in the data folder, one process) or `redis`.
+    #[serde(default)]
+    pub(crate) engine: RawEngine,
+    /// The file with auth-server's Redis URL, `redis://user:password@host:port/0`.
+    pub(crate) auth_redis_url_file: Option<PathBuf>,
+    /// The file with the gateway's Redis URL.
+    pub(crate) gateway_redis_url_file: Option<PathBuf>,
+    /// How many replicas must hold a grant or a revocation before it is answered.
+    #[serde(default)]
+    pub(crate) replicas: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawEngine {
+    #[default]
+    Embedded,
+    Redis,
+}
+
+/// The `[keys]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawKeys {
+    /// The file with the key-encryption key; by default DATA/key-encryption-key, made at first
+    /// start.
+    pub(crate) key_encryption_key_file: Option<PathBuf>,
+}
+
+impl File {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Self::parse(&text).map_err(|problem| format!("{}: {problem}", path.display()))
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| format!("the deployment file is not right\n{error}"))
+    }
+
+    /// What both services agree on.
+    pub(crate) fn deployment(&self) -> Result<Deployment, String> {
+        Deployment::resolve(self.deployment.clone(), self.resource.clone())
+            .map_err(|problems| report(&problems))
+    }
+
+    /// auth-server's configuration.
+    pub(crate) fn auth(&self) -> Result<auth_server::Config, String> {
+        let parts = auth_server::config::Parts {
+            auth: self.auth.clone(),
+            clients: self.client.clone(),
+            deployment: self.deployment()?,
+            internal_credential: self.internal_credential()?,
+            trusted_proxies: self.trusted_proxies()?,
+        };
+        let read = |path: &str| secret_file::read(Path::new(path));
+        auth_server::Config::resolve(parts, &read).map_err(|problems| report(&problems))
+    }
+
+    /// The proxies that are believed.
+    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
+        TrustedProxies::parse(&self.listen.trusted_proxies)
+            .map_err(|error| format!("listen.trusted_proxies: {error}"))
+    }
+
+    /// The credential of the internal interface, if it has a listener.
+    pub(crate) fn internal_credential(&self) -> Result<Option<Secret>, String> {
+        let Some(path) = &self.listen.internal_credential_file else { return Ok(None) };
+        let text = secret_file::read(path)
+            .map_err(|error| format!("listen.internal_credential_file: {error}"))?;
+        Ok(Some(Secret::new(text)))
+    }
+
+    /// Workspaces by id and name.
+    pub(crate) fn workspaces(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.auth.workspace.iter().map(|raw| (raw.id.as_str(), raw.name.as_str()))
+    }
+}
+
+/// All problems, one a line.
+pub(crate) fn report(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
+    format!("the deployment file is not right\n{}", lines.join("\n"))
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Where a resource's metadata document is (RFC 9728 section 3.1).
+pub(crate) fn resource_metadata_url(resource: &str) -> String {
+    url::Url::parse(resource).map_or_else(
+        |_| resource.to_owned(),
+        |url| {
+            let path = well_known_path("oauth-protected-resource", url.path());
+            format!("{}{path}", url.origin().ascii_serialization())
+        },
+    )
+}

@@ -1,0 +1,33 @@
+//! The internal interface inside one process: the gateway asks auth-server directly.
+
+use auth_server::{App, StoreError};
+use gateway::{Answer, Authority, AuthorityError};
+use shared::internal::{Cursor, Events, Usage};
+
+/// auth-server of the same process.
+#[derive(Clone, Debug)]
+pub(crate) struct InProcess(pub(crate) App);
+
+impl Authority for InProcess {
+    fn events(&self, after: Option<Cursor>) -> Answer<'_, Events> {
+        Box::pin(
+            async move { self.0.events(after.as_ref()).await.map_err(|error| unavailable(&error)) },
+        )
+    }
+
+    fn jwks(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(async { Ok(self.0.jwks().into()) })
+    }
+
+    fn metadata(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(async { Ok(self.0.metadata().into()) })
+    }
+
+    fn report(&self, usage: Usage) -> Answer<'_, ()> {
+        Box::pin(async move { self.0.report(&usage).await.map_err(|error| unavailable(&error)) })
+    }
+}
+
+fn unavailable(error: &StoreError) -> AuthorityError {
+    AuthorityError::Unavailable(error.to_string())
+}

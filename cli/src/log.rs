@@ -1,0 +1,109 @@
+//! The log: JSON lines or readable text on stderr; in the demo one readable line per request on
+//! stdout.
+
+use std::fmt::Write as _;
+
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::filter_fn,
+    layer::{Context, SubscriberExt},
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+use crate::arguments::{Arguments, Command};
+
+/// The target of the event that each request ends with.
+const REQUEST: &str = "vestibule::request";
+
+/// Starts logging. `RUST_LOG` chooses what; by default requests, audit events and warnings.
+pub(crate) fn start(arguments: &Arguments) {
+    let (demo, json) = match &arguments.command {
+        Command::AuthServer(options) | Command::Gateway(options) | Command::Serve(options) => {
+            (false, options.json_log)
+        }
+        Command::Demo(_) => (true, false),
+    };
+    let fallback = if demo { "warn,audit=off" } else { "warn,audit=info,vestibule::request=info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
+    let lines = demo.then(|| Lines.with_filter(filter_fn(|meta| meta.target() == REQUEST)));
+    let registry = tracing_subscriber::registry().with(lines);
+    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    if json {
+        registry.with(format.json().with_filter(filter)).init();
+    } else {
+        registry.with(format.with_filter(filter)).init();
+    }
+}
+
+/// One line for a person, on stderr.
+#[expect(clippy::print_stderr, reason = "this is the program's way to say why it cannot go on")]
+pub(crate) fn problem(text: &str) {
+    eprintln!("vestibule: {text}");
+}
+
+/// Text for a person, on stdout.
+#[expect(clippy::print_stdout, reason = "this is the program's output")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Writes each request as one readable line.
+#[derive(Debug)]
+struct Lines;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        say(&line.text());
+    }
+}
+
+/// The fields of a request event, in the order a person reads them.
+#[derive(Debug, Default)]
+struct Line {
+    micros: u64,
+    rest: String,
+    service: String,
+    status: String,
+    what: String,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let milliseconds = self.micros / 1000;
+        let tenths = self.micros % 1000 / 100;
+        let Self { rest, service, status, what, .. } = self;
+        format!("{service:<8}{status:<4} {milliseconds:>4}.{tenths} ms  {what}{rest}")
+    }
+
+    fn add(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "micros" => self.micros = value.parse().unwrap_or_default(),
+            "service" => value.clone_into(&mut self.service),
+            "status" => value.clone_into(&mut self.status),
+            "method" | "path" => {
+                let _infallible = write!(self.what, "{value} ");
+            }
+            "message" => {}
+            name => {
+                let _infallible = write!(self.rest, " {name}={value}");
+            }
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+}

@@ -1,0 +1,53 @@
+//! `vestibule`: runs either service or both, and what operators ask.
+
+mod arguments;
+mod demo;
+mod deployment_file;
+mod gateway_keys;
+mod in_process;
+mod listen;
+mod log;
+mod secret_file;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+
+/// What a wrong flag, file, folder or port leads to: one line and this code.
+const MISUSE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to stdout and are no failure.
+            let _unprintable = error.print();
+            return if error.use_stderr() { ExitCode::from(MISUSE) } else { ExitCode::SUCCESS };
+        }
+    };
+    log::start(&arguments);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(error) => Err(format!("cannot start: {error}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            log::problem(&problem);
+            ExitCode::from(MISUSE)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    match arguments.command {
+        Command::AuthServer(options) => serve::run(&options, serve::Services::AUTH_SERVER).await,
+        Command::Demo(options) => demo::run(&options).await,
+        Command::Gateway(options) => serve::run(&options, serve::Services::GATEWAY).await,
+        Command::Serve(options) => serve::run(&options, serve::Services::BOTH).await,
+    }
+}

@@ -1,0 +1,324 @@
+//! Running the services: opening their stores, starting what goes on in the background, and
+//! ending cleanly.
+
+use std::{
+    fs,
+    future::Future,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use auth_server::{App as AuthServer, Engine};
+use gateway::{App as Gateway, Authority};
+use keys::KeyEncryptionKey;
+use shared::{secret::Secret, time::Clock};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use web::listener::ServeOptions;
+
+use crate::{
+    arguments::ServeOptions as Options,
+    deployment_file::{File, RawEngine, chain, report},
+    gateway_keys::{self, GatewayStore},
+    in_process::InProcess,
+    listen, secret_file,
+};
+
+/// How long answers under way may take once the end began.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often what has expired is forgotten.
+const SWEEP: Duration = Duration::from_mins(1);
+
+/// Which services run in this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Services {
+    auth: bool,
+    gateway: bool,
+}
+
+impl Services {
+    pub(crate) const AUTH_SERVER: Self = Self { auth: true, gateway: false };
+    pub(crate) const BOTH: Self = Self { auth: true, gateway: true };
+    pub(crate) const GATEWAY: Self = Self { auth: false, gateway: true };
+}
+
+/// The open listeners of both services.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) auth: Vec<TcpListener>,
+    pub(crate) gateway: Vec<TcpListener>,
+}
+
+/// What the services share in one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// Runs what a deployment file says.
+pub(crate) async fn run(options: &Options, services: Services) -> Result<(), String> {
+    let file = File::read(&options.config)?;
+    make_private_folder(&options.data_dir)?;
+    check_transport(&file, services)?;
+    let running = Running {
+        data_dir: options.data_dir.clone(),
+        shutdown: CancellationToken::new(),
+        tracker: TaskTracker::new(),
+    };
+    let listeners = Listeners {
+        auth: if services.auth { listen::open(&file.listen.auth).await? } else { Vec::new() },
+        gateway: if services.gateway {
+            listen::open(&file.listen.gateway).await?
+        } else {
+            Vec::new()
+        },
+    };
+    if services.auth && services.gateway {
+        return both(file, listeners, running, || {}).await;
+    }
+    if services.auth {
+        return auth_server_alone(&file, listeners.auth, &running).await;
+    }
+    gateway_alone(&file, listeners.gateway, &running).await
+}
+
+/// Runs both services in this process until it is told to end. `ready` is called when they
+/// answer.
+pub(crate) async fn both(
+    file: File,
+    listeners: Listeners,
+    running: Running,
+    ready: impl FnOnce(),
+) -> Result<(), String> {
+    let auth = open_auth_server(&file, &running).await?;
+    let gateway = open_gateway(&file, &running, InProcess(auth.clone())).await?;
+    let tasks = [
+        running.start(listeners.auth, auth_server::router(auth.clone())),
+        running.start(listeners.gateway, gateway::router(gateway.clone())),
+    ];
+    start_internal(&file, &auth, &running).await?;
+    gateway.start();
+    running.sweep(auth);
+    ready();
+    running.until_told(tasks).await
+}
+
+async fn auth_server_alone(
+    file: &File,
+    listeners: Vec<TcpListener>,
+    running: &Running,
+) -> Result<(), String> {
+    let auth = open_auth_server(file, running).await?;
+    let task = running.start(listeners, auth_server::router(auth.clone()));
+    start_internal(file, &auth, running).await?;
+    running.sweep(auth);
+    running.until_told([task]).await
+}
+
+async fn gateway_alone(
+    file: &File,
+    listeners: Vec<TcpListener>,
+    running: &Running,
+) -> Result<(), String> {
+    let base = file.gateway.internal_base.as_deref().ok_or(
+        "gateway.internal_base is missing: a gateway of its own must know where auth-server's \
+         internal listener is",
+    )?;
+    let path = file.gateway.internal_credential_file.as_deref().ok_or(
+        "gateway.internal_credential_file is missing: a gateway of its own must show a credential",
+    )?;
+    let credential = Secret::new(secret_file::read(Path::new(path))?);
+    let issuer = file.deployment()?.issuer;
+    let authority = gateway::HttpAuthority::new(base, credential, issuer);
+    let gateway = open_gateway(file, running, authority).await?;
+    let task = running.start(listeners, gateway::router(gateway.clone()));
+    gateway.start();
+    running.until_told([task]).await
+}
+
+impl Running {
+    /// Serves a router in the background.
+    fn start(
+        &self,
+        listeners: Vec<TcpListener>,
+        router: axum::Router,
+    ) -> tokio::task::JoinHandle<()> {
+        let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
+        self.tracker.spawn(listener(listeners, router, shutdown, tracker))
+    }
+
+    /// Forgets what has expired, now and then.
+    fn sweep(&self, auth: AuthServer) {
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+                if let Err(error) = auth.sweep().await {
+                    tracing::warn!(error = %chain(&error), "sweeping failed");
+                }
+            }
+        });
+    }
+
+    /// Waits for SIGTERM or Ctrl-C, then for everything to end, but not for ever.
+    async fn until_told<const N: usize>(
+        &self,
+        tasks: [tokio::task::JoinHandle<()>; N],
+    ) -> Result<(), String> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        self.shutdown.cancel();
+        self.tracker.close();
+        let ended = async {
+            for task in tasks {
+                let _ended = task.await;
+            }
+            self.tracker.wait().await;
+        };
+        // Nothing that was answered depends on what is still running.
+        let _in_time = tokio::time::timeout(DRAIN * 2, ended).await;
+        Ok(())
+    }
+}
+
+/// Serves a router until the shutdown.
+pub(crate) fn listener(
+    listeners: Vec<TcpListener>,
+    router: axum::Router,
+    shutdown: CancellationToken,
+    tracker: TaskTracker,
+) -> impl Future<Output = ()> {
+    let options = ServeOptions { drain: DRAIN, ..ServeOptions::default() };
+    web::listener::serve(listeners, router, options, shutdown, tracker)
+}
+
+/// Makes the data folder, for this user alone.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
+    let problem = |error: std::io::Error| {
+        format!(
+            "the data folder {} cannot be used: {error}; choose another with --data-dir",
+            path.display()
+        )
+    };
+    if !path.exists() {
+        fs::create_dir_all(path).map_err(problem)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(problem)?;
+    }
+    // A folder that cannot be written to is found out now, not at the first answer.
+    let probe = path.join(".probe");
+    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(problem)
+}
+
+async fn open_auth_server(file: &File, running: &Running) -> Result<AuthServer, String> {
+    let engine = match file.store.engine {
+        RawEngine::Embedded => Engine::Embedded(embedded(&running.data_dir.join("auth.redb"))?),
+        RawEngine::Redis => {
+            Engine::Redis(redis(file, "auth:", file.store.auth_redis_url_file.as_deref()).await?)
+        }
+    };
+    let key = key_encryption_key(file, running)?;
+    AuthServer::open(file.auth()?, engine, Clock::System, &key)
+        .await
+        .map_err(|error| format!("auth-server cannot start: {}", chain(&error)))
+}
+
+async fn open_gateway(
+    file: &File,
+    running: &Running,
+    authority: impl Authority + 'static,
+) -> Result<Gateway, String> {
+    let store = match file.store.engine {
+        RawEngine::Embedded => gateway_keys::embedded(&running.data_dir.join("gateway.redb"))?,
+        RawEngine::Redis => {
+            let url = file.store.gateway_redis_url_file.as_deref();
+            GatewayStore::Redis(redis(file, "gateway:", url).await?)
+        }
+    };
+    let deployment = file.deployment()?;
+    let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
+        .map_err(|problems| report(&problems))?;
+    let key = key_encryption_key(file, running)?;
+    let (identity, sessions) = gateway_keys::open(&store, &key, Clock::System.now()).await?;
+    Ok(Gateway::new(gateway::AppParts {
+        authority: Arc::new(authority),
+        clock: Clock::System,
+        config,
+        identity: Arc::new(ArcSwap::new(identity)),
+        proxies: file.trusted_proxies()?,
+        sessions,
+        shutdown: running.shutdown.clone(),
+        tracker: running.tracker.clone(),
+    }))
+}
+
+/// Opens the listener for gateways of other processes, if the file has one.
+async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Result<(), String> {
+    if file.listen.internal.is_empty() {
+        return Ok(());
+    }
+    if file.listen.internal_credential_file.is_none() {
+        return Err("listen.internal_credential_file is missing: gateways must show it".to_owned());
+    }
+    let listeners = listen::open(&file.listen.internal).await?;
+    running.start(listeners, auth_server::internal_router(auth.clone()));
+    Ok(())
+}
+
+fn embedded(path: &Path) -> Result<store::Embedded, String> {
+    store::Embedded::open(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+async fn redis(file: &File, prefix: &str, url_file: Option<&Path>) -> Result<store::Redis, String> {
+    let path = url_file.ok_or_else(|| {
+        format!(
+            "store.{}redis_url_file is missing: write the URL into a file",
+            prefix.replace(':', "_")
+        )
+    })?;
+    let url = secret_file::read(path)?;
+    let config = store::RedisConfig {
+        connect_timeout: Duration::from_secs(2),
+        prefix: prefix.to_owned(),
+        replicas: file.store.replicas,
+        response_timeout: Duration::from_secs(8),
+        url,
+    };
+    store::Redis::connect(config).await.map_err(|error| format!("Redis: {}", chain(&error)))
+}
+
+fn key_encryption_key(file: &File, running: &Running) -> Result<KeyEncryptionKey, String> {
+    let path = file.keys.key_encryption_key_file.clone();
+    let path = path.unwrap_or_else(|| running.data_dir.join("key-encryption-key"));
+    let text = secret_file::read_or_create(&path, || Ok(KeyEncryptionKey::generate().1))?;
+    KeyEncryptionKey::parse(&text).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
+}
+
+/// Refuses to serve plain http to the outside: only loopback, or behind a listed proxy.
+fn check_transport(file: &File, services: Services) -> Result<(), String> {
+    let mut addresses = Vec::new();
+    addresses.extend(services.auth.then_some(&file.listen.auth));
+    addresses.extend(services.gateway.then_some(&file.listen.gateway));
+    for (name, list) in ["auth", "gateway"].iter().zip(&addresses) {
+        if list.is_empty() {
+            return Err(format!("listen.{name} is empty; write an address such as 127.0.0.1:7410"));
+        }
+    }
+    let open = addresses.into_iter().flatten().find(|address| !address.ip().is_loopback());
+    match open {
+        Some(address) if file.listen.trusted_proxies.is_empty() => Err(format!(
+            "{address} is not a loopback address, and plain http is only served there or behind a \
+             proxy; list the proxy that ends TLS in listen.trusted_proxies"
+        )),
+        _ => Ok(()),
+    }
+}

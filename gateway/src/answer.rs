@@ -1,0 +1,198 @@
+//! The answer of a backend on its way to the caller: as it came, or examined message by message,
+//! failing closed. Streams are passed on event by event.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+};
+use serde_json::value::RawValue;
+use tokio::time::{Interval, interval};
+
+use crate::{
+    backends::{BackendError, Upstream, UpstreamBody},
+    claims::Admitted,
+    error::rpc_error,
+    inflight::Underway,
+    limit::OpenStream,
+    rules::{
+        examine::{Examination, Message, examine, replace_data},
+        sse::Event,
+    },
+    state::App,
+};
+
+/// How often a stream at rest asks whether it may go on.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// Whose answer it is, and how long it may last.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) app: App,
+    pub(crate) caller: Arc<Admitted>,
+    /// Its room, if it waits for news rather than for one answer; then it ends with the token.
+    pub(crate) stream: Option<OpenStream>,
+    pub(crate) underway: Option<Underway>,
+}
+
+/// Makes the response; without an examination the bytes stay as they came.
+pub(crate) fn respond(
+    upstream: Upstream,
+    examination: Option<Examination>,
+    id: Option<&RawValue>,
+    listener: Listener,
+) -> Response {
+    let Upstream { body, headers, session: _, status } = upstream;
+    let body = match body {
+        UpstreamBody::Empty => Body::empty(),
+        UpstreamBody::Json(bytes) => match examined(bytes, examination.as_ref()) {
+            Some(bytes) => Body::from(bytes),
+            None => return rpc_error(StatusCode::BAD_GATEWAY, id, -32603, UNREADABLE, None),
+        },
+        UpstreamBody::Stream(events) => {
+            let relay = Relay { events, examination, id: id.map(ToOwned::to_owned), listener };
+            Body::from_stream(relay.into_stream())
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let is_stream = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+    }
+    response
+}
+
+/// The gateway's own result.
+pub(crate) fn own(id: &RawValue, result: &[u8]) -> Response {
+    let id = id.get().as_bytes();
+    let parts: [&[u8]; 5] = [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":", result, b"}"];
+    web::problem::json(StatusCode::OK, parts.concat())
+}
+
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
+const UNREADABLE: &str = "the backend's answer could not be examined, so it is not passed on";
+
+fn examined(bytes: Bytes, examination: Option<&Examination>) -> Option<Bytes> {
+    let Some(examination) = examination else { return Some(bytes) };
+    match examine(examination, &bytes) {
+        Some(Message::Changed(changed)) => Some(changed.into()),
+        Some(Message::Unchanged) => Some(bytes),
+        Some(Message::Withheld) | None => None,
+    }
+}
+
+/// A stream under way.
+struct Relay<S> {
+    events: S,
+    examination: Option<Examination>,
+    id: Option<Box<RawValue>>,
+    listener: Listener,
+}
+
+type Chunk = Result<Bytes, std::convert::Infallible>;
+
+impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Relay<S> {
+    fn into_stream(self) -> impl Stream<Item = Chunk> + Send {
+        let checks = interval(CHECK);
+        stream::unfold(Some((self, checks)), |state| async move {
+            let (mut relay, mut checks) = state?;
+            match relay.next(&mut checks).await {
+                Next::Go(bytes) => Some((Ok(bytes), Some((relay, checks)))),
+                Next::Last(bytes) => Some((Ok(bytes), None)),
+                Next::Over => None,
+            }
+        })
+    }
+
+    async fn next(&mut self, checks: &mut Interval) -> Next {
+        let shutdown = self.listener.app.shutdown.clone();
+        let cancelled = self.listener.underway.as_ref().map(|call| call.cancelled.clone());
+        let cancelled = async move {
+            match cancelled {
+                Some(cancelled) => cancelled.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(cancelled);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Next::Over,
+                () = &mut cancelled => return Next::Over,
+                _ = checks.tick() => {
+                    if self.listener.is_over() {
+                        return Next::Over;
+                    }
+                    continue;
+                }
+                event = self.events.next() => event,
+            };
+            match event {
+                None => return Next::Over,
+                Some(Err(error)) => return self.broken(&error),
+                Some(Ok(event)) => {
+                    if let Some(bytes) = self.pass(event) {
+                        return Next::Go(bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The event's bytes, or nothing if it is withheld.
+    fn pass(&self, event: Event) -> Option<Bytes> {
+        let (Some(examination), Some(data)) = (&self.examination, &event.data) else {
+            return Some(event.raw);
+        };
+        match examine(examination, data) {
+            Some(Message::Changed(changed)) => Some(replace_data(&event.raw, &changed).into()),
+            Some(Message::Unchanged) => Some(event.raw),
+            Some(Message::Withheld) => None,
+            None => Some(self.error(UNREADABLE)),
+        }
+    }
+
+    fn broken(&self, error: &BackendError) -> Next {
+        tracing::warn!(outcome = error.name(), "a stream from a backend broke");
+        if self.id.is_none() {
+            return Next::Over;
+        }
+        Next::Last(self.error(&format!("the backend {error}")))
+    }
+
+    fn error(&self, message: &str) -> Bytes {
+        let id = self.id.as_deref().map_or("null", RawValue::get);
+        let message = serde_json::Value::from(message);
+        let body = format!(
+            "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":\
+             {{\"code\":-32603,\"message\":{message}}}}}\n\n"
+        );
+        body.into()
+    }
+}
+
+enum Next {
+    Go(Bytes),
+    Last(Bytes),
+    Over,
+}
+
+impl Listener {
+    /// Whether the credential behind the stream is gone.
+    fn is_over(&self) -> bool {
+        let caller = &self.caller.caller;
+        self.app.feed.has_revoked(caller)
+            || (self.stream.is_some() && caller.expires <= self.app.clock.now())
+    }
+}

@@ -1,0 +1,69 @@
+//! A bearer token becomes a caller, or is refused (RFC 9068 section 4).
+//!
+//! Claims that cannot be ours are refused before a signature is paid for; revocation is judged at
+//! each request; what cannot be known is 503, never 401.
+
+use std::sync::Arc;
+
+use keys::Presented;
+
+use crate::{
+    claims::{self, Admitted},
+    config::Route,
+    error::Refusal,
+    jwks::NoKey,
+    rules::{
+        caller::{self, Expectation},
+        violation::BearerViolation,
+    },
+    state::App,
+};
+
+/// Verifies a token for a resource.
+pub(crate) async fn admit(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
+    if !app.feed.is_current() {
+        return Err(Refusal::Unavailable("revocations are not known at the moment"));
+    }
+    let digest = claims::digest(token);
+    let admitted = match app.claims.find(&digest) {
+        Some(held) if app.keys.holds(&held.caller.key) => held,
+        _ => verify(app, route, token, digest).await?,
+    };
+    let violation = if admitted.caller.resource != route.resource.indicator {
+        BearerViolation::Audience
+    } else if admitted.caller.expires <= app.clock.now() {
+        BearerViolation::Expired
+    } else if app.feed.has_revoked(&admitted.caller) {
+        BearerViolation::Revoked
+    } else {
+        return Ok(admitted);
+    };
+    if violation != BearerViolation::Audience {
+        app.claims.forget(&digest);
+    }
+    Err(violation.into())
+}
+
+async fn verify(
+    app: &App,
+    route: &Route,
+    token: &str,
+    digest: claims::Digest32,
+) -> Result<Arc<Admitted>, Refusal> {
+    let expected = Expectation {
+        issuer: app.config.deployment.issuer.as_str(),
+        now: app.clock.now(),
+        resource: &route.resource.indicator,
+    };
+    let presented = Presented::parse(token).map_err(caller::violation)?;
+    caller::refuse(presented.unverified_claims(), &expected)?;
+    let kid = presented.kid().clone();
+    let key = app.keys.find(&*app.authority, &kid).await.map_err(|none| match none {
+        NoKey::Unavailable => Refusal::Unavailable("the issuer's keys are not known at the moment"),
+        NoKey::Unknown => BearerViolation::UnknownKey.into(),
+    })?;
+    let verified = presented.verify(&key).map_err(caller::violation)?;
+    let caller = caller::admit(verified, kid, &expected)?;
+    app.feed.saw(&caller);
+    Ok(app.claims.keep(caller, digest))
+}

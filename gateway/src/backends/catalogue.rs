@@ -1,0 +1,274 @@
+//! What a backend offers: read at the start, again after a while, and whenever it says that
+//! something changed; the last good one is kept while the backend is away.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+use shared::scope::Scope;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backends::{
+        Backend,
+        ask::{self, Terms},
+        credential::{Identity, Kind},
+        error::BackendError,
+    },
+    rules::{
+        arguments::ArgumentSchema,
+        catalogue::{Catalogue, Entry, Eras, Tool},
+        protocol::{Method, Version},
+    },
+    state::App,
+};
+
+/// Keeps a backend's catalogue until shutdown.
+pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: CancellationToken) {
+    let mut retry = FIRST_RETRY;
+    loop {
+        let name = &*backend.config().name;
+        let pause = match refresh(&app, &backend).await {
+            Ok(catalogue) => {
+                let (tools, eras) = (catalogue.tools.len(), catalogue.eras);
+                tracing::info!(backend = name, tools, ?eras, "a backend's catalogue was read");
+                backend.catalogue.store(Some(Arc::new(catalogue)));
+                retry = FIRST_RETRY;
+                backend.config().catalogue_life
+            }
+            Err(error) => {
+                tracing::warn!(backend = name, %error, "a backend's catalogue could not be read");
+                let pause = retry;
+                retry = (retry * 2).min(LAST_RETRY);
+                pause
+            }
+        };
+        backend.pool.sweep();
+        tokio::select! {
+            () = shutdown.cancelled() => return backend.pool.close(),
+            () = sleep(pause) => {}
+            // Changes often come several at once.
+            () = backend.changed.notified() => sleep(FIRST_RETRY).await,
+        }
+    }
+}
+
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Less than an identity's life, which is signed once for the whole reading.
+const LONGEST: Duration = Duration::from_secs(45);
+const MOST_ENTRIES: usize = 10_000;
+const MOST_PAGES: usize = 200;
+
+async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Catalogue, BackendError> {
+    let now = app.clock.now();
+    let issuer = app.config.identity_issuer.as_str();
+    let identity = Identity {
+        audience: &backend.config().audience,
+        client_id: issuer,
+        expires: now.plus(LONGEST * 2),
+        issuer,
+        kind: Kind::Gateway,
+        scope: &Scope::default(),
+        sub: issuer,
+        sub_iss: issuer,
+        workspaces: &[],
+    };
+    let signing = &app.identity.load().signing;
+    let header = backend.identities.header(&identity, signing, now);
+    let reading = read(backend, header.map_err(BackendError::Identity)?);
+    timeout(LONGEST, reading).await.map_err(|_| BackendError::Timeout)?
+}
+
+/// Reads everything a backend offers, in the newest era it speaks.
+pub(crate) async fn read(
+    backend: &Arc<Backend>,
+    authorization: HeaderValue,
+) -> Result<Catalogue, BackendError> {
+    let modern = Terms { authorization, session: None, version: Version::July2026 };
+    let legacy = Terms { version: Version::November2025, ..modern.clone() };
+    let reply =
+        ask::unless_unknown(ask::ask(backend, &modern, Method::Discover, Map::new()).await)?;
+    let discovered = reply.and_then(|reply| reply.result.ok()).and_then(|raw| Offer::parse(&raw));
+    let discovered = discovered.filter(Offer::is_modern);
+    let opened = ask::initialize(backend, &legacy).await?;
+    let legacy = opened.as_ref().map(|opened| Terms {
+        session: opened.session.id.clone(),
+        version: opened.session.version,
+        ..legacy
+    });
+    let eras =
+        Eras { legacy: legacy.as_ref().map(|terms| terms.version), modern: discovered.is_some() };
+    let initialized = opened.and_then(|opened| Offer::parse(&opened.result));
+    let (terms, offer) = match (discovered, &legacy, initialized) {
+        (Some(offer), _, _) => (&modern, offer),
+        (None, Some(terms), Some(offer)) => (terms, offer),
+        _ => return Err(BackendError::Answer("it speaks no revision of MCP served here")),
+    };
+    let catalogue = offer.catalogue(backend, terms, eras).await;
+    if let Some(terms) = &legacy {
+        ask::end(backend, terms).await;
+    }
+    catalogue
+}
+
+/// The result of `server/discover` or `initialize`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Offer {
+    #[serde(default)]
+    capabilities: Value,
+    instructions: Option<String>,
+    #[serde(default, rename = "_meta")]
+    meta: BTreeMap<String, Box<RawValue>>,
+    server_info: Option<Box<RawValue>>,
+    #[serde(default)]
+    supported_versions: Vec<String>,
+}
+
+impl Offer {
+    fn parse(raw: &RawValue) -> Option<Self> {
+        serde_json::from_str(raw.get()).ok()
+    }
+
+    fn is_modern(&self) -> bool {
+        self.supported_versions.iter().any(|version| version == Version::July2026.as_str())
+    }
+
+    async fn catalogue(
+        mut self,
+        backend: &Arc<Backend>,
+        terms: &Terms,
+        eras: Eras,
+    ) -> Result<Catalogue, BackendError> {
+        let mut lists = Vec::new();
+        for (capability, method) in [
+            ("tools", Method::ListTools),
+            ("prompts", Method::ListPrompts),
+            ("resources", Method::ListResources),
+            ("resources", Method::ListTemplates),
+        ] {
+            lists.push(match self.capabilities.get(capability) {
+                Some(_) => list(backend, terms, method).await?,
+                None => Vec::new(),
+            });
+        }
+        let mut lists = lists.into_iter();
+        let mut next = || lists.next().unwrap_or_default();
+        let name = &*backend.config().name;
+        Ok(Catalogue {
+            tools: tools(name, next()),
+            prompts: entries(next(), "name"),
+            resources: entries(next(), "uri"),
+            templates: entries(next(), "uriTemplate"),
+            capabilities: self.capabilities,
+            eras,
+            instructions: self.instructions,
+            server_info: self
+                .server_info
+                .or_else(|| self.meta.remove("io.modelcontextprotocol/serverInfo")),
+        })
+    }
+}
+
+/// All pages of a list. A backend that declares a list and does not serve it has an empty one.
+async fn list(
+    backend: &Arc<Backend>,
+    terms: &Terms,
+    method: Method,
+) -> Result<Vec<Box<RawValue>>, BackendError> {
+    let member = method.list_member().unwrap_or_default();
+    let mut found = Vec::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..MOST_PAGES {
+        let mut params = Map::new();
+        if let Some(cursor) = &cursor {
+            params.insert("cursor".to_owned(), cursor.as_str().into());
+        }
+        let Ok(result) = ask::ask(backend, terms, method, params).await?.result else {
+            return Ok(found);
+        };
+        let (mut entries, next) =
+            page(&result, member).ok_or(BackendError::Answer("its list is not a list"))?;
+        found.append(&mut entries);
+        if found.len() > MOST_ENTRIES {
+            return Err(BackendError::TooLarge);
+        }
+        if next.is_none() || next == cursor {
+            return Ok(found);
+        }
+        cursor = next;
+    }
+    Err(BackendError::TooLarge)
+}
+
+fn page(result: &RawValue, member: &str) -> Option<(Vec<Box<RawValue>>, Option<String>)> {
+    let page: BTreeMap<String, Box<RawValue>> = serde_json::from_str(result.get()).ok()?;
+    let entries = serde_json::from_str(page.get(member)?.get()).ok()?;
+    let cursor = page.get("nextCursor").map(|raw| serde_json::from_str(raw.get()));
+    Some((entries, cursor.transpose().ok()?.flatten()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolHead {
+    #[serde(default)]
+    annotations: Option<Annotations>,
+    input_schema: Box<RawValue>,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Annotations {
+    read_only_hint: Option<bool>,
+}
+
+/// Every tool that can be offered; of two with one name, the first.
+fn tools(backend: &str, raw: Vec<Box<RawValue>>) -> Vec<Tool> {
+    let mut names = HashSet::new();
+    let mut tools = Vec::new();
+    for raw in raw {
+        let head: Result<ToolHead, _> = serde_json::from_str(raw.get());
+        let Ok(head) = head else {
+            tracing::warn!(backend, "a tool without name or schema is not offered");
+            continue;
+        };
+        let name = head.name;
+        let schema = match ArgumentSchema::compile(&head.input_schema) {
+            Ok(schema) if is_name(&name) && names.insert(name.clone()) => schema,
+            Ok(_) => {
+                tracing::warn!(backend, ?name, "a tool's name is unfit or taken: not offered");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(backend, ?name, %error, "a tool is not offered");
+                continue;
+            }
+        };
+        let read_only = head.annotations.and_then(|hints| hints.read_only_hint).unwrap_or(false);
+        tools.push(Tool { name, raw, read_only, schema });
+    }
+    tools
+}
+
+/// Entries by the member that names them; of two with one name, the first.
+fn entries(raw: Vec<Box<RawValue>>, member: &str) -> Vec<Entry> {
+    let mut names = HashSet::new();
+    let found = raw.into_iter().filter_map(|raw| {
+        let members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw.get()).ok()?;
+        let name: String = serde_json::from_str(members.get(member)?.get()).ok()?;
+        (is_name(&name) && names.insert(name.clone())).then_some(Entry { name, raw })
+    });
+    found.collect()
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=2048).contains(&name.len()) && !name.chars().any(char::is_control)
+}

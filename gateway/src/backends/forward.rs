@@ -1,0 +1,235 @@
+//! Forwarding: a permitted call, or a message of a session that is relayed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method as HttpMethod};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::ids::WorkspaceId;
+
+use crate::{
+    backends::{
+        Backend, BackendError, Upstream,
+        aside::Aside,
+        ask::{self, Terms},
+        credential::{self, Identity},
+        mcp::{Outgoing, Repeated},
+        relay::{self, Expected},
+        session::{Lease, Owner},
+    },
+    claims::Admitted,
+    config::UpstreamSession,
+    human::Clearance,
+    limit::Ticket,
+    rules::{
+        caller::{Caller, Kind},
+        permit::Permit,
+        protocol::{Era, Version},
+        rpc::Call,
+    },
+    state::App,
+};
+
+/// Forwards a call; the answer is passed on as it comes.
+pub(crate) async fn forward(
+    app: &App,
+    caller: &Arc<Admitted>,
+    call: &Call,
+    permit: &Permit,
+    _ticket: Ticket,
+    _clearance: Clearance,
+) -> Result<Upstream, BackendError> {
+    let backend = app.backends.find(&permit.backend).ok_or(BackendError::Unknown)?;
+    let authorization = authorize(app, caller, backend, permit.workspace.as_ref())?;
+    let way = Way { app, authorization, backend, call, caller, permit };
+    let pooled = !permit.relay
+        && permit.era == Era::Legacy
+        && backend.config().session == UpstreamSession::Pooled;
+    let mut upstream = if pooled {
+        match way.send(Some(way.lend().await?)).await {
+            // The backend did not look at the call, so it may be sent again.
+            Err(BackendError::SessionGone) => way.send(Some(way.open().await?)).await?,
+            outcome => outcome?,
+        }
+    } else {
+        way.send(None).await?
+    };
+    upstream.session = upstream.session.filter(|_| permit.relay);
+    Ok(upstream)
+}
+
+/// A call on its way to its backend.
+struct Way<'a> {
+    app: &'a App,
+    authorization: HeaderValue,
+    backend: &'a Arc<Backend>,
+    call: &'a Call,
+    caller: &'a Arc<Admitted>,
+    permit: &'a Permit,
+}
+
+impl Way<'_> {
+    async fn send(&self, lease: Option<Lease>) -> Result<Upstream, BackendError> {
+        let permit = self.permit;
+        let pooled = lease.as_ref().and_then(Lease::session);
+        let session = match (pooled, &permit.session) {
+            (Some(session), _) => session.id.clone(),
+            (None, Some(relayed)) => HeaderValue::try_from(relayed).ok(),
+            (None, None) => None,
+        };
+        let repeated = Repeated {
+            method: permit.method.name(),
+            name: permit.name.as_deref(),
+            params: Some(&permit.headers),
+        };
+        let mut aside = pooled.map(|session| {
+            let terms = Terms {
+                authorization: self.authorization.clone(),
+                session: session.id.clone(),
+                version: session.version,
+            };
+            Aside::new(self.backend, &self.call.id, terms)
+        });
+        let sent = session.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let outgoing = Outgoing {
+            authorization: self.authorization.clone(),
+            body: permit.body.clone(),
+            last_event_id: None,
+            method: HttpMethod::POST,
+            repeated: (permit.era == Era::Modern).then_some(repeated),
+            session,
+            version: pooled.map(|session| session.version).or(permit.version),
+        };
+        let response = match self.backend.exchange(outgoing).await {
+            Ok(response) => response,
+            Err(error) => {
+                if let (BackendError::Unavailable, Some(aside)) = (&error, &mut aside) {
+                    aside.settle();
+                }
+                return Err(error);
+            }
+        };
+        let expected = Expected {
+            aside,
+            era: permit.era,
+            id: Some(self.call.id.clone()),
+            lease,
+            relayed: permit.relay,
+            session: sent,
+        };
+        relay::read(self.backend, response, expected).await
+    }
+
+    /// A session that waits for its owner, or a new one.
+    async fn lend(&self) -> Result<Lease, BackendError> {
+        let lease = self.backend.sessions.lend(Owner::of(&self.caller.caller), self.version());
+        if lease.session().is_some() { Ok(lease) } else { self.fill(lease).await }
+    }
+
+    /// A new session, whatever waits.
+    async fn open(&self) -> Result<Lease, BackendError> {
+        let mut lease = self.backend.sessions.lend(Owner::of(&self.caller.caller), self.version());
+        lease.forget();
+        self.fill(lease).await
+    }
+
+    async fn fill(&self, mut lease: Lease) -> Result<Lease, BackendError> {
+        // A session outlives the call, so it is not bound to the call's workspace.
+        let authorization = authorize(self.app, self.caller, self.backend, None)?;
+        let terms = Terms { authorization, session: None, version: self.version() };
+        let opened = ask::initialize(self.backend, &terms).await?;
+        let opened = opened.ok_or(BackendError::Answer("it opens no session"))?;
+        lease.put(opened.session);
+        Ok(lease)
+    }
+
+    fn version(&self) -> Version {
+        self.permit.version.unwrap_or(Version::November2025)
+    }
+}
+
+/// A message of a relayed session that is no call.
+#[derive(Clone, Debug)]
+pub(crate) struct Relayed {
+    pub(crate) backend: Arc<str>,
+    /// Empty for GET and DELETE.
+    pub(crate) body: Bytes,
+    pub(crate) last_event_id: Option<HeaderValue>,
+    pub(crate) method: HttpMethod,
+    /// The backend's own session id.
+    pub(crate) session: Option<String>,
+    pub(crate) version: Option<Version>,
+}
+
+/// Relays a notification, a response, or the opening or end of a session's stream.
+pub(crate) async fn relay(
+    app: &App,
+    caller: &Arc<Admitted>,
+    relayed: Relayed,
+) -> Result<Upstream, BackendError> {
+    let backend = app.backends.find(&relayed.backend).ok_or(BackendError::Unknown)?;
+    let session = relayed.session.as_deref().unwrap_or_default();
+    if let Some(id) = answered(&relayed.body)
+        && !backend.asked.take(session, &id)
+    {
+        return Err(BackendError::NotAsked);
+    }
+    let outgoing = Outgoing {
+        authorization: authorize(app, caller, backend, None)?,
+        body: relayed.body,
+        last_event_id: relayed.last_event_id,
+        method: relayed.method,
+        repeated: None,
+        session: relayed.session.as_ref().and_then(|id| HeaderValue::try_from(id).ok()),
+        version: relayed.version,
+    };
+    let response = backend.exchange(outgoing).await?;
+    let expected = Expected {
+        aside: None,
+        era: Era::Legacy,
+        id: None,
+        lease: None,
+        relayed: true,
+        session: relayed.session,
+    };
+    relay::read(backend, response, expected).await
+}
+
+/// The id of the question that a message answers, if it is a response.
+fn answered(body: &[u8]) -> Option<Box<RawValue>> {
+    #[derive(Deserialize)]
+    struct Head {
+        id: Option<Box<RawValue>>,
+        method: Option<String>,
+    }
+    let head: Head = serde_json::from_slice(body).ok()?;
+    head.id.filter(|_| head.method.is_none())
+}
+
+/// The identity that goes out for a caller: bound to a workspace, or for all that it has.
+fn authorize(
+    app: &App,
+    admitted: &Admitted,
+    backend: &Backend,
+    workspace: Option<&WorkspaceId>,
+) -> Result<HeaderValue, BackendError> {
+    let caller: &Caller = &admitted.caller;
+    let identity = Identity {
+        audience: &backend.config().audience,
+        client_id: caller.client.as_str(),
+        expires: caller.expires,
+        issuer: &app.config.identity_issuer,
+        kind: match caller.kind {
+            Kind::Client => credential::Kind::Client,
+            Kind::Person => credential::Kind::Person,
+        },
+        scope: &caller.scope,
+        sub: &caller.subject,
+        sub_iss: &caller.issuer,
+        workspaces: workspace.map_or(&caller.workspaces, std::slice::from_ref),
+    };
+    let signing = &app.identity.load().signing;
+    let header = admitted.identities.header(&identity, signing, app.clock.now());
+    header.map_err(BackendError::Identity)
+}

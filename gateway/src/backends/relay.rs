@@ -1,0 +1,247 @@
+//! A backend's response on its way to the client: passed on as it came, if it is one that MCP
+//! allows (MCP transports; HTML Living Standard section 9.2.6 for event streams).
+//!
+//! Invariant: nothing of a backend's headers passes, and a call gets exactly one response, with
+//! its own id; `stream.rs` says the same of event streams.
+
+use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use http_body_util::BodyExt;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
+use tokio::time::timeout;
+
+use crate::{
+    backends::{
+        Backend, aside::Aside, error::BackendError, pool::PooledBody, session::Lease, stream,
+    },
+    rules::{headers::SESSION, protocol::Era, sse::Event},
+};
+
+/// A response that may be passed on.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) body: UpstreamBody,
+    /// Only headers from this gateway's own list.
+    pub(crate) headers: HeaderMap,
+    /// The session id that the backend gave: for relayed sessions only.
+    pub(crate) session: Option<String>,
+    pub(crate) status: StatusCode,
+}
+
+/// Its body.
+pub(crate) enum UpstreamBody {
+    Empty,
+    /// The one response, whole.
+    Json(Bytes),
+    /// Events as they come; dropping it ends the request at the backend.
+    Stream(BoxStream<'static, Result<Event, BackendError>>),
+}
+
+impl std::fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Json(_) => "Json(..)",
+            Self::Stream(_) => "Stream(..)",
+        })
+    }
+}
+
+/// What the response must be.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    /// The way beside the call, in a pooled session.
+    pub(crate) aside: Option<Aside>,
+    pub(crate) era: Era,
+    /// The id of the call; none for a stream that answers no call, or for a notification.
+    pub(crate) id: Option<Box<RawValue>>,
+    /// A pooled session, lent until the response has ended.
+    pub(crate) lease: Option<Lease>,
+    /// The session that is relayed, where the client speaks to it directly.
+    pub(crate) relayed: bool,
+    /// The session id the request was sent with.
+    pub(crate) session: Option<String>,
+}
+
+/// Judges a response by its head, and reads it if it is JSON.
+pub(crate) async fn read(
+    backend: &Arc<Backend>,
+    response: Response<PooledBody>,
+    mut expected: Expected,
+) -> Result<Upstream, BackendError> {
+    let (head, body) = response.into_parts();
+    let status = head.status;
+    let media = media_type(&head.headers);
+    let streams = media == Some(Media::Events) && status == StatusCode::OK;
+    if !streams {
+        expected.settle();
+    }
+    match status.as_u16() {
+        401 | 403 => return Err(BackendError::Refused),
+        404 if expected.session.is_some() => {
+            if let Some(lease) = &mut expected.lease {
+                lease.forget();
+            }
+            return Err(BackendError::SessionGone);
+        }
+        429 | 503 => return Err(BackendError::Unavailable),
+        504 => return Err(BackendError::Timeout),
+        500.. => return Err(BackendError::Answer("it failed with a server error")),
+        300..=399 => return Err(BackendError::Answer("it redirects")),
+        _ => {}
+    }
+    let session = session_of(&head.headers);
+    let done = |body, media| Upstream { body, headers: headers(media), session, status };
+    if streams {
+        let events = stream::events(backend, body, expected);
+        return Ok(done(UpstreamBody::Stream(events), Some(Media::Events)));
+    }
+    let Some(id) = &expected.id else {
+        // Whatever a notification is answered with, its status says it all.
+        return Ok(done(UpstreamBody::Empty, None));
+    };
+    if media != Some(Media::Json) {
+        return Err(BackendError::Answer("it is neither JSON nor an event stream"));
+    }
+    let bytes = collect(backend, body).await?;
+    let message =
+        Message::parse(&bytes).ok_or(BackendError::Answer("it is not one JSON-RPC response"))?;
+    if !message.answers(id) {
+        return Err(BackendError::Answer("it does not answer the call's id"));
+    }
+    Ok(done(UpstreamBody::Json(bytes), Some(Media::Json)))
+}
+
+impl Expected {
+    /// The backend is done with the call.
+    pub(super) fn settle(&mut self) {
+        if let Some(aside) = &mut self.aside {
+            aside.settle();
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Media {
+    Events,
+    Json,
+}
+
+fn media_type(headers: &HeaderMap) -> Option<Media> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return None;
+    }
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Some(Media::Json)
+    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        Some(Media::Events)
+    } else {
+        None
+    }
+}
+
+fn session_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(SESSION)?.to_str().ok()?;
+    let fits = (1..=1024).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+    fits.then(|| value.to_owned())
+}
+
+/// The headers of every answer, whatever the backend sent.
+fn headers(media: Option<Media>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    match media {
+        Some(Media::Events) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(
+                HeaderName::from_static("x-accel-buffering"),
+                HeaderValue::from_static("no"),
+            );
+        }
+        Some(Media::Json) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        None => {}
+    }
+    headers
+}
+
+/// The whole body, within the size and with no pause longer than the answer may take.
+async fn collect(backend: &Backend, mut body: PooledBody) -> Result<Bytes, BackendError> {
+    let config = backend.config();
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = within(config.response_timeout, body.frame()).await? {
+        let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > config.largest_answer {
+            return Err(BackendError::TooLarge);
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+pub(super) async fn within<F: Future>(
+    limit: Duration,
+    future: F,
+) -> Result<F::Output, BackendError> {
+    timeout(limit, future).await.map_err(|_| BackendError::Timeout)
+}
+
+/// A message of a backend, as far as it is judged.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    jsonrpc: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) method: Option<Cow<'a, str>>,
+    result: Option<IgnoredAny>,
+    error: Option<IgnoredAny>,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let message: Self = serde_json::from_slice(bytes).ok()?;
+        (message.jsonrpc == "2.0").then_some(message)
+    }
+
+    pub(super) fn is_response(&self) -> bool {
+        self.method.is_none() && self.result.is_some() != self.error.is_some()
+    }
+
+    pub(super) fn answers(&self, id: &RawValue) -> bool {
+        self.is_response() && self.id.is_some_and(|own| same_id(own, id))
+    }
+}
+
+/// Whether two ids are the same: as they are written, or as what they mean.
+fn same_id(one: &RawValue, other: &RawValue) -> bool {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
+    one.get() == other.get() || value(one).is_some_and(|own| Some(own) == value(other))
+}

@@ -1,0 +1,70 @@
+//! The cache of accepted tokens, keyed by SHA-256 of the token.
+//!
+//! Only accepted tokens enter. A hit saves the signature and nothing else: expiry, resource,
+//! signing key and revocation are judged again each time.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::{backends::Identities, rules::caller::Caller};
+
+/// Entries beyond this push out those used least.
+const MOST: u64 = 10_000;
+/// How long an entry lasts at most; a token usually lasts less.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// A verified credential with what lives and dies with it.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    /// SHA-256 of the token.
+    pub(crate) digest: Digest32,
+    /// The identities signed for it so far.
+    pub(crate) identities: Identities,
+    /// Issuer, subject and client in one, for limits.
+    pub(crate) principal: Arc<str>,
+}
+
+/// A SHA-256.
+pub(crate) type Digest32 = [u8; 32];
+
+/// The accepted tokens.
+#[derive(Debug)]
+pub(crate) struct ClaimsCache(Cache<Digest32, Arc<Admitted>>);
+
+impl ClaimsCache {
+    /// An empty cache.
+    pub(crate) fn new() -> Self {
+        Self(Cache::builder().max_capacity(MOST).time_to_live(LONGEST).build())
+    }
+
+    /// The entry of a token that was accepted before.
+    pub(crate) fn find(&self, digest: &Digest32) -> Option<Arc<Admitted>> {
+        self.0.get(digest)
+    }
+
+    /// Keeps an accepted token.
+    pub(crate) fn keep(&self, caller: Caller, digest: Digest32) -> Arc<Admitted> {
+        let principal = format!("{} {} {}", caller.issuer, caller.subject, caller.client);
+        let admitted = Arc::new(Admitted {
+            caller,
+            digest,
+            identities: Identities::default(),
+            principal: principal.into(),
+        });
+        self.0.insert(digest, Arc::clone(&admitted));
+        admitted
+    }
+
+    /// Forgets a token that is no longer good.
+    pub(crate) fn forget(&self, digest: &Digest32) {
+        self.0.invalidate(digest);
+    }
+}
+
+/// The key of a token's entry.
+pub(crate) fn digest(token: &str) -> Digest32 {
+    Sha256::digest(token.as_bytes()).into()
+}

@@ -1,0 +1,296 @@
+//! The gateway's configuration, checked and typed; every problem is reported at once.
+
+mod raw;
+mod rules;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use shared::{
+    deployment::{Deployment, Resource},
+    metadata::well_known_path,
+    problem::Problem,
+    resource::is_loopback,
+};
+use url::Url;
+use web::{cors::Origins, limits::Budget};
+
+use crate::rules::{origin::normal_host, policy::Policies};
+pub use raw::{
+    OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawRoute, RawRule, RawSession,
+    RawUpstreamSession,
+};
+
+/// What the gateway runs by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) backends: Vec<Backend>,
+    pub(crate) budgets: Budgets,
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) identity_issuer: String,
+    pub(crate) internal_base: Option<String>,
+    pub(crate) internal_credential_file: Option<String>,
+    pub(crate) jwks_refetch: Duration,
+    pub(crate) max_body: usize,
+    pub(crate) routes: Vec<Arc<Route>>,
+}
+
+/// The limits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budgets {
+    pub(crate) credential: Budget,
+    pub(crate) discovery: Budget,
+    pub(crate) failed: Budget,
+    pub(crate) workspace: Budget,
+}
+
+/// One resource and what stands behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub(crate) aliases: bool,
+    pub(crate) audit: RawAudit,
+    pub(crate) backends: Vec<Arc<str>>,
+    /// `host` or `host:port`, in lower case.
+    pub(crate) host: String,
+    /// Whether its metadata also stands at the root of its host.
+    pub(crate) is_root: bool,
+    pub(crate) on_missing_scope: RawMissingScope,
+    pub(crate) origins: Origins,
+    pub(crate) path: String,
+    /// Where its metadata is, for challenges.
+    pub(crate) prm_url: String,
+    pub(crate) relay: bool,
+    pub(crate) resource: Resource,
+}
+
+/// A backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    pub(crate) audience: String,
+    pub(crate) catalogue_life: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// The largest answer or event.
+    pub(crate) largest_answer: usize,
+    pub(crate) name: Arc<str>,
+    pub(crate) policies: Arc<Policies>,
+    /// How long an answer may take to begin.
+    pub(crate) response_timeout: Duration,
+    pub(crate) session: UpstreamSession,
+    pub(crate) url: Url,
+}
+
+/// How requests to a backend are tied together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamSession {
+    None,
+    Pooled,
+}
+
+impl Config {
+    /// Checks the tables against the deployment; returns every problem at once.
+    pub fn resolve(
+        gateway: RawGateway,
+        backends: Vec<RawBackend>,
+        deployment: &Deployment,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let backends = resolve_backends(backends, &mut problems);
+        let routes = resolve_routes(&gateway, &backends, deployment, &mut problems);
+        let issuer = gateway.identity_issuer.clone().or_else(|| {
+            let first = routes.first()?;
+            let url = Url::parse(first.resource.indicator.as_str()).ok()?;
+            Some(url.origin().ascii_serialization())
+        });
+        let Some(identity_issuer) = issuer.filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
+        let budget = |name, per_minute: u32, burst: u32| Budget { burst, name, per_minute };
+        let sixth = |per_minute: u32| (per_minute / 6).max(1);
+        Ok(Self {
+            backends,
+            budgets: Budgets {
+                credential: budget(
+                    "credential",
+                    gateway.credential_calls_per_minute,
+                    sixth(gateway.credential_calls_per_minute),
+                ),
+                discovery: budget(
+                    "discovery",
+                    gateway.discovery_per_minute,
+                    sixth(gateway.discovery_per_minute),
+                ),
+                failed: budget(
+                    "failed authentication",
+                    gateway.failed_authentications_per_minute,
+                    gateway.failed_authentications_per_minute,
+                ),
+                workspace: budget(
+                    "workspace",
+                    gateway.workspace_calls_per_minute,
+                    gateway.workspace_burst,
+                ),
+            },
+            deployment: Arc::new(deployment.clone()),
+            identity_issuer,
+            internal_base: gateway.internal_base,
+            internal_credential_file: gateway.internal_credential_file,
+            jwks_refetch: Duration::from_secs(gateway.jwks_refetch_seconds.max(1)),
+            max_body: gateway.max_body_bytes,
+            routes,
+        })
+    }
+
+    /// The hosts whose requests are the gateway's, as `host` or `host:port`.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| route.host.as_str())
+    }
+
+    /// The `iss` of the identities that backends receive.
+    pub fn identity_issuer(&self) -> &str {
+        &self.identity_issuer
+    }
+
+    /// Where auth-server's internal interface is, when it runs in another process.
+    pub fn internal_base(&self) -> Option<&str> {
+        self.internal_base.as_deref()
+    }
+
+    /// The file with the credential for that interface.
+    pub fn internal_credential_file(&self) -> Option<&str> {
+        self.internal_credential_file.as_deref()
+    }
+}
+
+fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Backend> {
+    let mut names = HashSet::new();
+    let mut audiences = HashSet::new();
+    let mut backends = Vec::new();
+    for (at, raw) in raw.into_iter().enumerate() {
+        let place = |key: &str| format!("backend[{at}].{key}");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if raw.name.is_empty() || !raw.name.bytes().all(plain) {
+            let what = "is not made of letters, digits, - and _";
+            problems.push(Problem::new(place("name"), what, "write a plain name such as crm"));
+        }
+        if !names.insert(raw.name.clone()) {
+            problems.push(Problem::new(place("name"), "is given twice", "rename one"));
+        }
+        let audience = raw.audience.clone().unwrap_or_else(|| raw.url.clone());
+        if !audiences.insert(audience.clone()) {
+            let what = "is another backend's audience too, so one could use the other's identities";
+            problems.push(Problem::new(place("audience"), what, "give each its own"));
+        }
+        let policies = rules::policies(&raw, at, problems);
+        let url = Url::parse(&raw.url).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        let Some(url) = url else {
+            let what = "is not a plain http URL";
+            let remedy = "write the MCP server's URL, like http://127.0.0.1:7420/mcp";
+            problems.push(Problem::new(place("url"), what, remedy));
+            continue;
+        };
+        backends.push(Backend {
+            audience,
+            catalogue_life: Duration::from_secs(raw.catalogue_seconds.max(1)),
+            connect_timeout: Duration::from_millis(raw.connect_timeout_ms.max(1)),
+            largest_answer: raw.max_answer_bytes,
+            name: raw.name.into(),
+            policies: Arc::new(policies),
+            response_timeout: Duration::from_millis(raw.timeout_ms.max(1)),
+            session: match raw.session {
+                RawUpstreamSession::None => UpstreamSession::None,
+                RawUpstreamSession::Pooled => UpstreamSession::Pooled,
+            },
+            url,
+        });
+    }
+    backends
+}
+
+fn resolve_routes(
+    gateway: &RawGateway,
+    backends: &[Backend],
+    deployment: &Deployment,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Route>> {
+    let mut routes: Vec<Route> = Vec::new();
+    if gateway.route.is_empty() {
+        let remedy = "add a [[gateway.route]] table for each [[resource]]";
+        problems.push(Problem::new("gateway.route", "none is given", remedy));
+    }
+    for (at, raw) in gateway.route.iter().enumerate() {
+        let place = |key: &str| format!("gateway.route[{at}].{key}");
+        let resource = deployment.resources.iter().find(|r| r.indicator.as_str() == raw.resource);
+        let Some(resource) = resource else {
+            let what = "names no [[resource]]";
+            problems.push(Problem::new(place("resource"), what, "write the url of one, as it is"));
+            continue;
+        };
+        if routes.iter().any(|other| other.resource.indicator == resource.indicator) {
+            problems.push(Problem::new(place("resource"), "has a route already", "remove one"));
+        }
+        let unknown = raw.backends.iter().find(|name| !backends.iter().any(|b| *b.name == ***name));
+        if let Some(name) = unknown {
+            let what = format!("names {name}, which no [[backend]] has");
+            problems.push(Problem::new(place("backends"), what, "write the name of one"));
+        }
+        if raw.backends.is_empty() || (raw.session == RawSession::Relay && raw.backends.len() != 1)
+        {
+            let what = "does not name a backend, or names several where sessions are relayed";
+            problems.push(Problem::new(place("backends"), what, "name one backend"));
+        }
+        match route(gateway, raw, resource) {
+            Some(route) => routes.push(route),
+            None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),
+        }
+    }
+    for resource in &deployment.resources {
+        if !routes.iter().any(|route| route.resource.indicator == resource.indicator) {
+            let what = format!("{} has no route", resource.indicator);
+            let remedy = "add a [[gateway.route]] table that names it";
+            problems.push(Problem::new("gateway.route", what, remedy));
+        }
+    }
+    choose_roots(&mut routes);
+    routes.into_iter().map(Arc::new).collect()
+}
+
+fn route(gateway: &RawGateway, raw: &RawRoute, resource: &Resource) -> Option<Route> {
+    let url = Url::parse(resource.indicator.as_str()).ok()?;
+    let host = match url.port() {
+        Some(port) => format!("{}:{port}", url.host_str()?),
+        None => url.host_str()?.to_owned(),
+    };
+    let origin = url.origin().ascii_serialization();
+    let origins = if !gateway.origins_allowed.is_empty() {
+        Origins::Listed(gateway.origins_allowed.clone().into())
+    } else if is_loopback(&url) {
+        Origins::Loopback
+    } else {
+        Origins::Listed(Arc::new([]))
+    };
+    Some(Route {
+        aliases: raw.aliases,
+        audit: raw.audit,
+        backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
+        host: normal_host(&host),
+        is_root: false,
+        on_missing_scope: raw.on_missing_scope,
+        origins,
+        path: url.path().to_owned(),
+        prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
+        relay: raw.session == RawSession::Relay,
+        resource: resource.clone(),
+    })
+}
+
+/// Each host's metadata also stands at its root: for the deployment's default resource, or for
+/// the host's only one.
+fn choose_roots(routes: &mut [Route]) {
+    let hosts: Vec<String> = routes.iter().map(|route| route.host.clone()).collect();
+    for route in routes {
+        let alone = hosts.iter().filter(|host| **host == route.host).count() == 1;
+        route.is_root = alone || route.resource.is_default;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,212 @@
+//! The gateway's tables as written: `[gateway]` and `[[backend]]`. Unknown keys are errors.
+
+use serde::Deserialize;
+
+/// The `[gateway]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawGateway {
+    /// Calls per minute of one credential, refused ones included.
+    pub credential_calls_per_minute: u32,
+    /// Handshakes and lists per minute of one credential; they do not count as calls.
+    pub discovery_per_minute: u32,
+    /// Failed authentications per minute of one client address.
+    pub failed_authentications_per_minute: u32,
+    /// The `iss` of the identities that backends receive. Default: the origin of the first route.
+    pub identity_issuer: Option<String>,
+    /// Where auth-server's internal interface is, when it runs in another process.
+    pub internal_base: Option<String>,
+    /// The file with the credential for auth-server's internal interface.
+    pub internal_credential_file: Option<String>,
+    /// Seconds between two fetches of the issuer's keys for an unknown key id.
+    pub jwks_refetch_seconds: u64,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Origins whose scripts may call the MCP endpoints. Default: this machine's for loopback
+    /// resources, nobody's for others.
+    pub origins_allowed: Vec<String>,
+    /// What each resource forwards to.
+    pub route: Vec<RawRoute>,
+    /// How many calls a workspace may make at once before the rate counts.
+    pub workspace_burst: u32,
+    /// Permitted calls per minute in one workspace.
+    pub workspace_calls_per_minute: u32,
+}
+
+impl Default for RawGateway {
+    fn default() -> Self {
+        Self {
+            credential_calls_per_minute: 120_000,
+            discovery_per_minute: 12_000,
+            failed_authentications_per_minute: 120,
+            identity_issuer: None,
+            internal_base: None,
+            internal_credential_file: None,
+            jwks_refetch_seconds: 10,
+            max_body_bytes: 1024 * 1024,
+            origins_allowed: Vec::new(),
+            route: Vec::new(),
+            workspace_burst: 10_000,
+            workspace_calls_per_minute: 60_000,
+        }
+    }
+}
+
+/// A `[[gateway.route]]` table: one resource and what stands behind it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRoute {
+    /// The `url` of a `[[resource]]`.
+    pub resource: String,
+    /// The names of `[[backend]]` tables; the first owner of a tool's name keeps it.
+    pub backends: Vec<String>,
+    /// `stateless`: no sessions, lists answered here. `relay`: the backend's own sessions.
+    #[serde(default)]
+    pub session: RawSession,
+    /// What happens with tools whose scope the caller lacks. `forbid`: listed, and refused with
+    /// what to ask for. `hide`: as if they did not exist.
+    #[serde(default)]
+    pub on_missing_scope: RawMissingScope,
+    /// Whether calls are recorded: `metadata`, or `none`.
+    #[serde(default)]
+    pub audit: RawAudit,
+    /// Whether the authorization server's metadata and `/authorize` are also found at the
+    /// resource's origin, where some hosted clients look.
+    #[serde(default = "yes")]
+    pub aliases: bool,
+}
+
+/// Whose the sessions are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSession {
+    /// The backend's.
+    Relay,
+    /// Nobody's.
+    #[default]
+    Stateless,
+}
+
+/// What happens with tools whose scope the caller lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawMissingScope {
+    /// They are shown, and refused with 403.
+    #[default]
+    Forbid,
+    /// They are not shown.
+    Hide,
+}
+
+/// What is recorded of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawAudit {
+    /// Method, tool, outcome, time.
+    #[default]
+    Metadata,
+    /// Nothing.
+    None,
+}
+
+/// A `[[backend]]` table: an MCP server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBackend {
+    /// Letters, digits, `-` and `_`.
+    pub name: String,
+    /// Its MCP URL: plain http, on a network you trust.
+    pub url: String,
+    /// The `aud` of identities sent to it; no two backends share one. Default: the URL.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// `none`: each request stands alone. `pooled`: one session per principal is kept with it.
+    #[serde(default)]
+    pub session: RawUpstreamSession,
+    /// How long a connection may take to open, in milliseconds.
+    #[serde(default = "three_seconds")]
+    pub connect_timeout_ms: u64,
+    /// How long an answer may take to begin, in milliseconds.
+    #[serde(default = "one_minute")]
+    pub timeout_ms: u64,
+    /// How long its catalogue is kept before it is fetched again, in seconds.
+    #[serde(default = "sixty")]
+    pub catalogue_seconds: u64,
+    /// The largest answer, or event of a stream, in bytes.
+    #[serde(default = "eight_mebibytes")]
+    pub max_answer_bytes: usize,
+    /// What its tools need; what no rule names is not offered.
+    #[serde(default)]
+    pub tool: Vec<RawRule>,
+    /// What its prompts need, by name.
+    #[serde(default)]
+    pub prompt: Vec<RawRule>,
+    /// What its resources and templates need, by URI.
+    #[serde(default)]
+    pub resource: Vec<RawRule>,
+}
+
+/// How requests to a backend are tied together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawUpstreamSession {
+    /// Not at all.
+    #[default]
+    None,
+    /// By a session for each principal.
+    Pooled,
+}
+
+/// A rule: the first whose pattern matches decides.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRule {
+    /// A name or a list of names, each with at most one `*` or `{word}`.
+    #[serde(rename = "match")]
+    pub patterns: OneOrMany,
+    /// The scopes needed, all of them; each may repeat the pattern's `{word}`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Whether any valid token will do.
+    #[serde(default)]
+    pub always_allowed: bool,
+}
+
+/// A text or a list of texts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    Many(Vec<String>),
+    One(String),
+}
+
+impl OneOrMany {
+    /// The texts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let texts = match self {
+            Self::Many(texts) => texts.as_slice(),
+            Self::One(text) => std::slice::from_ref(text),
+        };
+        texts.iter().map(String::as_str)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn three_seconds() -> u64 {
+    3000
+}
+
+fn one_minute() -> u64 {
+    60_000
+}
+
+fn sixty() -> u64 {
+    60
+}
+
+fn eight_mebibytes() -> usize {
+    8 * 1024 * 1024
+}

@@ -1,0 +1,86 @@
+//! Configurations, right and wrong.
+
+use shared::deployment::{RawDeployment, RawResource};
+
+use super::*;
+
+pub(crate) fn deployment() -> Deployment {
+    let raw: RawDeployment =
+        toml::from_str("name = \"Demo\"\nissuer = \"http://localhost:7410\"").unwrap();
+    let resource = |url: &str, default: bool| -> RawResource {
+        toml::from_str(&format!(
+            "url = \"{url}\"\nname = \"CRM\"\ndefault = {default}\n\
+             default_scopes = [\"contacts:read\"]\nprm_scopes = [\"contacts:read\"]\n\
+             scope = [{{ name = \"contacts:read\", description = \"See your contacts\" }}]\n"
+        ))
+        .unwrap()
+    };
+    let resources = vec![
+        resource("http://localhost:7400/mcp", true),
+        resource("http://127.0.0.1:7400/mcp", false),
+    ];
+    Deployment::resolve(raw, resources).unwrap()
+}
+
+const GATEWAY: &str = r#"
+    [gateway]
+    [[gateway.route]]
+    resource = "http://localhost:7400/mcp"
+    backends = ["crm"]
+    [[gateway.route]]
+    resource = "http://127.0.0.1:7400/mcp"
+    backends = ["crm"]
+    on_missing_scope = "hide"
+    [[backend]]
+    name = "crm"
+    url = "http://127.0.0.1:7420/mcp"
+    [[backend.tool]]
+    match = ["list_{module}", "search_{module}"]
+    scopes = ["{module}:read"]
+    [[backend.tool]]
+    match = "whoami"
+    always_allowed = true
+"#;
+
+#[derive(serde::Deserialize)]
+struct File {
+    gateway: RawGateway,
+    backend: Vec<RawBackend>,
+}
+
+fn resolve(text: &str) -> Result<Config, Vec<Problem>> {
+    let File { gateway, backend } = toml::from_str(text).unwrap();
+    Config::resolve(gateway, backend, &deployment())
+}
+
+#[test]
+fn a_route_knows_where_its_metadata_is() {
+    let config = resolve(GATEWAY).unwrap();
+    let route = &config.routes[0];
+    assert_eq!(route.prm_url, "http://localhost:7400/.well-known/oauth-protected-resource/mcp");
+    assert_eq!((route.host.as_str(), route.path.as_str()), ("localhost:7400", "/mcp"));
+    assert!(route.is_root);
+    assert_eq!(config.routes[1].on_missing_scope, RawMissingScope::Hide);
+    assert_eq!(config.identity_issuer(), "http://localhost:7400");
+    assert_eq!(config.hosts().count(), 2);
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place() {
+    for (change, to, place) in [
+        ("\"http://127.0.0.1:7420/mcp\"", "\"ftp://x/\"", "backend[0].url"),
+        ("name = \"crm\"", "name = \"c r m\"", "backend[0].name"),
+        (
+            "backends = [\"crm\"]\n    on",
+            "backends = [\"erp\"]\n    on",
+            "gateway.route[1].backends",
+        ),
+        ("always_allowed = true", "scopes = []", "backend[0].tool[1].scopes"),
+        ("\"search_{module}\"", "\"search_*\"", "backend[0].tool[0].scopes"),
+        ("\"search_{module}\"", "\"search_{\"", "backend[0].tool[0].match"),
+        ("\"http://127.0.0.1:7400/mcp\"", "\"http://[::1]/mcp\"", "gateway.route"),
+    ] {
+        let problems = resolve(&GATEWAY.replacen(change, to, 1)).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.place == place), "{place}: {problems:?}");
+    }
+}

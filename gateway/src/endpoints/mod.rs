@@ -1,0 +1,5 @@
+//! One file for each kind of address.
+
+pub(crate) mod health;
+pub(crate) mod mcp;
+pub(crate) mod metadata;

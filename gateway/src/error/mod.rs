@@ -1,0 +1,227 @@
+//! Refusals as HTTP: the only mapping.
+//!
+//! Once a message's id is known, every refusal carries a JSON-RPC body with that id, whatever its
+//! status; 401, 403 and 429 keep their headers.
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde_json::{Value, json, value::RawValue};
+use shared::{challenge::Challenge, scope::Scope};
+use web::{
+    limits::Limited,
+    problem::{Problem, TEMPORARILY_UNAVAILABLE, json},
+};
+
+use crate::{
+    backends::BackendError,
+    config::Route,
+    rules::{
+        permit::Denied,
+        protocol::Era,
+        violation::{BearerViolation, RpcViolation, TransportViolation},
+    },
+};
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the backend {name} {error}")]
+    Backend { error: BackendError, name: String },
+    #[error(transparent)]
+    Bearer(#[from] BearerViolation),
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    #[error(transparent)]
+    Rpc(#[from] RpcViolation),
+    /// Words for the model, as a tool result.
+    #[error("{0}")]
+    Text(String),
+    #[error(transparent)]
+    Transport(#[from] TransportViolation),
+    /// It cannot be known now.
+    #[error("{0}")]
+    Unavailable(&'static str),
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Rpc(violation) => Self::Rpc(violation),
+            Denied::Scope(required) => {
+                Self::Bearer(BearerViolation::InsufficientScope { required })
+            }
+            Denied::Text(text) => Self::Text(text),
+        }
+    }
+}
+
+/// What is known of the request that is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) era: Option<Era>,
+    /// The scope the caller has, once it is known.
+    pub(crate) granted: Option<&'a Scope>,
+    pub(crate) id: Option<&'a RawValue>,
+    pub(crate) route: &'a Route,
+}
+
+impl Refusal {
+    /// A word for records and metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Backend { error, .. } => error.name(),
+            Self::Bearer(BearerViolation::InsufficientScope { .. }) => "insufficient_scope",
+            Self::Bearer(_) => "unauthenticated",
+            Self::Limited(_) => "limited",
+            Self::Rpc(_) => "invalid",
+            Self::Text(_) => "tool_error",
+            Self::Transport(_) => "transport",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// What asks for the refusal, where a specification does.
+    pub(crate) fn requirement(&self) -> Option<&'static str> {
+        match self {
+            Self::Bearer(violation) => Some(violation.wire().2),
+            Self::Rpc(violation) => Some(violation.wire().2),
+            Self::Transport(violation) => Some(violation.wire().2),
+            Self::Backend { .. } | Self::Limited(_) | Self::Text(_) | Self::Unavailable(_) => None,
+        }
+    }
+
+    /// The refusal as a response.
+    pub(crate) fn respond(&self, about: About<'_>) -> Response {
+        match self {
+            Self::Backend { error, .. } => {
+                let mut response = rpc_error(error.status(), about.id, -32603, &self.text(), None);
+                if matches!(error, BackendError::Unavailable) {
+                    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+                }
+                response
+            }
+            Self::Bearer(violation) => bearer(violation, about),
+            Self::Limited(limited) => {
+                let response = match about.id {
+                    Some(id) => {
+                        let data = json!({ "error": TEMPORARILY_UNAVAILABLE,
+                            "retry_after": limited.retry_after });
+                        let status = StatusCode::TOO_MANY_REQUESTS;
+                        rpc_error(status, Some(id), -32603, &self.text(), Some(data))
+                    }
+                    None => Problem::from(*limited).into_response(),
+                };
+                retry_after(response, limited.retry_after)
+            }
+            Self::Rpc(violation) => {
+                let (status, code, _) = violation.wire();
+                rpc_error(status_of(status), about.id, code, &self.text(), violation.data())
+            }
+            Self::Text(text) => tool_error(text, about),
+            Self::Transport(violation) => transport(*violation),
+            Self::Unavailable(why) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                match about.id {
+                    Some(id) => retry_after(rpc_error(status, Some(id), -32603, why, None), 1),
+                    None => Problem::unavailable(why, 1).into_response(),
+                }
+            }
+        }
+    }
+
+    /// The text with what makes it checkable.
+    fn text(&self) -> String {
+        match self {
+            Self::Rpc(violation) => violation.to_string(),
+            Self::Bearer(violation) => format!("{violation} ({})", violation.wire().2),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// A refusal that concerns the request as HTTP.
+pub(crate) fn transport(violation: TransportViolation) -> Response {
+    let (status, error, requirement) = violation.wire();
+    let text = format!("{violation} ({requirement})");
+    let mut response = Problem::new(status_of(status), error, &text).into_response();
+    if violation == TransportViolation::MethodNotAllowed {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn bearer(violation: &BearerViolation, about: About<'_>) -> Response {
+    let (status, error, requirement) = violation.wire();
+    let text = format!("{violation} ({requirement})");
+    let scope = match (violation, about.granted) {
+        // Some clients ask for nothing but what the challenge names, so it names all.
+        (BearerViolation::InsufficientScope { required }, Some(granted)) => granted.union(required),
+        (BearerViolation::InsufficientScope { required }, None) => required.clone(),
+        _ => about.route.resource.default_scopes.clone(),
+    };
+    let challenge = Challenge {
+        error,
+        error_description: error.map(|_| text.clone()),
+        realm: None,
+        resource_metadata: Some(about.route.prm_url.clone()),
+        scope,
+    };
+    let status = status_of(status);
+    let Some(id) = about.id else {
+        return Problem::new(status, error.unwrap_or("missing_token"), &text)
+            .with_challenge(&challenge.header())
+            .into_response();
+    };
+    let data = json!({ "error": error, "scope": challenge.scope.to_string() });
+    let mut response = rpc_error(status, Some(id), -32600, &text, Some(data));
+    if let Ok(value) = HeaderValue::from_str(&challenge.header()) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn tool_error(text: &str, about: About<'_>) -> Response {
+    let content = json!([{ "type": "text", "text": text }]);
+    let result = if about.era == Some(Era::Modern) {
+        json!({ "content": content, "isError": true, "resultType": "complete" })
+    } else {
+        json!({ "content": content, "isError": true })
+    };
+    json(StatusCode::OK, response(about.id, "result", &result))
+}
+
+/// A JSON-RPC error. Without an id that could be read it carries `null` (JSON-RPC 2.0 section 5).
+pub(crate) fn rpc_error(
+    status: StatusCode,
+    id: Option<&RawValue>,
+    code: i64,
+    message: &str,
+    data: Option<Value>,
+) -> Response {
+    let error = match data {
+        Some(data) => json!({ "code": code, "message": message, "data": data }),
+        None => json!({ "code": code, "message": message }),
+    };
+    json(status, response(id, "error", &error))
+}
+
+/// A response message; the id keeps its bytes.
+fn response(id: Option<&RawValue>, member: &str, value: &Value) -> String {
+    let id = id.map_or("null", RawValue::get);
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"{member}\":{value}}}")
+}
+
+fn retry_after(mut response: Response, seconds: u64) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn status_of(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! What is revoked, as the feed says it.
+
+use std::{collections::HashMap, hash::Hash};
+
+use shared::{
+    ids::{ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    internal::Event,
+    time::Timestamp,
+};
+
+use crate::rules::caller::{Caller, Kind};
+
+/// Everything in force, each with the time it was heard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Revoked {
+    clients: HashMap<ClientId, Cutoff>,
+    families: HashMap<FamilyId, Timestamp>,
+    /// Never forgotten.
+    keys: HashMap<KeyId, Timestamp>,
+    memberships: HashMap<UserId, Vec<(WorkspaceId, Cutoff)>>,
+    people: HashMap<UserId, Cutoff>,
+    tokens: HashMap<TokenId, Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cutoff {
+    heard: Timestamp,
+    /// What began at or before this moment is over.
+    not_after: Timestamp,
+}
+
+impl Revoked {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: Event, heard: Timestamp) {
+        match event {
+            Event::Client { client, not_after } => {
+                later(&mut self.clients, client, Cutoff { heard, not_after });
+            }
+            Event::Family { family } => {
+                self.families.insert(family, heard);
+            }
+            Event::Key { key } => {
+                self.keys.insert(key, heard);
+            }
+            Event::Membership { user, workspace, not_after } => {
+                self.memberships
+                    .entry(user)
+                    .or_default()
+                    .push((workspace, Cutoff { heard, not_after }));
+            }
+            Event::Person { user, not_after } => {
+                later(&mut self.people, user, Cutoff { heard, not_after });
+            }
+            Event::Token { token } => {
+                self.tokens.insert(token, heard);
+            }
+        }
+    }
+
+    /// Forgets what was heard before the moment: no token lives that long.
+    pub(super) fn forget_before(&mut self, moment: Timestamp) {
+        self.clients.retain(|_, cutoff| cutoff.heard >= moment);
+        self.families.retain(|_, heard| *heard >= moment);
+        self.people.retain(|_, cutoff| cutoff.heard >= moment);
+        self.tokens.retain(|_, heard| *heard >= moment);
+        self.memberships.retain(|_, list| {
+            list.retain(|(_, cutoff)| cutoff.heard >= moment);
+            !list.is_empty()
+        });
+    }
+
+    /// Whether the caller's credential is taken back.
+    pub(super) fn covers(&self, caller: &Caller) -> bool {
+        caller.family.is_some_and(|family| self.families.contains_key(&family))
+            || self.keys.contains_key(&caller.key)
+            || self.tokens.contains_key(&caller.token)
+            || is_past(self.clients.get(&caller.client), caller.auth_time)
+            || (caller.kind == Kind::Person && self.covers_person(caller))
+    }
+
+    fn covers_person(&self, caller: &Caller) -> bool {
+        if self.people.is_empty() && self.memberships.is_empty() {
+            return false;
+        }
+        let Ok(user) = UserId::parse(&caller.subject) else { return false };
+        let left = self.memberships.get(&user).is_some_and(|list| {
+            list.iter().any(|(workspace, cutoff)| {
+                caller.workspaces.contains(workspace) && caller.issued <= cutoff.not_after
+            })
+        });
+        left || is_past(self.people.get(&user), caller.auth_time)
+    }
+}
+
+fn is_past(cutoff: Option<&Cutoff>, began: Timestamp) -> bool {
+    cutoff.is_some_and(|cutoff| began <= cutoff.not_after)
+}
+
+/// Keeps the later of two cutoffs.
+fn later<K: Eq + Hash>(map: &mut HashMap<K, Cutoff>, key: K, cutoff: Cutoff) {
+    map.entry(key)
+        .and_modify(|held| {
+            held.heard = cutoff.heard;
+            held.not_after = held.not_after.max(cutoff.not_after);
+        })
+        .or_insert(cutoff);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::caller::tests::caller;
+
+    #[test]
+    fn each_class_takes_back_what_it_names_and_nothing_else() {
+        let caller = caller("contacts:read", &["a", "b"]);
+        let user = || UserId::parse(&caller.subject).unwrap();
+        let workspace = |id: &str| WorkspaceId::parse(id).unwrap();
+        let at = caller.auth_time;
+        let before = Timestamp::from_millis(at.millis() - 1);
+        let family = FamilyId::from_bytes([1; 16]);
+        for (event, covered) in [
+            (Event::Client { client: caller.client.clone(), not_after: at }, true),
+            (Event::Client { client: caller.client.clone(), not_after: before }, false),
+            (Event::Client { client: ClientId::parse("other").unwrap(), not_after: at }, false),
+            (Event::Person { user: user(), not_after: at }, true),
+            (Event::Person { user: user(), not_after: before }, false),
+            (Event::Membership { user: user(), workspace: workspace("b"), not_after: at }, true),
+            (Event::Membership { user: user(), workspace: workspace("c"), not_after: at }, false),
+            (
+                Event::Membership { user: user(), workspace: workspace("b"), not_after: before },
+                false,
+            ),
+            (Event::Token { token: caller.token.clone() }, true),
+            (Event::Key { key: caller.key.clone() }, true),
+            (Event::Family { family }, false),
+        ] {
+            let mut revoked = Revoked::default();
+            revoked.add(event.clone(), Timestamp::from_secs(5));
+            assert_eq!(revoked.covers(&caller), covered, "{event:?}");
+        }
+        let mut revoked = Revoked::default();
+        revoked.add(Event::Family { family }, Timestamp::from_secs(5));
+        let mut of_family = caller;
+        of_family.family = Some(family);
+        assert!(revoked.covers(&of_family));
+    }
+
+    #[test]
+    fn entries_end_with_the_longest_token_but_keys_stay_revoked() {
+        let caller = caller("", &[]);
+        let mut revoked = Revoked::default();
+        revoked.add(Event::Token { token: caller.token.clone() }, Timestamp::from_secs(5));
+        revoked.forget_before(Timestamp::from_secs(6));
+        assert!(!revoked.covers(&caller));
+        revoked.add(Event::Key { key: caller.key.clone() }, Timestamp::from_secs(5));
+        revoked.forget_before(Timestamp::from_secs(6));
+        assert!(revoked.covers(&caller));
+    }
+}

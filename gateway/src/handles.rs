@@ -1,0 +1,60 @@
+//! Which opaque handles a call carries, and giving the backend its own back.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    backends::session::Owner,
+    claims::Admitted,
+    error::Refusal,
+    rules::{
+        handle::Handles,
+        members,
+        permit::Permit,
+        protocol::{Era, Method},
+        rpc::Call,
+        violation::RpcViolation,
+    },
+    state::App,
+};
+
+/// The handles of a call, if its kind has any.
+pub(crate) fn of(app: &App, caller: &Admitted, call: &Call, permit: &Permit) -> Option<Handles> {
+    name(call)?;
+    let owner = Owner::of(&caller.caller);
+    // Written anew, so that only a change of meaning counts.
+    let arguments = call
+        .arguments
+        .as_deref()
+        .and_then(|raw| serde_json::from_slice::<Value>(raw).ok().map(|value| value.to_string()));
+    let parts: [&[u8]; 6] = [
+        owner.as_bytes(),
+        permit.backend.as_bytes(),
+        caller.caller.resource.as_str().as_bytes(),
+        call.method.name().as_bytes(),
+        call.target.as_deref().unwrap_or_default().as_bytes(),
+        arguments.as_deref().unwrap_or_default().as_bytes(),
+    ];
+    Some(Handles::new(&app.sessions, &parts, app.clock.now()))
+}
+
+/// Opens the handle that a call brings back.
+pub(crate) fn open(handles: &Handles, call: &Call, body: &Bytes) -> Result<Bytes, Refusal> {
+    let (Some(member), Some(sealed)) = (name(call), call.handle.as_deref()) else {
+        return Ok(body.clone());
+    };
+    let violation = if member == "cursor" { RpcViolation::Cursor } else { RpcViolation::State };
+    let handle = handles.open(sealed).ok_or_else(|| violation.clone())?;
+    let changed = members::change_params(body, |params| params.set(member, handle));
+    Ok(changed.ok_or(violation)?)
+}
+
+/// The parameter in which a call of this kind brings a handle back.
+fn name(call: &Call) -> Option<&'static str> {
+    match call.method {
+        Method::CallTool | Method::GetPrompt | Method::ReadResource => {
+            (call.era == Era::Modern).then_some("requestState")
+        }
+        method => method.list_member().map(|_| "cursor"),
+    }
+}

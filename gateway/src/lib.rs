@@ -1,0 +1,37 @@
+//! The MCP resource gateway: checks who calls and what they may do, then forwards.
+//!
+//! Read `phases.rs` first: it is the life of a request. What the specifications say is in
+//! `rules/`, as pure functions; `backends/` is what stands behind. [`App`] is put together by the
+//! caller, [`App::start`] begins what runs in the background, and [`router`] serves.
+
+mod answer;
+mod audit;
+mod authenticate;
+mod authority;
+mod backends;
+mod background;
+mod claims;
+mod config;
+mod endpoints;
+mod error;
+mod feed;
+mod handles;
+mod human;
+mod inflight;
+mod jwks;
+mod limit;
+mod once;
+mod phases;
+mod relayed;
+mod routes;
+mod rules;
+mod state;
+mod surface;
+
+pub use authority::{Answer, Authority, AuthorityError, HttpAuthority};
+pub use config::{
+    Config, OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawRoute, RawRule,
+    RawSession, RawUpstreamSession,
+};
+pub use routes::router;
+pub use state::{App, AppParts, IdentityKeys};

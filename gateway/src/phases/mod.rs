@@ -1,0 +1,273 @@
+//! The life of a request, in order; each step makes what the next one needs.
+//!
+//! | step | makes | refuses with |
+//! |---|---|---|
+//! | origin, media type | | 403, 415 |
+//! | credential | a token | 401 |
+//! | claims, signature, revocation | `Admitted` | 401, 503 |
+//! | body, scan, envelope | `Call` | 413, JSON-RPC errors |
+//! | decision | `Permit` | 403, unknown, tool errors |
+//! | limits | `Ticket` | 429 |
+//! | said before, needs a person | `Once`, `Clearance` | |
+//! | forward | `Upstream` | 502, 503, 504 |
+//! | answer | bytes as they came, or examined | 502 |
+//! | record | one line | |
+//!
+//! Nothing of a body is read before the caller is known.
+
+use std::{net::IpAddr, sync::Arc, time::Instant};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::value::RawValue;
+use shared::scope::Scope;
+
+use crate::{
+    answer::{self, Listener},
+    audit::{self, Record},
+    authenticate, backends,
+    claims::Admitted,
+    config::Route,
+    error::{About, Refusal},
+    handles, human, once, relayed,
+    rules::{
+        credential,
+        examine::Examination,
+        handle::Handles,
+        origin, own,
+        permit::{self, Permit, Plan},
+        protocol::{Era, Method},
+        rpc::{self, Call, Message},
+        scan,
+        violation::{RpcViolation, TransportViolation},
+        visible::Surface,
+    },
+    state::App,
+    surface,
+};
+
+/// What is learnt of a request on its way, for its refusal and its record.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    pub(crate) caller: Option<Arc<Admitted>>,
+    pub(crate) era: Option<Era>,
+    pub(crate) id: Option<Box<RawValue>>,
+    pub(crate) method: &'static str,
+    pub(crate) what: Option<String>,
+    pub(crate) workspace: Option<String>,
+}
+
+/// A request to a resource, with who sent it.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) body: Body,
+    pub(crate) parts: Parts,
+}
+
+/// Answers a request to a resource.
+pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) -> Response {
+    let began = Instant::now();
+    let mut trace = Trace::default();
+    let outcome = steps(app, route, incoming, &mut trace).await;
+    let (response, name) = match outcome {
+        Ok(response) => (response, "ok"),
+        Err(refusal) => {
+            let scope: Option<&Scope> = trace.caller.as_ref().map(|held| &held.caller.scope);
+            let about = About { era: trace.era, granted: scope, id: trace.id.as_deref(), route };
+            tracing::info!(
+                refusal = refusal.name(),
+                requirement = refusal.requirement(),
+                "a request was refused"
+            );
+            (refusal.respond(about), refusal.name())
+        }
+    };
+    audit::record(&Record {
+        caller: trace.caller.as_deref(),
+        method: trace.method,
+        outcome: name,
+        route,
+        status: response.status(),
+        took: began.elapsed(),
+        what: trace.what.as_deref(),
+        workspace: trace.workspace.as_deref(),
+    });
+    response
+}
+
+async fn steps(
+    app: &App,
+    route: &Arc<Route>,
+    incoming: Incoming,
+    trace: &mut Trace,
+) -> Result<Response, Refusal> {
+    let Incoming { address, body, parts } = incoming;
+    origin::check_origin(route.origins.allow(&parts.headers))?;
+    let caller = caller(app, route, &parts, address).await?;
+    trace.caller = Some(Arc::clone(&caller));
+    if parts.method != http::Method::POST {
+        trace.method = "http";
+        return relayed::stream_or_end(app, route, &caller, &parts).await;
+    }
+    origin::check_media_type(&parts.headers)?;
+    let body = read_body(body, app.config.max_body).await?;
+    match message(route, &body, &parts.headers, trace)? {
+        Message::Request(call) => {
+            trace.id = Some(call.id.clone());
+            trace.era = Some(call.era);
+            trace.method = call.method.name();
+            request(app, route, &caller, &call, &parts.headers, trace).await
+        }
+        other => {
+            trace.method = "notification";
+            app.limits.charge_call(&caller)?;
+            relayed::message(app, route, &caller, other, &parts.headers).await
+        }
+    }
+}
+
+/// Credential, claims, signature, revocation. Who tries tokens that are none pays by address.
+async fn caller(
+    app: &App,
+    route: &Route,
+    parts: &Parts,
+    address: Option<IpAddr>,
+) -> Result<Arc<Admitted>, Refusal> {
+    let token = credential::bearer(&parts.headers, parts.uri.query())?;
+    let refusal = match authenticate::admit(app, route, token).await {
+        Ok(caller) => return Ok(caller),
+        Err(refusal) => refusal,
+    };
+    if let (Refusal::Bearer(violation), Some(address)) = (&refusal, address)
+        && violation.is_failed_attempt()
+    {
+        app.limits.charge_failure(address)?;
+    }
+    Err(refusal)
+}
+
+async fn read_body(body: Body, most: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(TransportViolation::BodyTooLarge.into())
+        }
+        Err(_) => Err(TransportViolation::BodyUnreadable.into()),
+    }
+}
+
+fn message(
+    route: &Route,
+    body: &Bytes,
+    headers: &HeaderMap,
+    trace: &mut Trace,
+) -> Result<Message, Refusal> {
+    let arguments = [route.resource.workspace_argument.as_str()];
+    let limits = scan::Limits { arguments: &arguments, depth: scan::DEPTH };
+    if let Err(violation) = scan::scan(body, limits) {
+        return Err(match violation {
+            scan::ScanViolation::Syntax(_) => RpcViolation::Parse,
+            other => RpcViolation::Scan(other),
+        }
+        .into());
+    }
+    rpc::read(body, headers).map_err(|refusal| {
+        trace.id = refusal.id;
+        refusal.violation.into()
+    })
+}
+
+/// Decision, limits, and on to the backend.
+async fn request(
+    app: &App,
+    route: &Arc<Route>,
+    caller: &Arc<Admitted>,
+    call: &Call,
+    headers: &HeaderMap,
+    trace: &mut Trace,
+) -> Result<Response, Refusal> {
+    if call.method.is_handshake() {
+        app.limits.charge_discovery(caller)?;
+    } else {
+        app.limits.charge_call(caller)?;
+    }
+    let surface = surface::current(app, route).ok_or(NOT_READY)?;
+    let left = caller.caller.expires.since(app.clock.now());
+    if let Some(result) = own::answer(&surface, &caller.caller.scope, call, left) {
+        return Ok(answer::own(&call.id, &result?));
+    }
+    let decided = permit::permit(&surface, &caller.caller, call, headers);
+    if decided.is_ok() {
+        trace.what.clone_from(&call.target);
+    }
+    let mut permit = decided?;
+    trace.workspace = permit.workspace.as_ref().map(|id| id.as_str().to_owned());
+    if permit.relay && call.era == Era::Legacy && call.method != Method::Initialize {
+        permit.session = relayed::session(app, caller, &permit.backend, headers)?;
+    }
+    let handles = handles::of(app, caller, call, &permit);
+    if let Some(handles) = &handles {
+        permit.body = handles::open(handles, call, &permit.body)?;
+    }
+    forward(app, caller, call, permit, (surface, handles)).await
+}
+
+async fn forward(
+    app: &App,
+    caller: &Arc<Admitted>,
+    call: &Call,
+    permit: Permit,
+    (surface, handles): (Arc<Surface>, Option<Handles>),
+) -> Result<Response, Refusal> {
+    let ticket = app.limits.ticket(caller, &permit)?;
+    let stream = match call.method {
+        Method::Listen => Some(app.limits.open_stream(caller)?),
+        _ => None,
+    };
+    let once = once::check(call, &permit);
+    let clearance = human::clear(&permit, &once);
+    let underway = (call.era == Era::Legacy && !permit.relay)
+        .then(|| app.inflight.begin(caller.digest, &call.id));
+    let forwarding = backends::forward(app, caller, call, &permit, ticket, clearance);
+    let outcome = match &underway {
+        Some(underway) => underway.cancelled.run_until_cancelled(forwarding).await,
+        None => Some(forwarding.await),
+    };
+    let Some(outcome) = outcome else {
+        // Nobody reads this: the client has said that it no longer waits.
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        return Ok(response);
+    };
+    let upstream = outcome.map_err(|error| {
+        tracing::warn!(backend = &*permit.backend, outcome = error.name(), "a call failed");
+        Refusal::Backend { error, name: permit.backend.to_string() }
+    })?;
+    let session = upstream.session.clone();
+    let is_examined = permit.plan == Plan::Examined;
+    let examination = (is_examined || handles.is_some()).then(|| Examination {
+        from: permit.era,
+        handles,
+        handles_only: !is_examined,
+        left: caller.caller.expires.since(app.clock.now()),
+        method: call.method,
+        scope: caller.caller.scope.clone(),
+        surface,
+        to: call.era,
+    });
+    let listener = Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway };
+    let mut response = answer::respond(upstream, examination, Some(&call.id), listener);
+    if let Some(session) = session {
+        relayed::put_session(app, caller, &permit.backend, &session, &mut response);
+    }
+    Ok(response)
+}
+
+/// No backend has answered yet, so nothing is known of what there is.
+pub(crate) const NOT_READY: Refusal = Refusal::Unavailable("the backend is not available now");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What is no call: notifications and responses of clients, and the GET and DELETE of a session.
+//! Where sessions are nobody's, notifications are taken note of and the rest is refused.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::HeaderName, request::Parts};
+
+use crate::{
+    answer::{self, Listener},
+    backends::{
+        self, Relayed,
+        session::{self, Owner},
+    },
+    claims::Admitted,
+    config::Route,
+    error::Refusal,
+    phases::NOT_READY,
+    rules::{
+        headers,
+        protocol::{Era, Version},
+        rpc::Message,
+        violation::{RpcViolation, TransportViolation},
+        visible::Surface,
+    },
+    state::App,
+    surface,
+};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// GET opens the stream of a session, DELETE ends one; only where sessions are the backend's.
+pub(crate) async fn stream_or_end(
+    app: &App,
+    route: &Route,
+    caller: &Arc<Admitted>,
+    parts: &Parts,
+) -> Result<Response, Refusal> {
+    app.limits.charge_call(caller)?;
+    let is_served = parts.method == Method::GET || parts.method == Method::DELETE;
+    if !route.relay || !is_served {
+        return Err(TransportViolation::MethodNotAllowed.into());
+    }
+    let surface = surface::current(app, route).ok_or(NOT_READY)?;
+    let modern = headers::version(&parts.headers) == Some(Version::July2026.as_str());
+    if modern || !surface.relays(Era::Legacy) {
+        return Err(TransportViolation::MethodNotAllowed.into());
+    }
+    let version = headers::legacy_version("", &parts.headers)?;
+    let backend = only(&surface)?;
+    let session = session(app, caller, &backend, &parts.headers)?;
+    if session.is_none() {
+        return Err(RpcViolation::SessionMissing.into());
+    }
+    let relayed = Relayed {
+        backend,
+        body: Bytes::new(),
+        last_event_id: parts.headers.get(LAST_EVENT_ID).cloned(),
+        method: parts.method.clone(),
+        session,
+        version,
+    };
+    send(app, caller, relayed).await
+}
+
+/// A notification or response of a client.
+pub(crate) async fn message(
+    app: &App,
+    route: &Route,
+    caller: &Arc<Admitted>,
+    message: Message,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    if !route.relay {
+        return match message {
+            Message::Notification { body, method } => {
+                if method == "notifications/cancelled" {
+                    app.inflight.cancel(caller.digest, &body);
+                }
+                Ok(accepted())
+            }
+            Message::Request(_) | Message::Response { .. } => Err(RpcViolation::Unasked.into()),
+        };
+    }
+    let surface = surface::current(app, route).ok_or(NOT_READY)?;
+    if !surface.relays(Era::Legacy) {
+        return Ok(accepted());
+    }
+    let body = match message {
+        Message::Notification { body, .. } | Message::Response { body, .. } => body,
+        Message::Request(call) => call.body,
+    };
+    let version = headers::legacy_version("", headers)?;
+    let backend = only(&surface)?;
+    let session = session(app, caller, &backend, headers)?;
+    let relayed =
+        Relayed { backend, body, last_event_id: None, method: Method::POST, session, version };
+    send(app, caller, relayed).await
+}
+
+/// The backend's session that a request names, if it names one and it is this caller's.
+pub(crate) fn session(
+    app: &App,
+    caller: &Admitted,
+    backend: &str,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Refusal> {
+    if !headers.contains_key(headers::SESSION) {
+        return Ok(None);
+    }
+    let sealed = headers::single(headers, &headers::SESSION);
+    let owner = Owner::of(&caller.caller);
+    let place = place(caller, backend);
+    let own = sealed.and_then(|sealed| session::open(&app.sessions, &owner, &place, sealed));
+    own.map(Some).ok_or(RpcViolation::Session.into())
+}
+
+/// Gives the client an id for the session that the backend opened, sealed for this caller.
+pub(crate) fn put_session(
+    app: &App,
+    caller: &Admitted,
+    backend: &str,
+    own: &str,
+    response: &mut Response,
+) {
+    let owner = Owner::of(&caller.caller);
+    let sealed = session::seal(&app.sessions, &owner, &place(caller, backend), own);
+    let value = sealed.ok().and_then(|sealed| HeaderValue::try_from(sealed).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(headers::SESSION, value);
+    }
+}
+
+async fn send(app: &App, caller: &Arc<Admitted>, relayed: Relayed) -> Result<Response, Refusal> {
+    let name = relayed.backend.to_string();
+    let stream = match relayed.method {
+        Method::GET => Some(app.limits.open_stream(caller)?),
+        _ => None,
+    };
+    let upstream = backends::relay(app, caller, relayed)
+        .await
+        .map_err(|error| Refusal::Backend { error, name })?;
+    let listener =
+        Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway: None };
+    Ok(answer::respond(upstream, None, None, listener))
+}
+
+fn only(surface: &Surface) -> Result<Arc<str>, Refusal> {
+    surface.only().map(|source| Arc::clone(&source.backend)).ok_or(NOT_READY)
+}
+
+/// A session belongs to a backend behind one resource.
+fn place(caller: &Admitted, backend: &str) -> String {
+    format!("{} {backend}", caller.caller.resource)
+}
+
+fn accepted() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}

@@ -1,0 +1,106 @@
+//! Every path, by host. No address is ever built from a request, and what is not listed here is
+//! 404 JSON; a host that is not listed is 421 (RFC 9110 section 15.5.20).
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use http::header::HOST;
+use shared::metadata::well_known_path;
+use tower::ServiceExt;
+use web::{cors, problem::Problem};
+
+use crate::{
+    config::Route,
+    endpoints::{health, mcp, metadata},
+    error::transport,
+    rules::{origin::normal_host, violation::TransportViolation},
+    state::App,
+};
+
+const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
+const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
+
+/// The gateway's router.
+pub fn router(app: App) -> Router {
+    let mut hosts: HashMap<String, Vec<Arc<Route>>> = HashMap::new();
+    for route in &app.config.routes {
+        hosts.entry(route.host.clone()).or_default().push(Arc::clone(route));
+    }
+    let hosts: HashMap<String, Router> = hosts
+        .into_iter()
+        .map(|(host, routes)| {
+            let router = of_host(&app, &host, &routes);
+            (host, router)
+        })
+        .collect();
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/.well-known/jwks.json", get(metadata::identity_keys))
+        .with_state(app)
+        .fallback_service(Router::new().fallback(by_host).with_state(Arc::new(hosts)))
+}
+
+async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Request) -> Response {
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let router = authority.or_else(header).and_then(|host| hosts.get(&normal_host(host)));
+    match router.cloned() {
+        Some(router) => match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        None => transport(TransportViolation::UnknownHost),
+    }
+}
+
+fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
+    let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
+    let mut paths = Router::new();
+    for route in routes {
+        let state = (app.clone(), Arc::clone(route));
+        let document = get(metadata::protected_resource).layer(open());
+        let endpoint = any(mcp::any)
+            .layer(from_fn_with_state(route.origins.clone(), cors::apply))
+            .layer(map_response(mcp::expose_version));
+        let mut own = Router::new()
+            .route(&route.path, endpoint)
+            .route(&well_known_path(PROTECTED_RESOURCE, &route.path), document.clone());
+        if route.is_root && route.path != "/" {
+            own = own.route(&well_known_path(PROTECTED_RESOURCE, ""), document);
+        }
+        paths = paths.merge(own.with_state(state));
+        if has_mirror(app, host, route) && route.path != "/" {
+            let path = well_known_path(AUTHORIZATION_SERVER, &route.path);
+            let mirror = get(metadata::authorization_server).layer(open());
+            paths = paths.merge(Router::new().route(&path, mirror).with_state(app.clone()));
+        }
+    }
+    if routes.iter().any(|route| has_mirror(app, host, route)) {
+        let mirror = get(metadata::authorization_server).layer(open());
+        let aliases = Router::new()
+            .route(&well_known_path(AUTHORIZATION_SERVER, ""), mirror)
+            .route("/authorize", get(metadata::authorize));
+        paths = paths.merge(aliases.with_state(app.clone()));
+    }
+    paths
+        .fallback(|| async { Problem::not_found().into_response() })
+        .method_not_allowed_fallback(|| async { transport(TransportViolation::MethodNotAllowed) })
+}
+
+/// Whether the issuer's addresses are mirrored here; not where they are the issuer's own.
+fn has_mirror(app: &App, host: &str, route: &Route) -> bool {
+    let issuer = app.config.deployment.issuer.url();
+    let own = match (issuer.host_str(), issuer.port()) {
+        (Some(name), Some(port)) => format!("{name}:{port}"),
+        (Some(name), None) => name.to_owned(),
+        (None, _) => String::new(),
+    };
+    route.aliases && normal_host(&own) != host
+}

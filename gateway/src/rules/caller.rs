@@ -1,0 +1,193 @@
+//! The claims of an access token as this resource reads them (RFC 9068 section 4): they make a
+//! [`Caller`], or a refusal.
+
+use keys::{TokenError, Verified};
+use shared::{
+    claims::AccessTokenClaims,
+    ids::{ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    resource::ResourceIndicator,
+    scope::Scope,
+    time::Timestamp,
+};
+
+use crate::rules::violation::BearerViolation;
+
+/// How far ahead of ours the issuer's clock may go.
+const SKEW_SECONDS: u64 = 60;
+
+/// Who stands behind a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// A client of its own accord.
+    Client,
+    /// A person, through a client.
+    Person,
+}
+
+/// A verified principal with what it may do. Made only by [`admit`].
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) auth_time: Timestamp,
+    pub(crate) client: ClientId,
+    pub(crate) expires: Timestamp,
+    pub(crate) family: Option<FamilyId>,
+    pub(crate) generation: Option<u32>,
+    pub(crate) issued: Timestamp,
+    pub(crate) issuer: String,
+    /// The key that signed the token.
+    pub(crate) key: KeyId,
+    pub(crate) kind: Kind,
+    pub(crate) resource: ResourceIndicator,
+    pub(crate) scope: Scope,
+    pub(crate) subject: String,
+    pub(crate) token: TokenId,
+    pub(crate) workspaces: Vec<WorkspaceId>,
+    _made_here: MadeHere,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct MadeHere;
+
+/// What a token must say to be for us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expectation<'e> {
+    pub(crate) issuer: &'e str,
+    pub(crate) now: Timestamp,
+    pub(crate) resource: &'e ResourceIndicator,
+}
+
+/// Refuses claims that cannot be for this resource now. Unverified claims may only refuse.
+pub(crate) fn refuse(
+    claims: &AccessTokenClaims,
+    expected: &Expectation<'_>,
+) -> Result<(), BearerViolation> {
+    let now = expected.now.secs();
+    if claims.iss != expected.issuer {
+        return Err(BearerViolation::Issuer);
+    }
+    if claims.aud != *expected.resource {
+        return Err(BearerViolation::Audience);
+    }
+    if claims.exp <= now {
+        return Err(BearerViolation::Expired);
+    }
+    if claims.iat > now.saturating_add(SKEW_SECONDS) {
+        return Err(BearerViolation::NotYetValid);
+    }
+    Ok(())
+}
+
+/// Makes a caller of verified claims.
+pub(crate) fn admit(
+    verified: Verified<AccessTokenClaims>,
+    key: KeyId,
+    expected: &Expectation<'_>,
+) -> Result<Caller, BearerViolation> {
+    refuse(verified.claims(), expected)?;
+    let claims = verified.into_claims();
+    let kind = if UserId::parse(&claims.sub).is_ok() {
+        Kind::Person
+    } else if claims.sub == claims.client_id.as_str() {
+        Kind::Client
+    } else {
+        return Err(BearerViolation::Malformed);
+    };
+    Ok(Caller {
+        auth_time: Timestamp::from_secs(claims.auth_time),
+        client: claims.client_id,
+        expires: Timestamp::from_secs(claims.exp),
+        family: claims.fam,
+        generation: claims.generation,
+        issued: Timestamp::from_secs(claims.iat),
+        issuer: claims.iss,
+        key,
+        kind,
+        resource: claims.aud,
+        scope: claims.scope,
+        subject: claims.sub,
+        token: claims.jti,
+        workspaces: claims.workspaces,
+        _made_here: MadeHere,
+    })
+}
+
+/// Why a token that does not parse or verify is refused.
+pub(crate) fn violation(error: TokenError) -> BearerViolation {
+    match error {
+        TokenError::Algorithm => BearerViolation::Algorithm,
+        TokenError::Audience => BearerViolation::Audience,
+        TokenError::Expired => BearerViolation::Expired,
+        TokenError::Issuer => BearerViolation::Issuer,
+        TokenError::Key => BearerViolation::UnknownKey,
+        TokenError::Malformed(_) | TokenError::TooLong => BearerViolation::Malformed,
+        TokenError::NotYetValid => BearerViolation::NotYetValid,
+        TokenError::Signature => BearerViolation::Signature,
+        TokenError::Type => BearerViolation::Type,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    pub(crate) fn claims(change: &serde_json::Value) -> AccessTokenClaims {
+        let mut claims = json!({
+            "iss": "https://auth.example", "aud": "https://mcp.example/mcp", "sub": "usr_1",
+            "client_id": "app", "scope": "contacts:read", "exp": NOW + 300, "iat": NOW,
+            "jti": "t1", "auth_time": NOW, "workspaces": ["a", "b"],
+        });
+        for (name, value) in change.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        serde_json::from_value(claims).unwrap()
+    }
+
+    /// A caller with these scopes and workspaces.
+    pub(crate) fn caller(scope: &str, workspaces: &[&str]) -> Caller {
+        let claims = claims(&json!({ "scope": scope, "workspaces": workspaces }));
+        Caller {
+            auth_time: Timestamp::from_secs(claims.auth_time),
+            client: claims.client_id,
+            expires: Timestamp::from_secs(claims.exp),
+            family: None,
+            generation: None,
+            issued: Timestamp::from_secs(claims.iat),
+            issuer: claims.iss,
+            key: KeyId::parse("k").unwrap(),
+            kind: Kind::Person,
+            resource: claims.aud,
+            scope: claims.scope,
+            subject: claims.sub,
+            token: claims.jti,
+            workspaces: claims.workspaces,
+            _made_here: MadeHere,
+        }
+    }
+
+    #[test]
+    fn only_a_token_for_this_resource_and_moment_is_let_on() {
+        let resource = ResourceIndicator::parse("https://mcp.example/mcp").unwrap();
+        let cases = [
+            (json!({}), Ok(())),
+            (json!({ "iss": "https://auth.example/" }), Err(BearerViolation::Issuer)),
+            (json!({ "aud": "https://mcp.example/other" }), Err(BearerViolation::Audience)),
+            (json!({ "aud": "https://mcp.example/mcp/" }), Err(BearerViolation::Audience)),
+            (json!({ "exp": NOW }), Err(BearerViolation::Expired)),
+            (json!({ "exp": NOW - 1 }), Err(BearerViolation::Expired)),
+            (json!({ "iat": NOW + 60 }), Ok(())),
+            (json!({ "iat": NOW + 61 }), Err(BearerViolation::NotYetValid)),
+        ];
+        for (change, expected) in cases {
+            let expectation = Expectation {
+                issuer: "https://auth.example",
+                now: Timestamp::from_secs(NOW),
+                resource: &resource,
+            };
+            assert_eq!(refuse(&claims(&change), &expectation), expected, "{change}");
+        }
+    }
+}

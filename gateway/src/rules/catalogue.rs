@@ -1,0 +1,47 @@
+//! What a backend offers, as the rules read it: every entry with its original bytes.
+
+use serde_json::{Value, value::RawValue};
+
+use crate::rules::{arguments::ArgumentSchema, protocol::Version};
+
+/// Everything one backend offers.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    /// The capabilities it declared.
+    pub(crate) capabilities: Value,
+    pub(crate) eras: Eras,
+    pub(crate) instructions: Option<String>,
+    pub(crate) prompts: Vec<Entry>,
+    pub(crate) resources: Vec<Entry>,
+    /// Name and version, as it gave them.
+    pub(crate) server_info: Option<Box<RawValue>>,
+    pub(crate) templates: Vec<Entry>,
+    pub(crate) tools: Vec<Tool>,
+}
+
+/// Which eras a backend speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Eras {
+    /// The version it negotiates in `initialize`, if it answers that.
+    pub(crate) legacy: Option<Version>,
+    /// Whether it serves 2026-07-28.
+    pub(crate) modern: bool,
+}
+
+/// A prompt, resource or template.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// A prompt's name, a resource's `uri`, a template's `uriTemplate`.
+    pub(crate) name: String,
+    pub(crate) raw: Box<RawValue>,
+}
+
+/// A tool.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    pub(crate) name: String,
+    pub(crate) raw: Box<RawValue>,
+    /// `annotations.readOnlyHint`; a tool that does not say so writes.
+    pub(crate) read_only: bool,
+    pub(crate) schema: ArgumentSchema,
+}

@@ -1,0 +1,261 @@
+//! A message of a backend that may not pass as it came: lists are filtered, results that depend
+//! on the caller are kept private, and the other era's words are translated.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use shared::scope::Scope;
+
+use crate::rules::{
+    eras,
+    handle::Handles,
+    members::Members,
+    own,
+    protocol::{Era, Method},
+    visible::{List, Surface},
+};
+
+/// What decides about the messages of one answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Examination {
+    /// The backend's era.
+    pub(crate) from: Era,
+    /// Seals the handles in it.
+    pub(crate) handles: Option<Handles>,
+    /// Whether only a handle is reason to look into a message.
+    pub(crate) handles_only: bool,
+    /// What remains of the token's life.
+    pub(crate) left: Duration,
+    pub(crate) method: Method,
+    pub(crate) scope: Scope,
+    pub(crate) surface: Arc<Surface>,
+    /// The caller's era.
+    pub(crate) to: Era,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Changed(Vec<u8>),
+    Unchanged,
+    /// The caller's revision has no such message.
+    Withheld,
+}
+
+/// Examines a message; `None` if it cannot be read.
+pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Message> {
+    if examination.handles_only && !may_hold_state(message) {
+        return Some(Message::Unchanged);
+    }
+    let mut envelope = Members::read(message)?;
+    if envelope.find("method").is_some() {
+        let is_request = envelope.find("id").is_some();
+        let crosses = examination.from != examination.to;
+        return Some(if is_request && crosses { Message::Withheld } else { Message::Unchanged });
+    }
+    if let Some(error) = envelope.find("error") {
+        if examination.handles_only
+            || examination.from == examination.to
+            || examination.to == Era::Legacy
+        {
+            return Some(Message::Unchanged);
+        }
+        let error = error.get().to_owned();
+        let mut error = Members::read(error.as_bytes())?;
+        eras::error_to_modern(&mut error);
+        envelope.set("error", &error);
+        return Some(Message::Changed(envelope.to_vec()));
+    }
+    let result = envelope.find("result")?.get().to_owned();
+    let mut result = Members::read(result.as_bytes())?;
+    if examination.handles_only && result.find("requestState").is_none() {
+        return Some(Message::Unchanged);
+    }
+    if let Err(untranslatable) = result_in_words_of(examination, &mut result)? {
+        envelope.remove("result");
+        envelope.set("error", json!({ "code": -32603, "message": untranslatable.to_string() }));
+        return Some(Message::Changed(envelope.to_vec()));
+    }
+    envelope.set("result", &result);
+    Some(Message::Changed(envelope.to_vec()))
+}
+
+/// Whether a message may hold a `requestState`, however its name is written.
+fn may_hold_state(message: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(message) else { return true };
+    text.contains("requestState") || text.contains("\\u")
+}
+
+/// An event with other data: its `id`, `event` and `retry` lines stay.
+pub(crate) fn replace_data(raw: &[u8], data: &[u8]) -> Vec<u8> {
+    let mut event = Vec::with_capacity(data.len() + 64);
+    for line in raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let is_data =
+            line.strip_prefix(b"data").is_some_and(|rest| matches!(rest, [] | [b':', ..]));
+        if !line.is_empty() && !is_data {
+            event.extend_from_slice(line);
+            event.push(b'\n');
+        }
+    }
+    event.extend_from_slice(b"data: ");
+    event.extend_from_slice(data);
+    event.extend_from_slice(b"\n\n");
+    event
+}
+
+fn result_in_words_of(
+    examination: &Examination,
+    result: &mut Members<'_>,
+) -> Option<Result<(), eras::Untranslatable>> {
+    let method = examination.method;
+    if let Some(member) = method.list_member() {
+        let shown = shown(examination, result.find(member)?)?;
+        result.set(member, shown);
+    }
+    if method == Method::Discover {
+        result.set("supportedVersions", own::versions());
+    }
+    if let Some(handles) = &examination.handles {
+        for name in ["nextCursor", "requestState"] {
+            let Some(raw) = result.find(name).filter(|raw| raw.get() != "null") else { continue };
+            let handle: String = serde_json::from_str(raw.get()).ok()?;
+            result.set(name, handles.seal(&handle)?);
+        }
+    }
+    match (examination.from, examination.to) {
+        (Era::Modern, Era::Legacy) => return Some(eras::result_to_legacy(result)),
+        (Era::Legacy, Era::Modern) => eras::result_to_modern(method, result),
+        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
+    }
+    if examination.to == Era::Modern
+        && (method.list_member().is_some() || method == Method::Discover)
+    {
+        own::keep_private(result, examination.left);
+    }
+    Some(Ok(()))
+}
+
+/// The entries of a list that the caller may see, with their bytes.
+fn shown(examination: &Examination, list: &RawValue) -> Option<Vec<Box<RawValue>>> {
+    let (kind, key): (List, fn(&Entry) -> Option<&String>) = match examination.method {
+        Method::ListPrompts => (List::Prompts, |entry| entry.name.as_ref()),
+        Method::ListResources => (List::Resources, |entry| entry.uri.as_ref()),
+        Method::ListTemplates => (List::Templates, |entry| entry.uri_template.as_ref()),
+        Method::ListTools => (List::Tools, |entry| entry.name.as_ref()),
+        _ => return None,
+    };
+    let entries: Vec<Box<RawValue>> = serde_json::from_str(list.get()).ok()?;
+    let is_shown = |raw: &RawValue| {
+        serde_json::from_str::<Entry>(raw.get()).is_ok_and(|entry| {
+            key(&entry)
+                .is_some_and(|name| examination.surface.shows(kind, name, &examination.scope))
+        })
+    };
+    Some(entries.into_iter().filter(|raw| is_shown(raw)).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    name: Option<String>,
+    uri: Option<String>,
+    uri_template: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rules::visible::tests::{both_eras, source, terms};
+
+    fn run(method: Method, from: Era, to: Era, message: &Value) -> Value {
+        let examination = Examination {
+            from,
+            handles: None,
+            handles_only: false,
+            left: Duration::from_secs(2),
+            method,
+            scope: Scope::parse("contacts:read").unwrap(),
+            surface: Arc::new(Surface::build(vec![source("crm", both_eras())], terms(true))),
+            to,
+        };
+        match examine(&examination, message.to_string().as_bytes()) {
+            Some(Message::Changed(bytes)) => serde_json::from_slice(&bytes).unwrap(),
+            Some(Message::Unchanged) => message.clone(),
+            Some(Message::Withheld) => Value::from("withheld"),
+            None => Value::Null,
+        }
+    }
+
+    #[test]
+    fn a_relayed_list_is_filtered_and_private() {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "result": {
+            "tools": [{"name": "delete_contact"}, {"name": "list_contacts", "x": 1}, {"name": "stray"}],
+            "ttlMs": 9_000_000, "cacheScope": "public", "resultType": "complete"}});
+        let answer = run(Method::ListTools, Era::Modern, Era::Modern, &message);
+        assert_eq!(answer["result"]["tools"], json!([{"name": "list_contacts", "x": 1}]));
+        assert_eq!(answer["result"]["ttlMs"], 2000);
+        assert_eq!(answer["result"]["cacheScope"], "private");
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_not_passed_on() {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": "all"}});
+        assert_eq!(run(Method::ListTools, Era::Legacy, Era::Legacy, &message), Value::Null);
+    }
+
+    #[test]
+    fn results_and_errors_cross_the_eras() {
+        let result = json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}});
+        let modern = run(Method::CallTool, Era::Legacy, Era::Modern, &result);
+        assert_eq!(modern["result"]["resultType"], "complete");
+        assert_eq!(run(Method::CallTool, Era::Modern, Era::Legacy, &modern), result);
+        let asks = json!({"jsonrpc": "2.0", "id": 1, "result": {"resultType": "input_required"}});
+        let refused = run(Method::CallTool, Era::Modern, Era::Legacy, &asks);
+        assert_eq!(refused["error"]["code"], -32603);
+        let error = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -32002, "message": "m"}});
+        let modern = run(Method::ReadResource, Era::Legacy, Era::Modern, &error);
+        assert_eq!(modern["error"]["code"], -32602);
+    }
+
+    #[test]
+    fn progress_crosses_the_eras_and_questions_do_not() {
+        let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}});
+        assert_eq!(run(Method::CallTool, Era::Legacy, Era::Modern, &progress), progress);
+        let question = json!({"jsonrpc": "2.0", "id": 5, "method": "sampling/createMessage"});
+        assert_eq!(run(Method::CallTool, Era::Legacy, Era::Modern, &question), "withheld");
+    }
+
+    #[test]
+    fn a_state_is_sealed_and_other_results_are_not_looked_into() {
+        let now = shared::time::Timestamp::from_secs(1);
+        let ring = keys::KeySet::first(keys::Purpose::PageSeal, now).unwrap().secrets();
+        let handles = Handles::new(&ring, &[b"call"], now);
+        let examination = Examination {
+            from: Era::Modern,
+            handles: Some(handles.clone()),
+            handles_only: true,
+            left: Duration::from_secs(2),
+            method: Method::CallTool,
+            scope: Scope::default(),
+            surface: Arc::new(Surface::build(Vec::new(), terms(true))),
+            to: Era::Modern,
+        };
+        let plain = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
+        assert_eq!(examine(&examination, plain), Some(Message::Unchanged));
+        let state = br#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":"s"}}"#;
+        let Some(Message::Changed(bytes)) = examine(&examination, state) else { panic!() };
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        let sealed = value["result"]["requestState"].as_str().unwrap();
+        assert_eq!(handles.open(sealed).as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn an_event_keeps_its_other_lines() {
+        let raw = b"id: 7\r\nevent: message\r\ndata: {\"a\":1}\r\ndata: more\r\n\r\n";
+        let text = String::from_utf8(replace_data(raw, b"{}")).unwrap();
+        assert_eq!(text, "id: 7\nevent: message\ndata: {}\n\n");
+    }
+}

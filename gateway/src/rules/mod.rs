@@ -1,0 +1,26 @@
+//! What a caller may do, as pure functions: no I/O, no clock, no randomness.
+//!
+//! Each file refuses with a variant of [`violation`]; nothing here knows HTTP beyond headers and
+//! status codes.
+
+pub(crate) mod arguments;
+pub(crate) mod caller;
+pub(crate) mod catalogue;
+pub(crate) mod credential;
+pub(crate) mod eras;
+pub(crate) mod examine;
+pub(crate) mod handle;
+pub(crate) mod headers;
+pub(crate) mod members;
+pub(crate) mod origin;
+pub(crate) mod own;
+pub(crate) mod permit;
+pub(crate) mod policy;
+pub(crate) mod protocol;
+pub(crate) mod rpc;
+pub(crate) mod scan;
+pub(crate) mod splice;
+pub(crate) mod sse;
+pub(crate) mod violation;
+pub(crate) mod visible;
+pub(crate) mod workspace;

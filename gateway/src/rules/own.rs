@@ -1,0 +1,222 @@
+//! What the gateway answers itself where sessions are nobody's: the handshakes and the lists.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+use shared::scope::Scope;
+
+use crate::rules::{
+    members::Members,
+    protocol::{Era, Method, Version},
+    rpc::Call,
+    violation::RpcViolation,
+    visible::{List, Surface},
+};
+
+/// How long a client may keep what does not change often.
+const KEEP: Duration = Duration::from_mins(1);
+/// The capabilities a resource without sessions can honour.
+const CAPABILITIES: [&str; 4] = ["completions", "prompts", "resources", "tools"];
+
+/// The result of a call that the gateway answers, or `None` if a backend must. `left` is what
+/// remains of the token's life.
+pub(crate) fn answer(
+    surface: &Surface,
+    scope: &Scope,
+    call: &Call,
+    left: Duration,
+) -> Option<Result<Vec<u8>, RpcViolation>> {
+    if surface.relays(call.era) {
+        return None;
+    }
+    match call.method {
+        Method::Discover => Some(Ok(discover(surface, left))),
+        Method::Initialize => Some(initialize(surface, call)),
+        Method::ListPrompts => Some(list(surface, scope, call, List::Prompts, left)),
+        Method::ListResources => Some(list(surface, scope, call, List::Resources, left)),
+        Method::ListTemplates => Some(list(surface, scope, call, List::Templates, left)),
+        Method::ListTools => Some(list(surface, scope, call, List::Tools, left)),
+        Method::Ping => Some(Ok(b"{}".to_vec())),
+        Method::CallTool
+        | Method::CancelTask
+        | Method::Complete
+        | Method::GetPrompt
+        | Method::GetTask
+        | Method::ListTasks
+        | Method::Listen
+        | Method::ReadResource
+        | Method::SetLevel
+        | Method::Subscribe
+        | Method::TaskResult
+        | Method::Unsubscribe
+        | Method::UpdateTask => None,
+    }
+}
+
+/// What a result that depends on the caller says about keeping it: for this caller only, and
+/// never longer than the token lives.
+pub(crate) fn keep_private(result: &mut Members<'_>, left: Duration) {
+    let asked = result.find("ttlMs").and_then(|raw| raw.get().parse::<u64>().ok());
+    let most = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    result.set("ttlMs", asked.unwrap_or(0).min(most));
+    result.set("cacheScope", "private");
+}
+
+/// What `server/discover` says of versions when a backend answered it.
+pub(crate) fn versions() -> Vec<&'static str> {
+    Version::ALL.map(Version::as_str).to_vec()
+}
+
+#[derive(Deserialize)]
+struct Initialize {
+    #[serde(rename = "protocolVersion")]
+    version: String,
+}
+
+fn initialize(surface: &Surface, call: &Call) -> Result<Vec<u8>, RpcViolation> {
+    let params = call.params.as_deref().unwrap_or_default();
+    let Initialize { version } = serde_json::from_slice(params)
+        .map_err(|_| RpcViolation::MissingParam("protocolVersion"))?;
+    let mut result = Members::default();
+    result.set("protocolVersion", Version::negotiate(&version).as_str());
+    result.set("capabilities", capabilities(surface));
+    result.set("serverInfo", server_info(surface));
+    if let Some(text) = instructions(surface) {
+        result.set("instructions", text);
+    }
+    Ok(result.to_vec())
+}
+
+fn discover(surface: &Surface, left: Duration) -> Vec<u8> {
+    let mut capabilities = capabilities(surface);
+    let extensions = surface
+        .only()
+        .filter(|source| source.catalogue.eras.modern)
+        .and_then(|source| source.catalogue.capabilities.get("extensions"));
+    if let Some(extensions) = extensions {
+        capabilities.insert("extensions".to_owned(), extensions.clone());
+    }
+    let mut result = Members::default();
+    result.set("supportedVersions", versions());
+    result.set("capabilities", capabilities);
+    if let Some(text) = instructions(surface) {
+        result.set("instructions", text);
+    }
+    modern(&mut result, surface, left);
+    result.to_vec()
+}
+
+fn list(
+    surface: &Surface,
+    scope: &Scope,
+    call: &Call,
+    list: List,
+    left: Duration,
+) -> Result<Vec<u8>, RpcViolation> {
+    if call.handle.is_some() {
+        // There is one page, so no cursor was ever given out.
+        return Err(RpcViolation::Cursor);
+    }
+    let mut result = Members::default();
+    result.set(call.method.list_member().unwrap_or_default(), surface.list(list, scope));
+    if call.era == Era::Modern {
+        modern(&mut result, surface, left);
+    }
+    Ok(result.to_vec())
+}
+
+fn modern(result: &mut Members<'_>, surface: &Surface, left: Duration) {
+    result.set("resultType", "complete");
+    result.set("ttlMs", u64::try_from(KEEP.as_millis()).unwrap_or_default());
+    keep_private(result, left);
+    result.set("_meta", json!({ "io.modelcontextprotocol/serverInfo": server_info(surface) }));
+}
+
+/// What the backends can do, as far as it works without sessions.
+fn capabilities(surface: &Surface) -> Map<String, Value> {
+    let declared =
+        |name: &str| surface.sources.iter().any(|s| s.catalogue.capabilities.get(name).is_some());
+    CAPABILITIES
+        .into_iter()
+        .filter(|name| declared(name))
+        .map(|name| (name.to_owned(), json!({})))
+        .collect()
+}
+
+fn server_info(surface: &Surface) -> Value {
+    let own = || json!({ "name": "vestibule", "version": env!("CARGO_PKG_VERSION") });
+    let raw = surface.only().and_then(|source| source.catalogue.server_info.as_deref());
+    raw.map(RawValue::get).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(own)
+}
+
+fn instructions(surface: &Surface) -> Option<String> {
+    let texts: Vec<&str> = surface
+        .sources
+        .iter()
+        .filter_map(|source| source.catalogue.instructions.as_deref())
+        .collect();
+    if texts.is_empty() { None } else { Some(texts.join("\n\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::rules::{
+        rpc::{Message, read},
+        visible::tests::{both_eras, source, terms},
+    };
+
+    fn ask(method: &str, params: &Value) -> Result<Value, RpcViolation> {
+        let surface = Surface::build(vec![source("crm", both_eras())], terms(true));
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let mut headers = HeaderMap::new();
+        if params.get("_meta").is_some() {
+            headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+            headers.insert("mcp-method", method.parse().unwrap());
+        }
+        let Ok(Message::Request(call)) = read(&Bytes::from(body.to_string()), &headers) else {
+            panic!("{body}")
+        };
+        let scope = Scope::parse("contacts:read").unwrap();
+        let result = answer(&surface, &scope, &call, Duration::from_secs(9)).unwrap()?;
+        Ok(serde_json::from_slice(&result).unwrap())
+    }
+
+    fn meta() -> Value {
+        json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {}}})
+    }
+
+    #[test]
+    fn initialize_negotiates_and_says_what_there_is() {
+        let result = ask("initialize", &json!({"protocolVersion": "2026-07-28"})).unwrap();
+        assert_eq!(result["protocolVersion"], "2025-11-25");
+        assert_eq!(result["capabilities"], json!({"tools": {}}));
+        assert_eq!(result["serverInfo"]["name"], "vestibule");
+        assert!(ask("initialize", &json!({})).is_err());
+    }
+
+    #[test]
+    fn discover_names_every_version_and_is_kept_no_longer_than_the_token() {
+        let result = ask("server/discover", &meta()).unwrap();
+        assert_eq!(result["supportedVersions"][0], "2026-07-28");
+        assert_eq!(result["ttlMs"], 9000);
+        assert_eq!(result["cacheScope"], "private");
+        assert_eq!(result["resultType"], "complete");
+    }
+
+    #[test]
+    fn a_list_shows_what_the_caller_may_see() {
+        let legacy = ask("tools/list", &json!({})).unwrap();
+        assert_eq!(legacy["tools"].as_array().unwrap().len(), 2);
+        assert!(legacy.get("resultType").is_none());
+        let modern = ask("tools/list", &meta()).unwrap();
+        assert_eq!(modern["tools"], legacy["tools"]);
+        assert_eq!(modern["cacheScope"], "private");
+        assert_eq!(ask("tools/list", &json!({"cursor": "x"})), Err(RpcViolation::Cursor));
+    }
+}

@@ -1,0 +1,305 @@
+//! What a caller may do with a call: tool, prompt, resource or list; scopes; workspace;
+//! arguments. Only here a [`Permit`] is made, and nothing is forwarded without one.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use shared::{ids::WorkspaceId, scope::Scope};
+
+use crate::rules::{
+    arguments,
+    caller::Caller,
+    eras, headers,
+    protocol::{Era, Method, Version},
+    rpc::Call,
+    splice,
+    violation::RpcViolation,
+    visible::{Source, Surface, VisibleTool},
+    workspace,
+};
+
+/// Leave to forward one call to one backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Permit {
+    pub(crate) backend: Arc<str>,
+    /// What to send: the caller's bytes, unless a default or the era changed them.
+    pub(crate) body: Bytes,
+    /// The era to speak to the backend.
+    pub(crate) era: Era,
+    /// The `Mcp-Param-*` headers to send.
+    pub(crate) headers: HeaderMap,
+    pub(crate) method: Method,
+    /// What `Mcp-Name` says in the modern era.
+    pub(crate) name: Option<String>,
+    pub(crate) plan: Plan,
+    /// Whether the session is the backend's own.
+    pub(crate) relay: bool,
+    /// The backend's session, when it is relayed.
+    pub(crate) session: Option<String>,
+    pub(crate) version: Option<Version>,
+    /// The workspace the call is bound to; `None`: all that the caller has.
+    pub(crate) workspace: Option<WorkspaceId>,
+    _made_here: MadeHere,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct MadeHere;
+
+/// How the answer goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Parsed message by message: it is filtered, or changes its era.
+    Examined,
+    /// As it came.
+    Untouched,
+}
+
+/// Why a call is not forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    Rpc(RpcViolation),
+    /// The caller lacks some of these.
+    Scope(Scope),
+    /// Words for the model, as a tool result.
+    Text(String),
+}
+
+impl From<RpcViolation> for Denied {
+    fn from(violation: RpcViolation) -> Self {
+        Self::Rpc(violation)
+    }
+}
+
+/// Decides a call.
+pub(crate) fn permit(
+    surface: &Surface,
+    caller: &Caller,
+    call: &Call,
+    headers: &HeaderMap,
+) -> Result<Permit, Denied> {
+    let target = call.target.as_deref().unwrap_or_default();
+    match call.method {
+        Method::CallTool => {
+            let tool = surface.tool(target, &caller.scope).ok_or(RpcViolation::UnknownTool)?;
+            call_tool(surface, caller, call, headers, tool)
+        }
+        Method::GetPrompt => {
+            let found = surface.prompt(target, &caller.scope);
+            scoped(found, RpcViolation::UnknownPrompt, caller)
+                .and_then(|to| plain(surface, call, to))
+        }
+        Method::ReadResource => {
+            let found = surface.resource(target, &caller.scope);
+            let unknown = RpcViolation::UnknownResource(call.era);
+            scoped(found, unknown, caller).and_then(|to| plain(surface, call, to))
+        }
+        Method::Complete => complete(surface, caller, call),
+        Method::Listen => listen(surface, caller, call),
+        Method::Subscribe | Method::Unsubscribe if surface.relays(call.era) => {
+            let found = surface.resource(target, &caller.scope);
+            let unknown = RpcViolation::UnknownResource(call.era);
+            scoped(found, unknown, caller).and_then(|to| within_era(surface, call, to))
+        }
+        Method::CancelTask
+        | Method::GetTask
+        | Method::ListTasks
+        | Method::SetLevel
+        | Method::TaskResult
+        | Method::UpdateTask => whole(surface, call),
+        Method::Discover
+        | Method::Initialize
+        | Method::ListPrompts
+        | Method::ListResources
+        | Method::ListTemplates
+        | Method::ListTools
+        | Method::Ping
+            if surface.relays(call.era) =>
+        {
+            whole(surface, call)
+        }
+        // Without relay the gateway answers these itself, or has no session to keep them in.
+        Method::Discover
+        | Method::Initialize
+        | Method::ListPrompts
+        | Method::ListResources
+        | Method::ListTemplates
+        | Method::ListTools
+        | Method::Ping
+        | Method::Subscribe
+        | Method::Unsubscribe => Err(RpcViolation::NotServed(call.method.name()).into()),
+    }
+}
+
+/// The owner, if there is one and the caller has the scopes.
+fn scoped<'s>(
+    found: Option<(&'s Source, Scope)>,
+    unknown: RpcViolation,
+    caller: &Caller,
+) -> Result<&'s Source, Denied> {
+    let (source, required) = found.ok_or(unknown)?;
+    if caller.scope.includes(&required) { Ok(source) } else { Err(Denied::Scope(required)) }
+}
+
+fn call_tool(
+    surface: &Surface,
+    caller: &Caller,
+    call: &Call,
+    headers: &HeaderMap,
+    found: VisibleTool<'_>,
+) -> Result<Permit, Denied> {
+    if !caller.scope.includes(found.required) {
+        return Err(Denied::Scope(found.required.clone()));
+    }
+    let schema = found.tool.schema.schema();
+    let mut given = match call.arguments.as_deref().map(serde_json::from_slice) {
+        None => Map::new(),
+        Some(Ok(Value::Object(members))) => members,
+        Some(_) => return Err(Denied::Text(NOT_AN_OBJECT.to_owned())),
+    };
+    let argument = surface.terms.argument.as_str();
+    let sent = match call.era {
+        Era::Legacy => HeaderMap::new(),
+        Era::Modern => headers::params(headers, schema, &given, argument)?,
+    };
+    let rule = workspace::Rule {
+        argument,
+        binding: found.binding,
+        mode: surface.terms.mode,
+        read_only: found.tool.read_only,
+        schema,
+    };
+    let bound = workspace::bind(rule, &caller.workspaces, &given).map_err(Denied::Text)?;
+    let mut body = call.body.clone();
+    if let Some(value) = &bound.inject {
+        given.insert(argument.to_owned(), value.clone());
+        body = splice::argument(call, argument, value).ok_or(RpcViolation::Envelope)?;
+    }
+    let given = Value::Object(given);
+    arguments::check(&found.tool.schema, &given).map_err(Denied::Text)?;
+    let mut permit = toward(surface, call, found.source, body)?;
+    permit.workspace = bound.workspace;
+    if permit.era == Era::Modern {
+        permit.headers = sent;
+        if call.era == Era::Legacy || bound.inject.is_some() {
+            // A header that repeats an argument is the sender's to write.
+            permit.headers.extend(headers::mirrored(schema, &given));
+        }
+    }
+    Ok(permit)
+}
+
+const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
+
+/// What a completion is about: `ref` names a prompt or a resource.
+#[derive(Deserialize)]
+struct Completion {
+    r#ref: Reference,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    name: Option<String>,
+    r#type: String,
+    uri: Option<String>,
+}
+
+fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
+    let params = call.params.as_deref().unwrap_or_default();
+    let Completion { r#ref } =
+        serde_json::from_slice(params).map_err(|_| RpcViolation::MissingParam("ref"))?;
+    let (found, unknown) = match (r#ref.r#type.as_str(), r#ref.name, r#ref.uri) {
+        ("ref/prompt", Some(name), _) => {
+            (surface.prompt(&name, &caller.scope), RpcViolation::UnknownPrompt)
+        }
+        ("ref/resource", _, Some(uri)) => {
+            (surface.resource(&uri, &caller.scope), RpcViolation::UnknownResource(call.era))
+        }
+        _ => return Err(RpcViolation::MissingParam("ref").into()),
+    };
+    scoped(found, unknown, caller).and_then(|source| plain(surface, call, source))
+}
+
+/// The resources a stream of changes is asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Listening {
+    notifications: Wanted,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Wanted {
+    resource_subscriptions: Vec<String>,
+}
+
+fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
+    let params = call.params.as_deref().unwrap_or(b"{}");
+    let Listening { notifications } =
+        serde_json::from_slice(params).map_err(|_| RpcViolation::Params)?;
+    for uri in &notifications.resource_subscriptions {
+        let found = surface.resource(uri, &caller.scope);
+        scoped(found, RpcViolation::UnknownResource(call.era), caller)?;
+    }
+    whole(surface, call)
+}
+
+/// A call that concerns the backend as a whole: there must be only one.
+fn whole(surface: &Surface, call: &Call) -> Result<Permit, Denied> {
+    let only = surface.only().ok_or(RpcViolation::NotServed(call.method.name()))?;
+    within_era(surface, call, only)
+}
+
+/// A call that has no counterpart in the other era.
+fn within_era(surface: &Surface, call: &Call, source: &Source) -> Result<Permit, Denied> {
+    let permit = plain(surface, call, source)?;
+    if permit.era == call.era || call.method.list_member().is_some() {
+        return Ok(permit);
+    }
+    Err(RpcViolation::NotServed(call.method.name()).into())
+}
+
+fn plain(surface: &Surface, call: &Call, source: &Source) -> Result<Permit, Denied> {
+    toward(surface, call, source, call.body.clone())
+}
+
+/// The permit itself: the caller's era if the backend speaks it, otherwise the other one.
+fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Result<Permit, Denied> {
+    let eras = source.catalogue.eras;
+    let (era, version) = match (call.era, eras.legacy, eras.modern) {
+        (Era::Modern, _, true) => (Era::Modern, call.version),
+        (Era::Modern, legacy, false) => (Era::Legacy, legacy),
+        (Era::Legacy, None, true) => (Era::Modern, Some(Version::July2026)),
+        (Era::Legacy, _, _) if surface.relays(Era::Legacy) => (Era::Legacy, call.version),
+        (Era::Legacy, legacy, _) => {
+            let most = legacy.unwrap_or(Version::November2025);
+            (Era::Legacy, Some(call.version.map_or(most, |version| version.min(most))))
+        }
+    };
+    let translated = match (call.era, era) {
+        (Era::Legacy, Era::Modern) => eras::request_to_modern(&body),
+        (Era::Modern, Era::Legacy) => eras::request_to_legacy(&body),
+        (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => Some(body),
+    };
+    let depends_on_caller = call.method.list_member().is_some() || call.method == Method::Discover;
+    let examined = era != call.era || depends_on_caller;
+    Ok(Permit {
+        backend: Arc::clone(&source.backend),
+        body: translated.ok_or(RpcViolation::Envelope)?,
+        era,
+        headers: HeaderMap::new(),
+        method: call.method,
+        name: call.target.clone(),
+        plan: if examined { Plan::Examined } else { Plan::Untouched },
+        relay: surface.relays(call.era),
+        session: None,
+        version,
+        workspace: None,
+        _made_here: MadeHere,
+    })
+}
+
+#[cfg(test)]
+mod tests;

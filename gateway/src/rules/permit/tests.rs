@@ -1,0 +1,130 @@
+//! Decisions on calls, by scope, workspace, arguments and era.
+
+use http::HeaderValue;
+use serde_json::json;
+
+use super::*;
+use crate::rules::{
+    caller::tests::caller,
+    catalogue::Eras,
+    rpc::{Message, read},
+    visible::tests::{both_eras, source, terms},
+};
+
+fn surface(hide: bool, eras: Eras) -> Surface {
+    Surface::build(vec![source("crm", eras)], terms(hide))
+}
+
+fn legacy(method: &str, params: &Value) -> Call {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    request(&body, &HeaderMap::new())
+}
+
+fn modern(method: &str, name: &'static str, mut params: Value) -> Call {
+    params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let mut headers = HeaderMap::new();
+    headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
+    headers.insert("mcp-method", HeaderValue::from_str(method).unwrap());
+    headers.insert("mcp-name", HeaderValue::from_static(name));
+    request(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}), &headers)
+}
+
+fn request(body: &Value, headers: &HeaderMap) -> Call {
+    match read(&Bytes::from(body.to_string()), headers) {
+        Ok(Message::Request(call)) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn decide(surface: &Surface, scope: &str, call: &Call) -> Result<Permit, Denied> {
+    permit(surface, &caller(scope, &["a", "b"]), call, &HeaderMap::new())
+}
+
+#[test]
+fn a_call_needs_its_scope() {
+    let call = legacy("tools/call", &json!({"name": "list_contacts", "arguments": {}}));
+    let surface = surface(false, both_eras());
+    let granted = decide(&surface, "contacts:read", &call).unwrap();
+    assert_eq!((granted.body.clone(), granted.plan), (call.body.clone(), Plan::Untouched));
+    let denied = decide(&surface, "contacts:delete", &call).unwrap_err();
+    assert_eq!(denied, Denied::Scope(Scope::parse("contacts:read").unwrap()));
+    let free = legacy("tools/call", &json!({"name": "whoami"}));
+    assert!(decide(&surface, "", &free).is_ok());
+}
+
+#[test]
+fn a_hidden_tool_and_an_unknown_one_answer_alike() {
+    let surface = surface(true, both_eras());
+    let answer = |name: &str| {
+        decide(&surface, "contacts:read", &legacy("tools/call", &json!({"name": name})))
+            .unwrap_err()
+    };
+    assert_eq!(answer("delete_contact"), answer("no_such_tool"));
+    assert_eq!(answer("stray"), answer("no_such_tool"));
+}
+
+#[test]
+fn a_default_workspace_changes_the_bytes_and_nothing_else_does() {
+    let surface = surface(false, both_eras());
+    let call = legacy("tools/call", &json!({"name": "delete_contact", "arguments": {}}));
+    let one = caller("contacts:delete", &["a"]);
+    let granted = permit(&surface, &one, &call, &HeaderMap::new()).unwrap();
+    let sent: Value = serde_json::from_slice(&granted.body).unwrap();
+    assert_eq!(sent["params"]["arguments"], json!({"workspace_id": "a"}));
+    assert_eq!(granted.workspace.unwrap().as_str(), "a");
+    let refused = decide(&surface, "contacts:delete", &call).unwrap_err();
+    let Denied::Text(text) = refused else { panic!("{refused:?}") };
+    assert!(text.starts_with("Validation error:") && text.contains("a, b"), "{text}");
+}
+
+#[test]
+fn arguments_are_checked_before_the_backend_sees_them() {
+    let surface = surface(false, both_eras());
+    let call = legacy("tools/call", &json!({"name": "list_contacts", "arguments": {"region": 1}}));
+    let Err(Denied::Text(text)) = decide(&surface, "contacts:read", &call) else { panic!() };
+    assert!(text.starts_with("Validation error:"), "{text}");
+    let call = legacy("tools/call", &json!({"name": "whoami", "arguments": [1]}));
+    assert_eq!(decide(&surface, "", &call).unwrap_err(), Denied::Text(NOT_AN_OBJECT.to_owned()));
+}
+
+#[test]
+fn a_backend_of_the_other_era_gets_its_own_words() {
+    let only_legacy = Eras { legacy: Some(Version::June2025), modern: false };
+    let call = modern("tools/call", "whoami", json!({"name": "whoami"}));
+    let granted = decide(&surface(false, only_legacy), "", &call).unwrap();
+    assert_eq!((granted.era, granted.version), (Era::Legacy, Some(Version::June2025)));
+    assert_eq!(granted.plan, Plan::Examined);
+    let only_modern = Eras { legacy: None, modern: true };
+    let call = legacy(
+        "tools/call",
+        &json!({"name": "list_contacts",
+        "arguments": {"region": "eu", "workspace_id": "a"}}),
+    );
+    let granted = decide(&surface(false, only_modern), "contacts:read", &call).unwrap();
+    assert_eq!(granted.version, Some(Version::July2026));
+    assert_eq!(granted.headers["mcp-param-region"], "eu");
+    let level = legacy("logging/setLevel", &json!({"level": "info"}));
+    let refused = decide(&surface(false, only_modern), "", &level).unwrap_err();
+    assert_eq!(refused, Denied::Rpc(RpcViolation::NotServed("logging/setLevel")));
+}
+
+#[test]
+fn prompts_resources_and_completions_are_judged_by_what_they_name() {
+    let surface = surface(false, both_eras());
+    let with = |method: &str, params: Value| decide(&surface, "", &legacy(method, &params));
+    assert!(with("prompts/get", json!({"name": "greet"})).is_ok());
+    assert_eq!(
+        with("prompts/get", json!({"name": "secret"})).unwrap_err(),
+        Denied::Rpc(RpcViolation::UnknownPrompt)
+    );
+    let read = with("resources/read", json!({"uri": "crm://contacts/1"})).unwrap_err();
+    assert!(matches!(read, Denied::Scope(_)));
+    let unknown = with("resources/read", json!({"uri": "file:///etc/passwd"})).unwrap_err();
+    assert_eq!(unknown, Denied::Rpc(RpcViolation::UnknownResource(Era::Legacy)));
+    let reference = json!({"ref": {"type": "ref/prompt", "name": "secret"}});
+    assert!(with("completion/complete", reference).is_err());
+    let reference = json!({"ref": {"type": "ref/prompt", "name": "greet"}});
+    assert!(with("completion/complete", reference).is_ok());
+    assert!(with("completion/complete", json!({})).is_err());
+}

@@ -1,0 +1,182 @@
+//! Which scopes a tool, prompt or resource needs: the first rule whose pattern matches its name
+//! decides, and what no rule matches is not offered.
+
+use shared::scope::Scope;
+
+/// A name pattern: literal text with at most one hole, written `*` or `{word}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    /// What stands before the hole, or the whole name.
+    before: String,
+    hole: Option<Hole>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hole {
+    after: String,
+    /// The word that rules may repeat; empty for `*`.
+    word: String,
+}
+
+/// A pattern that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidPattern {
+    #[error("has a brace without its partner")]
+    Brace,
+    #[error("has more than one * or {{word}}")]
+    Holes,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) need: Need,
+    pub(crate) patterns: Vec<Pattern>,
+}
+
+/// What a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Any valid token.
+    Nothing,
+    /// All of these scopes; each may repeat the pattern's `{word}`.
+    Scopes(Vec<String>),
+}
+
+/// Rules in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policy(pub(crate) Vec<Rule>);
+
+/// The policies of one backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Policies {
+    pub(crate) prompts: Policy,
+    pub(crate) resources: Policy,
+    pub(crate) tools: Policy,
+}
+
+impl Policy {
+    /// The scopes that `name` needs, or `None` if no rule speaks of it.
+    pub(crate) fn required(&self, name: &str) -> Option<Scope> {
+        self.0.iter().find_map(|rule| {
+            let (pattern, part) =
+                rule.patterns.iter().find_map(|p| p.matched(name).map(|part| (p, part)))?;
+            match &rule.need {
+                Need::Nothing => Some(Scope::default()),
+                Need::Scopes(templates) => {
+                    let filled: Vec<String> =
+                        templates.iter().map(|text| pattern.fill(text, part)).collect();
+                    Scope::from_tokens(filled.iter().map(String::as_str)).ok()
+                }
+            }
+        })
+    }
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let Some(start) = text.find(['*', '{']) else {
+            if text.contains('}') {
+                return Err(InvalidPattern::Brace);
+            }
+            return Ok(Self { before: text.to_owned(), hole: None });
+        };
+        let (before, rest) = text.split_at(start);
+        let (word, after) = match rest.strip_prefix('*') {
+            Some(after) => ("", after),
+            None => rest
+                .strip_prefix('{')
+                .and_then(|rest| rest.split_once('}'))
+                .ok_or(InvalidPattern::Brace)?,
+        };
+        if before.contains('}') || word.contains(['{', '*']) {
+            return Err(InvalidPattern::Brace);
+        }
+        if after.contains(['*', '{', '}']) {
+            return Err(InvalidPattern::Holes);
+        }
+        let hole = Hole { after: after.to_owned(), word: word.to_owned() };
+        Ok(Self { before: before.to_owned(), hole: Some(hole) })
+    }
+
+    /// Whether a template's `{word}` is the one this pattern takes.
+    pub(crate) fn provides(&self, template: &str) -> bool {
+        match &self.hole {
+            Some(hole) if !hole.word.is_empty() => {
+                !template.replace(&format!("{{{}}}", hole.word), "").contains(['{', '}'])
+            }
+            _ => !template.contains(['{', '}']),
+        }
+    }
+
+    /// The part of the name that stands in the hole, if the name matches.
+    fn matched<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let rest = name.strip_prefix(self.before.as_str())?;
+        match &self.hole {
+            Some(hole) => rest.strip_suffix(hole.after.as_str()),
+            None => rest.is_empty().then_some(""),
+        }
+    }
+
+    fn fill(&self, template: &str, part: &str) -> String {
+        match &self.hole {
+            Some(hole) if !hole.word.is_empty() => {
+                template.replace(&format!("{{{}}}", hole.word), part)
+            }
+            _ => template.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(patterns: &[&str], scopes: &[&str]) -> Rule {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        Rule {
+            need: Need::Scopes(scopes),
+            patterns: patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let policy = Policy(vec![
+            Rule { need: Need::Nothing, patterns: vec![Pattern::parse("whoami").unwrap()] },
+            rule(&["list_{module}", "search_{module}"], &["{module}:read"]),
+            rule(&["get_company"], &["companies:read"]),
+            rule(&["*_all"], &["admin", "danger"]),
+        ]);
+        for (name, expected) in [
+            ("whoami", Some("")),
+            ("list_contacts", Some("contacts:read")),
+            ("search_deals", Some("deals:read")),
+            ("get_company", Some("companies:read")),
+            ("get_companys", None),
+            ("drop_all", Some("admin danger")),
+            ("list_all", Some("all:read")),
+            ("unlisted", None),
+        ] {
+            let required = policy.required(name).map(|scope| scope.to_string());
+            assert_eq!(required.as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_makes_no_scope_token_leaves_the_tool_unmatched() {
+        let policy = Policy(vec![rule(&["x{part}"], &["{part}:read"])]);
+        assert_eq!(policy.required("x\"q"), None);
+    }
+
+    #[test]
+    fn broken_patterns_and_templates_are_told_apart() {
+        assert_eq!(Pattern::parse("a{b"), Err(InvalidPattern::Brace));
+        assert_eq!(Pattern::parse("a}"), Err(InvalidPattern::Brace));
+        assert_eq!(Pattern::parse("*_*"), Err(InvalidPattern::Holes));
+        assert!(Pattern::parse("list_{module}").unwrap().provides("{module}:read"));
+        assert!(!Pattern::parse("list_*").unwrap().provides("{module}:read"));
+        assert!(!Pattern::parse("list_{a}").unwrap().provides("{b}:read"));
+    }
+}

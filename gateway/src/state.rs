@@ -1,0 +1,120 @@
+//! What a handler can reach.
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use keys::{KeyError, KeySet, SecretRing, SigningKey};
+use shared::time::Clock;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use web::client_address::TrustedProxies;
+
+use crate::{
+    authority::Authority, backends::Backends, claims::ClaimsCache, config::Config, feed::Feed,
+    inflight::Inflight, jwks::IssuerKeys, limit::Limits, surface::Surfaces,
+};
+
+/// The gateway at work; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What the gateway is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The auth-server, in this process or over HTTP.
+    pub authority: Arc<dyn Authority>,
+    pub clock: Clock,
+    pub config: Config,
+    /// The keys that sign identities; swapped at rotation.
+    pub identity: Arc<ArcSwap<IdentityKeys>>,
+    pub proxies: TrustedProxies,
+    /// The secrets that seal session ids.
+    pub sessions: SecretRing,
+    /// Ends relayed streams and background tasks.
+    pub shutdown: CancellationToken,
+    /// Where tasks are spawned, so that the shutdown waits for them.
+    pub tracker: TaskTracker,
+}
+
+/// The key that signs identities, and the published set.
+#[derive(Debug)]
+pub struct IdentityKeys {
+    pub jwks: Bytes,
+    pub signing: SigningKey,
+}
+
+impl IdentityKeys {
+    /// Takes both from a key set of the gateway's identity.
+    pub fn of(set: &KeySet) -> Result<Self, KeyError> {
+        Ok(Self { jwks: set.jwks().into(), signing: set.signing()? })
+    }
+}
+
+/// What an [`App`] holds; only the gateway looks inside.
+pub struct Parts {
+    pub(crate) authority: Arc<dyn Authority>,
+    pub(crate) backends: Backends,
+    pub(crate) claims: ClaimsCache,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    pub(crate) feed: Feed,
+    pub(crate) identity: Arc<ArcSwap<IdentityKeys>>,
+    pub(crate) inflight: Inflight,
+    pub(crate) keys: IssuerKeys,
+    pub(crate) limits: Limits,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) sessions: SecretRing,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) surfaces: Surfaces,
+    pub(crate) tracker: TaskTracker,
+}
+
+impl App {
+    /// Puts the gateway together; nothing runs yet.
+    pub fn new(parts: AppParts) -> Self {
+        let config = parts.config;
+        let life = config.deployment.longest_access_token();
+        Self(Arc::new(Parts {
+            authority: parts.authority,
+            backends: Backends::new(&config.backends, &parts.tracker),
+            claims: ClaimsCache::new(),
+            clock: parts.clock,
+            feed: Feed::new(life),
+            identity: parts.identity,
+            inflight: Inflight::default(),
+            keys: IssuerKeys::new(config.jwks_refetch),
+            limits: Limits::new(config.budgets),
+            proxies: parts.proxies,
+            sessions: parts.sessions,
+            shutdown: parts.shutdown,
+            surfaces: Surfaces::default(),
+            tracker: parts.tracker,
+            config,
+        }))
+    }
+
+    /// Starts what runs in the background: the feed, the keys, the catalogues, the sweep.
+    pub fn start(&self) {
+        crate::background::start(self);
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
