@@ -1,0 +1,216 @@
+// A tour of the sign-in and consent pages in Chromium: each way through them, in light, dark and on a phone,
+// with and without script. Pictures go to the folder named by the second argument.
+
+import assert from 'node:assert/strict';
+import { launch } from '../clients/node/chromium.mjs';
+import { Client, clientName } from './client.mjs';
+
+const [mcp, folder] = process.argv.slice(2);
+const password = 'input[name=password]';
+const approve = 'button[name=decision][value=approve]';
+const deny = 'button[name=decision][value=deny]';
+const scopes = 'input[name=scope]';
+const workspaces = 'input[name=workspace]';
+
+const looks = {
+  dark: { colorScheme: 'dark', viewport: { height: 800, width: 1280 } },
+  light: { colorScheme: 'light', viewport: { height: 800, width: 1280 } },
+  phone: { colorScheme: 'light', deviceScaleFactor: 2, hasTouch: true, isMobile: true, viewport: { height: 844, width: 390 } },
+};
+
+const client = await Client.start(mcp);
+const browser = await launch();
+let passed = 0;
+let failed = 0;
+
+for (const look of Object.keys(looks)) {
+  await stop(`${look}: sign in and approve`, looks[look], async (tab) => {
+    await tab.goto(client.authorization());
+    await wellMade(tab, `sign-in-${look}`);
+    await signIn(tab);
+    await wellMade(tab, `consent-${look}`);
+    const text = await tab.locator('body').innerText();
+    assert(text.includes(clientName), 'the client name is not shown as text');
+    assert(text.includes('127.0.0.1'), 'the redirect host is not shown');
+    const asked = await values(tab, scopes);
+    await tab.click(approve);
+    const granted = await client.redeem(client.answer(await back(tab)).code);
+    assert.deepEqual(granted.scope, asked.sort());
+  });
+}
+
+await stop('a wrong password is told and does not sign in', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab, 'not the password');
+  assert.equal(await tab.locator(approve).count(), 0, 'signed in with a wrong password');
+  assert.equal(await tab.inputValue(password), '', 'the password is given back');
+  await wellMade(tab, 'sign-in-wrong');
+  await signIn(tab);
+  assert.equal(await tab.locator(approve).count(), 1, 'the right password no longer works');
+});
+
+await stop('deny goes back as access_denied', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab);
+  await tab.click(deny);
+  const answer = client.answer(await back(tab));
+  assert.equal(answer.error, 'access_denied');
+  assert.equal(answer.code, undefined);
+});
+
+await stop('fewer scopes are granted than asked', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab);
+  const [kept] = await only(tab, scopes, 0);
+  await picture(tab, 'consent-fewer-scopes');
+  await tab.click(approve);
+  const granted = await client.redeem(client.answer(await back(tab)).code);
+  assert.deepEqual(granted.scope, [kept]);
+});
+
+await stop('another workspace is chosen', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab);
+  const offered = await tab.locator(workspaces).count();
+  assert(offered >= 2, `${offered} workspaces are offered`);
+  for (const index of [1, 0]) {
+    const chosen = await only(tab, workspaces, index);
+    await picture(tab, `consent-workspace-${index + 1}`);
+    await tab.click(approve);
+    const granted = await client.redeem(client.answer(await back(tab)).code);
+    assert.deepEqual(granted.workspaces, chosen);
+    await tab.goto(client.authorization());
+  }
+});
+
+await stop('a second client request asks for consent, not for the password', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab);
+  await tab.goto(client.authorization());
+  assert.equal(await tab.locator(password).count(), 0, 'the password is asked again');
+  await tab.click(approve);
+  assert(client.answer(await back(tab)).code, 'no code');
+});
+
+await stop('everything works without script', { ...looks.light, javaScriptEnabled: false }, async (tab) => {
+  await tab.goto(client.authorization());
+  await signIn(tab);
+  await tab.click(approve);
+  assert(client.answer(await back(tab)).code, 'no code');
+});
+
+await stop('everything works from the keyboard', looks.light, async (tab) => {
+  await tab.goto(client.authorization());
+  await tab.focus('input[name=username]');
+  await tab.keyboard.type(process.env.USERNAME);
+  await tab.keyboard.press('Tab');
+  await focused(tab, password);
+  await tab.keyboard.type(process.env.PASSWORD);
+  await tab.keyboard.press('Enter');
+  await tab.locator(approve).waitFor();
+  await focused(tab, approve);
+  await tab.keyboard.press('Enter');
+  assert(client.answer(await back(tab)).code, 'no code');
+});
+
+await stop('an unknown client is a page, not a redirect', looks.light, async (tab) => {
+  const answer = await tab.goto(client.authorization({ client_id: 'nobody' }));
+  assert.equal(answer.status(), 400);
+  await wellMade(tab, 'unknown-client', { mayFail: true });
+});
+
+await stop('an unregistered redirect is a page, not a redirect', looks.dark, async (tab) => {
+  const answer = await tab.goto(client.authorization({ redirect_uri: 'https://elsewhere.example/callback' }));
+  assert.equal(answer.status(), 400);
+  await wellMade(tab, 'unknown-redirect', { mayFail: true });
+});
+
+await browser.close();
+client.stop();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed ? 1 : 0;
+
+/** One stop of the tour, in a browser profile of its own; what a page complains of in the console fails it. */
+async function stop(name, look, visit) {
+  const context = await browser.newContext(look);
+  const tab = await context.newPage();
+  tab.setDefaultTimeout(10_000);
+  tab.complaints = [];
+  tab.on('console', (message) => message.type() === 'error' && tab.complaints.push(message.text()));
+  tab.on('pageerror', (error) => tab.complaints.push(error.message));
+  try {
+    await visit(tab);
+    assert.deepEqual(tab.complaints, []);
+    passed += 1;
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n      ${error.message}\n      at ${tab.url()}`);
+    await picture(tab, `failed-${failed}`).catch(() => {});
+  } finally {
+    await context.close();
+  }
+}
+
+async function signIn(tab, secret = process.env.PASSWORD) {
+  await tab.fill('input[name=username]', process.env.USERNAME);
+  await tab.fill(password, secret);
+  await Promise.all([tab.waitForEvent('load'), tab.press(password, 'Enter')]);
+  // A refusal is an error status, which the console repeats; it is expected here.
+  if (secret !== process.env.PASSWORD) tab.complaints.length = 0;
+}
+
+/** The URL the browser was sent back to. */
+async function back(tab) {
+  await tab.waitForURL((url) => url.href.startsWith(client.redirectUri));
+  return tab.url();
+}
+
+const values = (tab, selector) => tab.locator(selector).evaluateAll((inputs) => inputs.map((input) => input.value));
+
+/** Leaves only one choice ticked; gives its value in a list. */
+async function only(tab, selector, index) {
+  const inputs = await tab.locator(selector).all();
+  await inputs[index].check();
+  for (const [place, input] of inputs.entries()) {
+    if (place !== index && (await input.getAttribute('type')) === 'checkbox') await input.uncheck();
+  }
+  return [await inputs[index].getAttribute('value')];
+}
+
+/** Presses Tab until the element has the focus. */
+async function focused(tab, selector) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    if (await tab.locator(selector).evaluate((element) => element === document.activeElement)) return;
+    await tab.keyboard.press('Tab');
+  }
+  throw new Error(`${selector} cannot be reached with Tab`);
+}
+
+/** What every page owes its reader; takes its picture. */
+async function wellMade(tab, name, { mayFail = false } = {}) {
+  if (mayFail) tab.complaints.length = 0;
+  await picture(tab, name);
+  const page = await tab.evaluate(() => ({
+    dark: matchMedia('(prefers-color-scheme: dark)').matches,
+    headings: document.querySelectorAll('h1').length,
+    language: document.documentElement.lang,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    title: document.title,
+    unlabelled: [...document.querySelectorAll('input:not([type=hidden])')].filter((input) => !input.labels.length).map((input) => input.name),
+    background: getComputedStyle(document.body).backgroundColor,
+    behind: getComputedStyle(document.documentElement).backgroundColor,
+  }));
+  assert(page.title, 'the page has no title');
+  assert(page.language, 'the page names no language');
+  assert.equal(page.headings, 1, 'a page has one heading of the first level');
+  assert.deepEqual(page.unlabelled, [], 'every field has a label');
+  assert(page.overflow <= 0, `the page is ${page.overflow} pixels too wide`);
+  const shade = [page.background, page.behind].find((colour) => !/, 0\)$|transparent/.test(colour)) ?? 'rgb(255, 255, 255)';
+  const [red, green, blue] = shade.match(/[\d.]+/g).map(Number);
+  if (/^rgb/.test(shade)) assert.equal((red + green + blue) / 3 < 128, page.dark, `the background is ${shade}`);
+}
+
+function picture(tab, name) {
+  return tab.screenshot({ fullPage: true, path: `${folder}/${name}.png` });
+}

@@ -1,0 +1,1 @@
+"""The parts of the conformance proof that `run.py` puts together."""

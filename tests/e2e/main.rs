@@ -1,0 +1,42 @@
+//! Everything that crosses a crate, in one binary so that the services are linked once.
+
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod rfc6749_authorize;
+#[cfg(test)]
+mod rfc6749_refresh;
+#[cfg(test)]
+mod rfc6749_token;
+#[cfg(test)]
+mod rfc7009_revocation;
+#[cfg(test)]
+mod rfc7517_jwks;
+#[cfg(test)]
+mod rfc7591_registration;
+#[cfg(test)]
+mod rfc7636_pkce;
+#[cfg(test)]
+mod rfc8252_loopback;
+#[cfg(test)]
+mod rfc8414_metadata;
+#[cfg(test)]
+mod rfc8707_resource;
+#[cfg(test)]
+mod rfc9068_token;
+#[cfg(test)]
+mod rfc9101_request_object;
+#[cfg(test)]
+mod rfc9110_http;
+#[cfg(test)]
+mod rfc9207_issuer;
+#[cfg(test)]
+mod rfc9700_attacks;
+#[cfg(test)]
+mod rfc9700_reuse;
+#[cfg(test)]
+mod story_client_connects;
+#[cfg(test)]
+mod story_integrator_registers;

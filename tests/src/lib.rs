@@ -1,0 +1,34 @@
+//! The end-to-end harness: a world with the services in it, an OAuth client, a browser and a
+//! judge of tokens, all of which know nothing but what travels over HTTP.
+//!
+//! Nothing here asks the services' code for an expected answer: challenges are computed, pages
+//! read, keys parsed and tokens verified by other code than theirs.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test whose harness fails must fail"
+)]
+
+mod browser;
+mod client;
+mod html;
+mod http;
+mod judge;
+mod mcp;
+mod pkce;
+mod services;
+mod world;
+
+pub use self::{
+    browser::{Browser, Choice, Page, Person},
+    client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, Tokens},
+    html::Form,
+    http::{Http, Parameters, Post, Reply},
+    judge::Judge,
+    mcp::{LEGACY, MODERN, Mcp, request},
+    pkce::{challenge_of, new_verifier},
+    world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},
+};

@@ -1,0 +1,248 @@
+//! Starts the services the way the command line does, from the same tables.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use auth_server::{
+    Engine,
+    config::{Parts, RawAuth, RawClient},
+};
+use axum::Router;
+use gateway::{Answer, AppParts, Authority, AuthorityError, IdentityKeys, RawBackend, RawGateway};
+use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing};
+use serde::de::DeserializeOwned;
+use shared::{
+    deployment::{Deployment, RawDeployment, RawResource},
+    internal::{Cursor, Events, Usage},
+    time::Clock,
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use web::{client_address::TrustedProxies, listener};
+
+/// The audience of identities for the CRM.
+pub(crate) const CRM_AUDIENCE: &str = "urn:vestibule:crm";
+
+/// What the services of one world share between two starts.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) authority_is_away: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    pub(crate) engine: Engine,
+    pub(crate) identity: Arc<IdentityKeys>,
+    pub(crate) key: KeyEncryptionKey,
+    pub(crate) sessions: SecretRing,
+}
+
+/// What runs from a start to a stop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running {
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// The deployment file's tables.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    auth: RawAuth,
+    backends: Vec<RawBackend>,
+    clients: Vec<RawClient>,
+    deployment: Deployment,
+    gateway: Option<RawGateway>,
+}
+
+/// auth-server, which the gateway asks in process, and which can be cut off.
+#[derive(Debug)]
+struct InProcess {
+    app: auth_server::App,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine) -> Self {
+        // A moment near the present, so that the expiry of entries in Redis lies ahead.
+        let clock = Clock::manual(Clock::System.now());
+        let identity = KeySet::first(Purpose::GatewayIdentity, clock.now()).unwrap();
+        let sessions = KeySet::first(Purpose::PageSeal, clock.now()).unwrap();
+        let (key, _) = KeyEncryptionKey::generate();
+        Self {
+            authority_is_away: Arc::default(),
+            clock,
+            engine,
+            identity: Arc::new(IdentityKeys::of(&identity).unwrap()),
+            key,
+            sessions: sessions.secrets(),
+        }
+    }
+}
+
+impl Tables {
+    pub(crate) fn read(text: &str) -> Self {
+        let mut tables: toml::Table = toml::from_str(text).unwrap();
+        let raw: RawDeployment = table(&mut tables, "deployment").unwrap();
+        let resources: Vec<RawResource> = table(&mut tables, "resource").unwrap();
+        Self {
+            auth: table(&mut tables, "auth").unwrap(),
+            backends: table(&mut tables, "backend").unwrap_or_default(),
+            clients: table(&mut tables, "client").unwrap_or_default(),
+            deployment: Deployment::resolve(raw, resources).unwrap(),
+            gateway: table(&mut tables, "gateway"),
+        }
+    }
+}
+
+impl Running {
+    /// Serves a router.
+    pub(crate) fn serve(&self, listener: TcpListener, router: Router) {
+        let options = listener::ServeOptions::default();
+        let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
+        self.tracker.spawn(listener::serve(vec![listener], router, options, shutdown, tracker));
+    }
+
+    /// Ends everything that was started.
+    pub(crate) async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    pub(crate) async fn auth_server(
+        &self,
+        listener: TcpListener,
+        tables: &Tables,
+        shared: &Shared,
+    ) -> auth_server::App {
+        let parts = Parts {
+            auth: tables.auth.clone(),
+            clients: tables.clients.clone(),
+            deployment: tables.deployment.clone(),
+            internal_credential: None,
+            trusted_proxies: trusted_proxies(),
+        };
+        let read = |name: &str| Ok(secret(name).to_owned());
+        let config = auth_server::Config::resolve(parts, &read).unwrap();
+        let (engine, clock) = (shared.engine.clone(), shared.clock.clone());
+        let app = auth_server::App::open(config, engine, clock, &shared.key).await.unwrap();
+        self.serve(listener, auth_server::router(app.clone()));
+        app
+    }
+
+    /// Starts the gateway of a deployment.
+    pub(crate) fn gateway(
+        &self,
+        listener: TcpListener,
+        tables: &Tables,
+        shared: &Shared,
+        auth_server: auth_server::App,
+    ) -> gateway::App {
+        let raw = tables.gateway.clone().expect("a [gateway] table");
+        let backends = tables.backends.clone();
+        let config = gateway::Config::resolve(raw, backends, &tables.deployment).unwrap();
+        let is_away = Arc::clone(&shared.authority_is_away);
+        let app = gateway::App::new(AppParts {
+            authority: Arc::new(InProcess { app: auth_server, is_away }),
+            clock: shared.clock.clone(),
+            config,
+            identity: Arc::new(ArcSwap::new(Arc::clone(&shared.identity))),
+            proxies: trusted_proxies(),
+            sessions: shared.sessions.clone(),
+            shutdown: self.shutdown.clone(),
+            tracker: self.tracker.clone(),
+        });
+        self.serve(listener, gateway::router(app.clone()));
+        app.start();
+        app
+    }
+
+    /// Starts the reference CRM behind the gateway at this port.
+    pub(crate) async fn crm(
+        &self,
+        listener: TcpListener,
+        tables: &Tables,
+        clock: Clock,
+        gateway_port: u16,
+    ) {
+        let workspaces = tables.auth.workspace.iter();
+        let config = crm::Config {
+            allowed_hosts: vec![address(&listener).to_string()],
+            audience: CRM_AUDIENCE.to_owned(),
+            clock,
+            data_file: None,
+            issuer: format!("http://127.0.0.1:{gateway_port}"),
+            jwks_url: format!("http://127.0.0.1:{gateway_port}/.well-known/jwks.json"),
+            path: "/mcp".to_owned(),
+            workspaces: workspaces
+                .map(|raw| crm::Workspace { id: raw.id.clone(), name: raw.name.clone() })
+                .collect(),
+        };
+        let router = crm::router(config, self.shutdown.clone()).await.unwrap();
+        self.serve(listener, router);
+    }
+}
+
+impl InProcess {
+    fn reach(&self) -> Result<&auth_server::App, AuthorityError> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(AuthorityError::Unavailable("cut off by a test".to_owned()));
+        }
+        Ok(&self.app)
+    }
+}
+
+impl Authority for InProcess {
+    fn events(&self, after: Option<Cursor>) -> Answer<'_, Events> {
+        Box::pin(async move { self.reach()?.events(after.as_ref()).await.map_err(unavailable) })
+    }
+
+    fn jwks(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(async { Ok(self.reach()?.jwks().into()) })
+    }
+
+    fn metadata(&self) -> Answer<'_, Vec<u8>> {
+        Box::pin(async { Ok(self.reach()?.metadata().into()) })
+    }
+
+    fn report(&self, usage: Usage) -> Answer<'_, ()> {
+        Box::pin(async move { self.reach()?.report(&usage).await.map_err(unavailable) })
+    }
+}
+
+/// A listener on a free loopback port.
+pub(crate) async fn listen(port: u16) -> TcpListener {
+    TcpListener::bind(("127.0.0.1", port)).await.unwrap()
+}
+
+/// Where a listener listens.
+pub(crate) fn address(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().unwrap()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where a closure would")]
+fn unavailable(error: auth_server::StoreError) -> AuthorityError {
+    AuthorityError::Unavailable(error.to_string())
+}
+
+/// Tests stand behind a proxy where they need another address.
+fn trusted_proxies() -> TrustedProxies {
+    TrustedProxies::parse(&["127.0.0.1"]).unwrap()
+}
+
+fn table<T: DeserializeOwned>(tables: &mut toml::Table, name: &str) -> Option<T> {
+    let value = tables.remove(name)?;
+    Some(value.try_into().unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+/// The content of the files that a deployment names.
+fn secret(name: &str) -> &'static str {
+    match name {
+        "partner-secret" => crate::client::PARTNER_SECRET,
+        "password" => crate::browser::PASSWORD,
+        other => panic!("the deployment names no file {other}"),
+    }
+}

@@ -1,0 +1,222 @@
+//! A deployment on free loopback ports, with a clock that tests move by hand.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use auth_server::{App, Engine};
+use shared::{internal::Event, time::Clock};
+use store::{Embedded, Redis, test_server::RedisServer};
+
+use crate::{
+    http::Http,
+    services::{CRM_AUDIENCE, Running, Shared, Tables, address, listen},
+};
+
+const DEPLOYMENT: &str = include_str!("deployment.toml");
+const DEMO: &str = include_str!("../../profiles/demo/deployment.toml");
+
+/// The default resource of a world without a gateway.
+pub const RESOURCE: &str = "http://localhost:7400/mcp";
+/// A resource whose grants end at the first spent refresh token that comes back.
+pub const RESOURCE_STRICT: &str = "http://localhost:7400/strict";
+
+/// How long a world may take until it serves.
+const START: Duration = Duration::from_secs(20);
+
+/// Where a world keeps its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    #[default]
+    Embedded,
+    /// A `redis-server` of its own.
+    Redis,
+}
+
+/// Both, for tests of what must hold in either.
+pub const ENGINES: [Store; 2] = [Store::Embedded, Store::Redis];
+
+/// What a test may change about its world.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Changes the deployment file.
+    pub edit: fn(String) -> String,
+    /// Whether the gateway and the reference CRM run too, as the demo has them.
+    pub gateway: bool,
+    /// The issuer's path, such as `/tenant`.
+    pub issuer_path: &'static str,
+    pub store: Store,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { edit: |text| text, gateway: false, issuer_path: "", store: Store::default() }
+    }
+}
+
+/// A running deployment.
+#[derive(Debug)]
+pub struct World {
+    /// auth-server, for what gateways ask it in process.
+    pub app: App,
+    pub clock: Clock,
+    /// The gateway, if it runs.
+    pub gateway: Option<gateway::App>,
+    pub http: Http,
+    pub issuer: String,
+    /// The Redis server, if that is the engine.
+    pub redis: Option<RedisServer>,
+    /// The default resource: the MCP URL, if the gateway runs.
+    pub resource: String,
+    deployment: String,
+    ports: Ports,
+    running: Running,
+    shared: Shared,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    auth: u16,
+    /// Of the gateway and of the CRM.
+    gateway: Option<(u16, u16)>,
+}
+
+impl World {
+    /// auth-server on the embedded engine, in memory.
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    /// The demo: both services and the reference CRM, ready to serve.
+    pub async fn demo() -> Self {
+        Self::with(Options { gateway: true, ..Options::default() }).await
+    }
+
+    /// A world with these options.
+    pub async fn with(options: Options) -> Self {
+        let listener = listen(0).await;
+        let mut ports = Ports { auth: address(&listener).port(), gateway: None };
+        let mut behind = None;
+        if options.gateway {
+            let (gateway, crm) = (listen(0).await, listen(0).await);
+            ports.gateway = Some((address(&gateway).port(), address(&crm).port()));
+            behind = Some((gateway, crm));
+        }
+        let issuer = format!("http://localhost:{}{}", ports.auth, options.issuer_path);
+        let deployment = (options.edit)(ports.fill(&issuer));
+        let (engine, redis) = engine(options.store).await;
+        let (shared, running) = (Shared::new(engine), Running::default());
+        let tables = Tables::read(&deployment);
+        let app = running.auth_server(listener, &tables, &shared).await;
+        let mut world = Self {
+            app,
+            clock: shared.clock.clone(),
+            gateway: None,
+            http: Http::new(),
+            issuer,
+            redis,
+            resource: ports.gateway.map_or(RESOURCE.to_owned(), |(port, _)| mcp_url(port)),
+            deployment,
+            ports,
+            running,
+            shared,
+        };
+        if let Some((gateway, crm)) = behind {
+            world.open_gateway(&tables, gateway, crm).await;
+        }
+        world
+    }
+
+    /// Ends the services and starts them again on the same state and ports, with the deployment
+    /// file changed by `edit`. What the CRM held is gone.
+    pub async fn restart(&mut self, edit: fn(String) -> String) {
+        self.running.stop().await;
+        self.running = Running::default();
+        self.deployment = edit(self.deployment.clone());
+        let tables = Tables::read(&self.deployment);
+        let listener = listen(self.ports.auth).await;
+        self.app = self.running.auth_server(listener, &tables, &self.shared).await;
+        if let Some((gateway, crm)) = self.ports.gateway {
+            let (gateway, crm) = (listen(gateway).await, listen(crm).await);
+            self.open_gateway(&tables, gateway, crm).await;
+        }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    /// Cuts the gateway off from auth-server, or joins them again.
+    pub fn cut_authority(&self, is_away: bool) {
+        self.shared.authority_is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// The URL of a path below the issuer.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// The origin of the issuer, as browsers write it.
+    pub fn origin(&self) -> String {
+        format!("http://localhost:{}", self.ports.auth)
+    }
+
+    /// What gateways are told to refuse at this moment.
+    pub async fn revocations(&self) -> Vec<Event> {
+        self.app.events(None).await.unwrap().events
+    }
+
+    /// Asks until the answer is yes.
+    pub async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+        let start = Instant::now();
+        while !is_so().await {
+            assert!(start.elapsed() < START, "{what} does not come");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn open_gateway(
+        &mut self,
+        tables: &Tables,
+        gateway: tokio::net::TcpListener,
+        crm: tokio::net::TcpListener,
+    ) {
+        let (port, clock) = (address(&gateway).port(), self.clock.clone());
+        self.running.crm(crm, tables, clock, port).await;
+        let app = self.running.gateway(gateway, tables, &self.shared, self.app.clone());
+        self.gateway = Some(app);
+        let ready = format!("http://localhost:{port}/readyz");
+        self.until("readiness", async || self.http.get(&ready).await.status == 200).await;
+    }
+}
+
+impl Ports {
+    /// The deployment file for these ports.
+    fn fill(self, issuer: &str) -> String {
+        let Some((gateway, crm)) = self.gateway else {
+            return DEPLOYMENT.replace("{issuer}", issuer);
+        };
+        DEMO.replace("http://localhost:{auth_port}", issuer)
+            .replace("{gateway_port}", &gateway.to_string())
+            .replace("{crm_url}", &format!("http://127.0.0.1:{crm}/mcp"))
+            .replace("{crm_audience}", CRM_AUDIENCE)
+            .replace("{password_file}", "password")
+    }
+}
+
+fn mcp_url(port: u16) -> String {
+    format!("http://localhost:{port}/mcp")
+}
+
+async fn engine(store: Store) -> (Engine, Option<RedisServer>) {
+    match store {
+        Store::Embedded => (Engine::Embedded(Embedded::memory().unwrap()), None),
+        Store::Redis => {
+            let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+            let redis = Redis::connect(server.config("auth:")).await.unwrap();
+            (Engine::Redis(redis), Some(server))
+        }
+    }
+}
