@@ -44,8 +44,8 @@ impl EcPrivate {
             bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::Library("public point"))
         };
         let point = Point {
-            x: coordinate(encoded.x().map(|x| x.as_slice()))?,
-            y: coordinate(encoded.y().map(|y| y.as_slice()))?,
+            x: coordinate(encoded.x().map(AsRef::as_ref))?,
+            y: coordinate(encoded.y().map(AsRef::as_ref))?,
         };
         Ok(Self {
             pkcs8: Zeroizing::new(der.as_bytes().to_vec()),
@@ -56,7 +56,7 @@ impl EcPrivate {
 }
 
 impl Point {
-    /// The SubjectPublicKeyInfo of the point, or nothing if it does not lie on the curve.
+    /// The `SubjectPublicKeyInfo` of the point, or nothing if it does not lie on the curve.
     pub(crate) fn spki(&self) -> Option<Vec<u8>> {
         let mut encoded = Vec::with_capacity(65);
         encoded.push(4);

@@ -15,14 +15,14 @@ use crate::{
     generate::Point,
     json::{Absent, is_strict_object},
     key::{ES256, VerifyingKey},
-    ring::{KeySet, KeyState},
+    ring::{KeyRecord, KeySet, KeyState},
 };
 
 /// How long a published set may be cached.
-pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
+pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// How long after that it may still be served while a newer one is fetched.
-pub(crate) const JWKS_STALE: Duration = Duration::from_secs(300);
+pub(crate) const JWKS_STALE: Duration = Duration::from_mins(5);
 
 /// The `Cache-Control` of a published set; the dwell times of keys follow from the same numbers.
 pub const JWKS_CACHE_CONTROL: &str = "public, max-age=300, stale-while-revalidate=300";
@@ -56,7 +56,7 @@ impl KeySet {
         let keys = in_state(KeyState::Active)
             .chain(in_state(KeyState::Pending))
             .chain(in_state(KeyState::Retiring))
-            .filter_map(|key| key.verifying())
+            .filter_map(KeyRecord::verifying)
             .map(|key| PublicJwk {
                 kty: "EC",
                 crv: "P-256",

@@ -46,7 +46,7 @@ fn kid(text: &str) -> KeyId {
 fn the_published_set_holds_public_members_only() {
     let first = KeySet::first(Purpose::Issuer, NOW).unwrap();
     let standby = first.standby().unwrap().id.clone();
-    let dwell = Dwell::for_lifetime(Duration::from_secs(300));
+    let dwell = Dwell::for_lifetime(Duration::from_mins(5));
     let set = first.activate(&standby, NOW, &dwell, Urgency::Emergency).unwrap();
     let published: Value = serde_json::from_slice(&set.jwks()).unwrap();
     assert_eq!(published["version"], 2);

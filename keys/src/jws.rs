@@ -32,7 +32,7 @@ impl Signer {
 pub(crate) struct Verifier(EcdsaJwsVerifier);
 
 impl Verifier {
-    /// Prepares the verifier of a SubjectPublicKeyInfo.
+    /// Prepares the verifier of a `SubjectPublicKeyInfo`.
     pub(crate) fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
         ES256.verifier_from_der(der).map(Self).map_err(|_| KeyError::Library("verifying key"))
     }

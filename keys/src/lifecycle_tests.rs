@@ -10,7 +10,7 @@ use crate::{jwks::VerifyingKeys, ring::Purpose};
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn dwell() -> Dwell {
-    Dwell::for_lifetime(Duration::from_secs(300))
+    Dwell::for_lifetime(Duration::from_mins(5))
 }
 
 fn set() -> KeySet {
@@ -33,8 +33,8 @@ fn has_private_half(set: &KeySet, id: &KeyId) -> bool {
 #[test]
 fn the_dwell_times_cover_caches_and_the_longest_token() {
     let dwell = dwell();
-    assert_eq!(dwell.pending, Duration::from_secs(300 + 300 + 30 + 30));
-    assert_eq!(dwell.retiring, Duration::from_secs(300 + 30 + 30));
+    assert_eq!(dwell.pending, Duration::from_mins(11));
+    assert_eq!(dwell.retiring, Duration::from_mins(6));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn an_emergency_activates_at_once() {
 
 #[test]
 fn revoking_the_signing_key_lets_the_oldest_standby_sign() {
-    let later = START.plus(Duration::from_secs(60));
+    let later = START.plus(Duration::from_mins(1));
     let first = set().announce(later).unwrap();
     let (active, oldest) = (id(&first, 0), id(&first, 1));
     let early = first.revoke(&active, later, &dwell(), Urgency::Orderly).unwrap_err();

@@ -36,7 +36,7 @@ impl KeyEncryptionKey {
     /// A new key, and its text form for the file.
     pub fn generate() -> (Self, String) {
         let secret = generate::secret();
-        let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*secret));
+        let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*secret));
         (Self::of(&secret), text)
     }
 

@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// A set with a key in every state.
 fn lived(purpose: Purpose) -> KeySet {
-    let dwell = Dwell::for_lifetime(Duration::from_secs(300));
+    let dwell = Dwell::for_lifetime(Duration::from_mins(5));
     let mut set = KeySet::first(purpose, NOW).unwrap();
     let first = set.records()[0].id.clone();
     for _ in 0..3 {

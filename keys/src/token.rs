@@ -4,6 +4,8 @@
 //! What has not been verified may only refuse: [`Presented`] is read strictly and compared with
 //! what is expected before anybody pays for the signature.
 
+use std::fmt;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shared::{
@@ -68,8 +70,9 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
     Ok(token)
 }
 
-/// A token whose header and claims were read and whose signature was not checked.
-#[derive(Clone, Debug)]
+/// A token whose header and claims were read and whose signature was not checked. `Debug` shows
+/// no part of the token that could be used.
+#[derive(Clone)]
 pub struct Presented<'a, T = AccessTokenClaims> {
     claims: T,
     header: Header,
@@ -213,6 +216,12 @@ impl<T> Presented<'_, T> {
             return Err(TokenError::Signature);
         }
         Ok(Verified(self.claims))
+    }
+}
+
+impl<T> fmt::Debug for Presented<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Presented({}, {})", self.header.typ, self.header.kid)
     }
 }
 

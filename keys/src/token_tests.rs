@@ -377,3 +377,11 @@ fn tokens_of_another_type_have_their_own_claims() {
     assert_eq!(presented.check_times(at(NOW + 60)), Err(TokenError::Expired));
     assert_eq!(presented.verify(&key.verifying()).unwrap().into_claims(), identity);
 }
+
+#[test]
+fn a_printed_token_cannot_be_used() {
+    let key = key();
+    let token = craft(&key, &header(&key).to_string(), &claims().to_string());
+    let printed = format!("{:?}", Presented::parse(&token).unwrap());
+    assert_eq!(printed, format!("Presented(at+jwt, {})", key.id()));
+}
