@@ -155,6 +155,10 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         let (Some(examination), Some(data)) = (&self.examination, &event.data) else {
             return Some(event.raw);
         };
+        if data.is_empty() {
+            // An event that only gives the client an id to resume from.
+            return Some(event.raw);
+        }
         match examine(examination, data) {
             Some(Message::Changed(changed)) => Some(replace_data(&event.raw, &changed).into()),
             Some(Message::Unchanged) => Some(event.raw),

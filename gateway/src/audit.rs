@@ -31,23 +31,20 @@ pub(crate) fn record(record: &Record<'_>) {
     if record.route.audit == RawAudit::None {
         return;
     }
-    let ms = u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX);
+    let micros = u64::try_from(record.took.as_micros()).unwrap_or(u64::MAX);
     let caller = record.caller.map(|admitted| &admitted.caller);
     tracing::info!(
         target: TARGET,
-        resource = %record.route.resource.indicator,
+        service = "gateway",
         method = record.method,
         tool = record.what,
         outcome = record.outcome,
         status = record.status.as_u16(),
-        ms,
+        micros,
         subject = caller.map(|caller| caller.subject.as_str()),
         client = caller.map(|caller| caller.client.as_str()),
         workspace = record.workspace,
-        "{} {} {} {} {ms} ms",
-        record.method,
-        record.what.unwrap_or("-"),
-        record.outcome,
-        record.status.as_u16(),
+        resource = record.route.resource.indicator.as_str(),
+        "request"
     );
 }

@@ -61,7 +61,7 @@ pub(crate) async fn stream_or_end(
         session,
         version,
     };
-    send(app, caller, relayed).await
+    send(app, caller, relayed, &parts.headers).await
 }
 
 /// A notification or response of a client.
@@ -96,7 +96,7 @@ pub(crate) async fn message(
     let session = session(app, caller, &backend, headers)?;
     let relayed =
         Relayed { backend, body, last_event_id: None, method: Method::POST, session, version };
-    send(app, caller, relayed).await
+    send(app, caller, relayed, headers).await
 }
 
 /// The backend's session that a request names, if it names one and it is this caller's.
@@ -116,23 +116,34 @@ pub(crate) fn session(
     own.map(Some).ok_or(RpcViolation::Session.into())
 }
 
-/// Gives the client an id for the session that the backend opened, sealed for this caller.
+/// Gives the client its session id again, or one for the session that the backend just opened,
+/// sealed for this caller.
 pub(crate) fn put_session(
     app: &App,
     caller: &Admitted,
     backend: &str,
     own: &str,
-    response: &mut Response,
+    (sent, response): (&HeaderMap, &mut Response),
 ) {
-    let owner = Owner::of(&caller.caller);
-    let sealed = session::seal(&app.sessions, &owner, &place(caller, backend), own);
-    let value = sealed.ok().and_then(|sealed| HeaderValue::try_from(sealed).ok());
+    let is_known = matches!(session(app, caller, backend, sent), Ok(Some(known)) if known == own);
+    let value = if is_known {
+        sent.get(headers::SESSION).cloned()
+    } else {
+        let owner = Owner::of(&caller.caller);
+        let sealed = session::seal(&app.sessions, &owner, &place(caller, backend), own);
+        sealed.ok().and_then(|sealed| HeaderValue::try_from(sealed).ok())
+    };
     if let Some(value) = value {
         response.headers_mut().insert(headers::SESSION, value);
     }
 }
 
-async fn send(app: &App, caller: &Arc<Admitted>, relayed: Relayed) -> Result<Response, Refusal> {
+async fn send(
+    app: &App,
+    caller: &Arc<Admitted>,
+    relayed: Relayed,
+    sent: &HeaderMap,
+) -> Result<Response, Refusal> {
     let name = relayed.backend.to_string();
     let stream = match relayed.method {
         Method::GET => Some(app.limits.open_stream(caller)?),
@@ -140,10 +151,15 @@ async fn send(app: &App, caller: &Arc<Admitted>, relayed: Relayed) -> Result<Res
     };
     let upstream = backends::relay(app, caller, relayed)
         .await
-        .map_err(|error| Refusal::Backend { error, name })?;
+        .map_err(|error| Refusal::Backend { error, name: name.clone() })?;
     let listener =
         Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway: None };
-    Ok(answer::respond(upstream, None, None, listener))
+    let session = upstream.session.clone();
+    let mut response = answer::respond(upstream, None, None, listener);
+    if let Some(session) = session {
+        put_session(app, caller, &name, &session, (sent, &mut response));
+    }
+    Ok(response)
 }
 
 fn only(surface: &Surface) -> Result<Arc<str>, Refusal> {

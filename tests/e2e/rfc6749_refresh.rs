@@ -246,15 +246,8 @@ async fn a_store_that_is_away_costs_nobody_a_token() {
     is_problem(&reply, 503, "temporarily_unavailable", "RFC 6749 section 5.2, deviated from");
     assert_ne!(reply.header("retry-after"), "");
     world.redis.as_mut().unwrap().restart();
-    let mut reply = client.refresh(&tokens.refresh).send().await;
-    // Reconnecting may take another request or two.
-    for _ in 0..50 {
-        if reply.status != 503 {
-            break;
-        }
-        reply = client.refresh(&tokens.refresh).send().await;
-    }
-    Tokens::of(&reply);
+    let is_back = async || client.refresh(&tokens.refresh).send().await.status == 200;
+    world.until("the store", is_back).await;
 }
 
 /// The generation of a grant that an access token names, unverified.

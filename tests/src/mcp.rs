@@ -87,7 +87,9 @@ impl Reply {
 pub fn request(method: &str, params: Value) -> Value {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+    let mut message = json!({ "jsonrpc": "2.0", "id": id, "method": method });
+    message["params"] = params;
+    message
 }
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");

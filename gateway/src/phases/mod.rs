@@ -37,7 +37,7 @@ use crate::{
         examine::Examination,
         handle::Handles,
         origin, own,
-        permit::{self, Permit, Plan},
+        permit::{self, Denied, Permit, Plan},
         protocol::{Era, Method},
         rpc::{self, Call, Message},
         scan,
@@ -70,7 +70,7 @@ pub(crate) struct Incoming {
 /// Answers a request to a resource.
 pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) -> Response {
     let began = Instant::now();
-    let mut trace = Trace::default();
+    let mut trace = Trace { method: "unread", ..Trace::default() };
     let outcome = steps(app, route, incoming, &mut trace).await;
     let (response, name) = match outcome {
         Ok(response) => (response, "ok"),
@@ -200,7 +200,8 @@ async fn request(
         return Ok(answer::own(&call.id, &result?));
     }
     let decided = permit::permit(&surface, &caller.caller, call, headers);
-    if decided.is_ok() {
+    // Names that somebody made up are not written down.
+    if !matches!(decided, Err(Denied::Rpc(_))) {
         trace.what.clone_from(&call.target);
     }
     let mut permit = decided?;
@@ -212,7 +213,7 @@ async fn request(
     if let Some(handles) = &handles {
         permit.body = handles::open(handles, call, &permit.body)?;
     }
-    forward(app, caller, call, permit, (surface, handles)).await
+    forward(app, caller, call, permit, (surface, handles), headers).await
 }
 
 async fn forward(
@@ -221,6 +222,7 @@ async fn forward(
     call: &Call,
     permit: Permit,
     (surface, handles): (Arc<Surface>, Option<Handles>),
+    headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let ticket = app.limits.ticket(caller, &permit)?;
     let stream = match call.method {
@@ -261,7 +263,7 @@ async fn forward(
     let listener = Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway };
     let mut response = answer::respond(upstream, examination, Some(&call.id), listener);
     if let Some(session) = session {
-        relayed::put_session(app, caller, &permit.backend, &session, &mut response);
+        relayed::put_session(app, caller, &permit.backend, &session, (headers, &mut response));
     }
     Ok(response)
 }

@@ -89,14 +89,10 @@ fn initialize(surface: &Surface, call: &Call) -> Result<Vec<u8>, RpcViolation> {
 }
 
 fn discover(surface: &Surface, left: Duration) -> Vec<u8> {
-    let mut capabilities = capabilities(surface);
-    let extensions = surface
-        .only()
-        .filter(|source| source.catalogue.eras.modern)
-        .and_then(|source| source.catalogue.capabilities.get("extensions"));
-    if let Some(extensions) = extensions {
-        capabilities.insert("extensions".to_owned(), extensions.clone());
-    }
+    // Everything modern passes to a backend that is alone and modern, its news included.
+    let whole = surface.only().filter(|source| source.catalogue.eras.modern);
+    let whole = whole.and_then(|source| source.catalogue.capabilities.as_object()).cloned();
+    let capabilities = whole.unwrap_or_else(|| capabilities(surface));
     let mut result = Members::default();
     result.set("supportedVersions", versions());
     result.set("capabilities", capabilities);

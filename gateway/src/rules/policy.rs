@@ -73,6 +73,27 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The scopes, for each rule that could speak of some name beginning with `start`, that such
+    /// a name needs whatever the rest is.
+    pub(crate) fn reaching(&self, start: &str) -> impl Iterator<Item = Scope> {
+        let reaches = move |pattern: &Pattern| {
+            let before = pattern.before.as_str();
+            let is_open = pattern.hole.is_some() || before.len() >= start.len();
+            is_open && (before.starts_with(start) || start.starts_with(before))
+        };
+        self.0.iter().filter(move |rule| rule.patterns.iter().any(reaches)).map(|rule| match &rule
+            .need
+        {
+            Need::Nothing => Scope::default(),
+            Need::Scopes(templates) => {
+                let fixed = templates.iter().filter(|text| !text.contains('{'));
+                Scope::from_tokens(fixed.map(String::as_str)).unwrap_or_default()
+            }
+        })
+    }
+}
+
 impl Pattern {
     /// Reads a pattern.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidPattern> {
@@ -162,6 +183,21 @@ mod tests {
             let required = policy.required(name).map(|scope| scope.to_string());
             assert_eq!(required.as_deref(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn rules_that_could_speak_of_a_beginning_are_found() {
+        let policy = Policy(vec![
+            rule(&["crm://contacts/*"], &["contacts:read"]),
+            rule(&["crm://all"], &["admin"]),
+            rule(&["file://{name}"], &["{name}:read", "files"]),
+        ]);
+        let reaching =
+            |start: &str| policy.reaching(start).map(|scope| scope.to_string()).collect::<Vec<_>>();
+        assert_eq!(reaching("crm://"), ["contacts:read", "admin"]);
+        assert_eq!(reaching("crm://contacts/7/"), ["contacts:read"]);
+        assert_eq!(reaching("crm://deals/"), [""; 0]);
+        assert_eq!(reaching("file://"), ["files"]);
     }
 
     #[test]

@@ -100,7 +100,6 @@ pub(crate) fn bind(
         };
     }
     let Some(kind) = rule.binding else { return Ok(Bound::default()) };
-    refuse_undeclared(rule.schema, arguments)?;
     let Some(value) = arguments.get(rule.argument) else {
         refuse_elsewhere(rule.argument, arguments, None)?;
         return default(rule, kind, granted, only);
@@ -159,9 +158,12 @@ fn named(kind: ArgumentType, value: &Value) -> Option<String> {
     }
 }
 
-/// Refuses members the tool does not declare: a backend might read a workspace from them.
-fn refuse_undeclared(schema: &Value, arguments: &Map<String, Value>) -> Result<(), String> {
-    let declared = schema.get("properties").and_then(Value::as_object);
+/// Refuses members that a bound tool does not declare: a backend might read a workspace from them.
+pub(crate) fn refuse_undeclared(rule: Rule<'_>, arguments: &Value) -> Result<(), String> {
+    let Some(arguments) = arguments.as_object().filter(|_| rule.binding.is_some()) else {
+        return Ok(());
+    };
+    let declared = rule.schema.get("properties").and_then(Value::as_object);
     let unknown = arguments
         .keys()
         .find(|name| !declared.is_some_and(|declared| declared.contains_key(name.as_str())));
@@ -231,6 +233,7 @@ mod tests {
         };
         let granted: Vec<_> = granted.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect();
         let bound = bind(rule, &granted, arguments.as_object().unwrap())?;
+        refuse_undeclared(rule, arguments)?;
         Ok((bound.workspace.map(|id| id.as_str().to_owned()), bound.inject))
     }
 

@@ -179,6 +179,7 @@ fn call_tool(
     }
     let given = Value::Object(given);
     arguments::check(&found.tool.schema, &given).map_err(Denied::Text)?;
+    workspace::refuse_undeclared(rule, &given).map_err(Denied::Text)?;
     let mut permit = toward(surface, call, found.source, body)?;
     permit.workspace = bound.workspace;
     if permit.era == Era::Modern {

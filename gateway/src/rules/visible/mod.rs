@@ -106,11 +106,13 @@ impl Surface {
             for (list, entries, policy) in [
                 (List::Prompts, &catalogue.prompts, &policies.prompts),
                 (List::Resources, &catalogue.resources, &policies.resources),
-                (List::Templates, &catalogue.templates, &policies.resources),
             ] {
                 for (at, entry) in entries.iter().enumerate() {
                     surface.offer(source, owner, policy, (list, at, None), &entry.name);
                 }
+            }
+            for (at, entry) in catalogue.templates.iter().enumerate() {
+                surface.offer_template(source, owner, at, &entry.name);
             }
         }
         surface.sources = sources;
@@ -157,10 +159,17 @@ impl Surface {
 
     /// What a list shows to this scope, as the backends wrote it.
     pub(crate) fn list(&self, list: List, scope: &Scope) -> Vec<&RawValue> {
-        let shown = self
-            .offers
-            .iter()
-            .filter(|offer| offer.list == list && self.is_shown(&offer.required, scope));
+        let shown = self.offers.iter().filter(|offer| {
+            let is_shown = || match (offer.list, self.sources.get(offer.source)) {
+                (List::Templates, Some(owner)) => {
+                    let template = owner.catalogue.templates.get(offer.at);
+                    template
+                        .is_some_and(|template| self.shows_template(owner, &template.name, scope))
+                }
+                _ => self.is_shown(&offer.required, scope),
+            };
+            offer.list == list && is_shown()
+        });
         shown.filter_map(|offer| self.raw(offer)).collect()
     }
 
@@ -169,7 +178,8 @@ impl Surface {
         self.sources.iter().any(|source| {
             let policy = match list {
                 List::Prompts => &source.policies.prompts,
-                List::Resources | List::Templates => &source.policies.resources,
+                List::Resources => &source.policies.resources,
+                List::Templates => return self.shows_template(source, name, scope),
                 List::Tools => &source.policies.tools,
             };
             self.required(policy, name).is_some_and(|required| self.is_shown(&required, scope))
@@ -205,6 +215,20 @@ impl Surface {
     /// The scopes a name needs; `None` also where they are none of the resource's.
     fn required(&self, policy: &Policy, name: &str) -> Option<Scope> {
         policy.required(name).filter(|required| self.terms.known.includes(required))
+    }
+
+    /// A template is shown where some URI made from it could be read.
+    fn shows_template(&self, owner: &Source, template: &str, scope: &Scope) -> bool {
+        let mut needs = owner.policies.resources.reaching(literal_start(template));
+        needs.any(|required| self.is_shown(&required, scope))
+    }
+
+    fn offer_template(&mut self, source: usize, owner: &Source, at: usize, template: &str) {
+        if owner.policies.resources.reaching(literal_start(template)).next().is_none() {
+            return self.alarm(owner, List::Templates, template, "no rule names it");
+        }
+        let required = Scope::default();
+        self.offers.push(Offer { at, binding: None, list: List::Templates, required, source });
     }
 
     fn raw(&self, offer: &Offer) -> Option<&RawValue> {
@@ -244,6 +268,11 @@ impl Surface {
         let backend = &owner.backend;
         self.alarms.push(format!("{list:?} of {backend}: {name} is not offered: {why}"));
     }
+}
+
+/// What every URI made from a template begins with.
+fn literal_start(template: &str) -> &str {
+    template.split('{').next().unwrap_or_default()
 }
 
 /// Whether a URI fits the literal parts of a template, in order.

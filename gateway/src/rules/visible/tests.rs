@@ -119,6 +119,8 @@ fn hidden_tools_are_neither_listed_nor_found() {
     assert!(surface.tool("list_contacts", &scope).is_some());
     assert!(surface.shows(List::Tools, "list_contacts", &scope));
     assert!(!surface.shows(List::Tools, "delete_contact", &scope));
+    assert_eq!(names(&surface, List::Templates, "contacts:read").len(), 1);
+    assert_eq!(names(&surface, List::Templates, "contacts:delete").len(), 0);
     assert!(surface.resource("crm://contacts/7", &scope).is_some());
     assert!(surface.resource("crm://contacts/7", &Scope::default()).is_none());
     assert!(surface.resource("crm://deals", &scope).is_none());
