@@ -15,7 +15,7 @@ use crate::{
     App,
     error::Fault,
     mint,
-    rules::{refresh_token::RefreshToken, rotation::Family},
+    rules::{client_metadata::Client, refresh_token::RefreshToken, rotation::Family},
 };
 
 /// The body of a token response.
@@ -30,13 +30,13 @@ struct TokenResponse {
 }
 
 /// Tokens for the current generation of a family: one access token for one resource, and the
-/// generation's refresh token.
+/// generation's refresh token if the client registered for the grant.
 pub(crate) fn tokens(
     app: &App,
     id: FamilyId,
     family: &Family,
-    resource: &Resource,
-    scope: &Scope,
+    client: &Client,
+    (resource, scope): (&Resource, &Scope),
 ) -> Result<Response, Fault> {
     let now = app.clock.now();
     let life = resource.access_token_life.min(family.absolute_expiry.since(now));
@@ -62,7 +62,7 @@ pub(crate) fn tokens(
     let response = TokenResponse {
         access_token: keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?,
         expires_in: life.as_secs(),
-        refresh_token: Some(refresh_token(app, id, family, now)?),
+        refresh_token: client.refreshes.then(|| refresh_token(app, id, family, now)).transpose()?,
         scope: scope.to_string(),
         token_type: "Bearer",
     };

@@ -1,6 +1,6 @@
 //! The MCP resource gateway: checks who calls and what they may do, then forwards.
 //!
-//! Read `phases.rs` first: it is the life of a request. What the specifications say is in
+//! Read `phases/mod.rs` first: it is the life of a request. What the specifications say is in
 //! `rules/`, as pure functions; `backends/` is what stands behind. [`App`] is put together by the
 //! caller, [`App::start`] begins what runs in the background, and [`router`] serves.
 
@@ -27,6 +27,7 @@ mod routes;
 mod rules;
 mod state;
 mod surface;
+mod warmup;
 
 pub use authority::{Answer, Authority, AuthorityError, HttpAuthority};
 pub use config::{

@@ -11,7 +11,7 @@ use web::client_address::TrustedProxies;
 
 use crate::{
     authority::Authority, backends::Backends, claims::ClaimsCache, config::Config, feed::Feed,
-    inflight::Inflight, jwks::IssuerKeys, limit::Limits, surface::Surfaces,
+    inflight::Inflight, jwks::IssuerKeys, limit::Limits, surface::Surfaces, warmup::Warmup,
 };
 
 /// The gateway at work; cheap to clone.
@@ -67,6 +67,7 @@ pub struct Parts {
     pub(crate) shutdown: CancellationToken,
     pub(crate) surfaces: Surfaces,
     pub(crate) tracker: TaskTracker,
+    pub(crate) warmup: Warmup,
 }
 
 impl App {
@@ -89,6 +90,7 @@ impl App {
             shutdown: parts.shutdown,
             surfaces: Surfaces::default(),
             tracker: parts.tracker,
+            warmup: Warmup::default(),
             config,
         }))
     }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
@@ -125,7 +126,7 @@ fn rules_import_nothing_of_their_crate_but_rules() {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
             let pub_crate = code[..at].ends_with('(');
-            assert!(pub_crate || rest.starts_with("rules"), "{name}: crate::{:.20}", rest);
+            assert!(pub_crate || rest.starts_with("rules"), "{name}: crate::{rest:.20}");
         }
     }
 }
@@ -218,7 +219,7 @@ fn the_requirement_map_is_as_generated() {
     let all: BTreeSet<&String> = cited.keys().chain(tested.keys()).collect();
     for requirement in all {
         let (rule, test) = (list(cited.get(requirement)), list(tested.get(requirement)));
-        map.push_str(&format!("| {requirement} | {rule} | {test} |\n"));
+        writeln!(map, "| {requirement} | {rule} | {test} |").unwrap();
     }
     let path = root().join("docs/rfc-map.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -9,8 +9,16 @@ const NAME: &str = "/.well-known/oauth-authorization-server";
 #[tokio::test]
 async fn the_document_is_where_clients_look() {
     for (issuer_path, locations) in [
-        ("", &["/.well-known/oauth-authorization-server"][..]),
-        ("/tenant", &["/.well-known/oauth-authorization-server/tenant", NAME]),
+        ("", &["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"][..]),
+        (
+            "/tenant",
+            &[
+                "/.well-known/oauth-authorization-server/tenant",
+                "/.well-known/openid-configuration/tenant",
+                "/tenant/.well-known/openid-configuration",
+                NAME,
+            ],
+        ),
         ("/a/b", &["/.well-known/oauth-authorization-server/a/b", NAME]),
     ] {
         let world = World::with(Options { issuer_path, ..Options::default() }).await;
@@ -48,9 +56,7 @@ async fn every_miss_is_json() {
             "/.well-known/oauth-authorization-server/elsewhere",
             "/.well-known/oauth-authorization-server/",
             "/.well-known/oauth-protected-resource",
-            // There are no ID tokens, so nothing may promise them.
-            "/.well-known/openid-configuration",
-            "/tenant/.well-known/openid-configuration",
+            "/elsewhere/.well-known/openid-configuration",
             "/elsewhere/token",
             "/favicon.ico",
         ] {

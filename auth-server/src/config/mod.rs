@@ -227,6 +227,7 @@ fn client(
         name: raw.name.clone(),
         preregistered: true,
         redirects: raw.redirect_uris.clone(),
+        refreshes: true,
         registered: Timestamp::default(),
     })
 }

@@ -36,6 +36,13 @@ pub(super) struct Interaction {
     pub(super) request: AuthorizationRequest,
 }
 
+impl Interaction {
+    /// When the request was made.
+    pub(super) fn began(&self) -> Timestamp {
+        self.expires.minus(PAGE_LIFE)
+    }
+}
+
 /// Why a page's form leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stale {

@@ -122,7 +122,6 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         grant: granted,
         issued: now,
         redirect: request.redirect.clone(),
-        signed_in: person.at,
     };
     match code(&app, &record).await {
         Ok(code) => {
@@ -196,6 +195,9 @@ async fn context<'a>(
     let client = client.map_err(|error| fault(app, &error.into()))?;
     let client = client.ok_or_else(|| stale(app, Stale::Page))?;
     let person = browser::signed_in(app, headers).await.map_err(|error| fault(app, &error))?;
+    // With prompt=login only a sign-in that came after the request counts.
+    let person =
+        person.filter(|one| !interaction.request.prompt.login || one.at >= interaction.began());
     Ok((interaction, client, person))
 }
 

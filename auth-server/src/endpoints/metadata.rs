@@ -17,13 +17,16 @@ pub(crate) async fn show(State(app): State<App>) -> Response {
 }
 
 /// Every path a client may look for the document at: between host and path (RFC 8414 section
-/// 3.1), as `OpenID` Connect Discovery has it, and at the root.
+/// 3.1), where `OpenID` Connect Discovery would have its own, and at the root.
 pub(crate) fn paths(config: &Config) -> Vec<String> {
     let path = config.deployment.issuer.path();
     let mut paths = vec![
         well_known_path("oauth-authorization-server", path),
         "/.well-known/oauth-authorization-server".to_owned(),
+        well_known_path("openid-configuration", path),
+        format!("{path}/.well-known/openid-configuration"),
     ];
+    paths.sort();
     paths.dedup();
     paths
 }

@@ -90,6 +90,7 @@ fn client(app: &App, registration: &Registration) -> Result<(Client, Option<Stri
         name: registration.name.clone(),
         preregistered: false,
         redirects: registration.stored_redirects(),
+        refreshes: registration.refresh,
         registered: app.clock.now(),
     };
     Ok((client, secret))

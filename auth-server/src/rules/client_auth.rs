@@ -110,6 +110,7 @@ mod tests {
             name: "App".to_owned(),
             preregistered: false,
             redirects: vec![],
+            refreshes: true,
             registered: Timestamp::default(),
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Client {
     /// Written by an operator rather than registered by a stranger.
     pub(crate) preregistered: bool,
     pub(crate) redirects: Vec<String>,
+    /// Whether it gets refresh tokens.
+    pub(crate) refreshes: bool,
     pub(crate) registered: Timestamp,
 }
 
@@ -110,7 +112,8 @@ impl Registration {
             self.redirects.iter().map(|uri| without_loopback_port(uri)).collect();
         redirects.sort();
         redirects.dedup();
-        let canonical = serde_json::json!([1, self.auth.as_str(), self.name, redirects]);
+        let canonical =
+            serde_json::json!([1, self.auth.as_str(), self.name, redirects, self.refresh]);
         let digest = Sha256::digest(canonical.to_string().as_bytes());
         // Letters and digits only, so that raw and form-encoded credentials agree.
         let text: String = URL_SAFE_NO_PAD

@@ -237,7 +237,7 @@ pub(crate) enum RegistrationViolation {
     ResponseTypes,
     #[error("scope holds a character that scope tokens may not have")]
     Scope,
-    #[error("{0} must be an https URL")]
+    #[error("{0} must be an http or https URL")]
     Uri(&'static str),
 }
 

@@ -119,7 +119,6 @@ fn code() -> CodeRecord {
         grant: grant(),
         issued: NOW,
         redirect: RedirectTarget::find(&redirects, None).unwrap(),
-        signed_in: NOW,
     }
 }
 

@@ -49,7 +49,6 @@ pub(crate) struct CodeRecord {
     pub(crate) grant: Grant,
     pub(crate) issued: Timestamp,
     pub(crate) redirect: RedirectTarget,
-    pub(crate) signed_in: Timestamp,
 }
 
 /// A signed-in browser.

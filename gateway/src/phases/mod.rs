@@ -20,9 +20,9 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use shared::scope::Scope;
+use web::form::BodyError;
 
 use crate::{
     answer::{self, Listener},
@@ -45,7 +45,7 @@ use crate::{
         visible::Surface,
     },
     state::App,
-    surface,
+    surface, warmup,
 };
 
 /// What is learnt of a request on its way, for its refusal and its record.
@@ -137,6 +137,7 @@ async fn caller(
     address: Option<IpAddr>,
 ) -> Result<Arc<Admitted>, Refusal> {
     let token = credential::bearer(&parts.headers, parts.uri.query())?;
+    warmup::wait(app, route).await;
     let refusal = match authenticate::admit(app, route, token).await {
         Ok(caller) => return Ok(caller),
         Err(refusal) => refusal,
@@ -150,13 +151,11 @@ async fn caller(
 }
 
 async fn read_body(body: Body, most: usize) -> Result<Bytes, Refusal> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(TransportViolation::BodyTooLarge.into())
-        }
-        Err(_) => Err(TransportViolation::BodyUnreadable.into()),
-    }
+    // Slow bodies end by the same deadline as everywhere.
+    web::form::read_body(body, most).await.map_err(|error| match error {
+        BodyError::TooLarge => TransportViolation::BodyTooLarge.into(),
+        _ => TransportViolation::BodyUnreadable.into(),
+    })
 }
 
 fn message(

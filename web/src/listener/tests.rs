@@ -1,3 +1,5 @@
+//! The accept loop against slow, silent and many clients.
+
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream as Peer,

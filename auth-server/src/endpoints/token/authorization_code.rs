@@ -72,7 +72,7 @@ pub(crate) async fn exchange(
         }
         Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
     }
-    Ok(issue::tokens(app, family, &created, resource, &scope)?)
+    Ok(issue::tokens(app, family, &created, client, (resource, &scope))?)
 }
 
 /// The family a code belongs to.
@@ -95,7 +95,7 @@ fn first(
         absolute_expiry: now.plus(resource.refresh_absolute),
         confirmed: false,
         contested: None,
-        created: record.signed_in.max(record.issued),
+        created: record.issued,
         generation: 0,
         grant: record.grant,
         idle: resource.refresh_idle,

@@ -57,7 +57,7 @@ pub(crate) async fn exchange(
         rotation = rotate(app, &token, &presented, &attempt).await?;
     }
     conclude(client, &token, &rotation)?;
-    Ok(issue::tokens(app, token.family, &rotation.family, resource, &scope)?)
+    Ok(issue::tokens(app, token.family, &rotation.family, client, (resource, &scope))?)
 }
 
 /// Where a request comes from: 8 bits of the program's name, 8 of the network.
