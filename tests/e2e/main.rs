@@ -5,11 +5,25 @@ mod architecture;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod mcp_authorization;
+#[cfg(test)]
+mod mcp_backend;
+#[cfg(test)]
+mod mcp_cases;
+#[cfg(test)]
+mod mcp_modern;
+#[cfg(test)]
+mod mcp_relay;
+#[cfg(test)]
+mod mcp_transport;
+#[cfg(test)]
 mod rfc6749_authorize;
 #[cfg(test)]
 mod rfc6749_refresh;
 #[cfg(test)]
 mod rfc6749_token;
+#[cfg(test)]
+mod rfc6750_bearer;
 #[cfg(test)]
 mod rfc7009_revocation;
 #[cfg(test)]
@@ -36,6 +50,8 @@ mod rfc9207_issuer;
 mod rfc9700_attacks;
 #[cfg(test)]
 mod rfc9700_reuse;
+#[cfg(test)]
+mod rfc9728_discovery;
 #[cfg(test)]
 mod story_client_connects;
 #[cfg(test)]

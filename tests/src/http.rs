@@ -78,12 +78,26 @@ impl Http {
 
     /// Sends any request.
     pub async fn send(&self, method: Method, url: &str, headers: HeaderMap, body: String) -> Reply {
-        let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-        let request = self.0.request(method, url.clone()).headers(headers).body(body);
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        let answer = self.open(method, url, headers, body).await;
+        let url = answer.url().clone();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
         Reply { headers, status, text, url }
+    }
+}
+
+impl Http {
+    /// Sends any request and reads no more than the head of the answer.
+    pub async fn open(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: String,
+    ) -> reqwest::Response {
+        let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        let request = self.0.request(method, url.clone()).headers(headers).body(body);
+        request.send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"))
     }
 }
 

@@ -12,6 +12,7 @@
     reason = "a test whose harness fails must fail"
 )]
 
+mod backend;
 mod browser;
 mod client;
 mod html;
@@ -23,12 +24,14 @@ mod services;
 mod world;
 
 pub use self::{
+    backend::{Answer, Backend, Received},
     browser::{Browser, Choice, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, Tokens},
     html::Form,
     http::{Http, Parameters, Post, Reply},
     judge::Judge,
-    mcp::{LEGACY, MODERN, Mcp, request},
+    mcp::{LEGACY, MODERN, Mcp, headers, modern_meta, request},
     pkce::{challenge_of, new_verifier},
+    services::CRM_AUDIENCE,
     world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},
 };

@@ -21,9 +21,9 @@ pub const MODERN: &str = "2026-07-28";
 /// A client with or without a token.
 #[derive(Clone, Debug)]
 pub struct Mcp {
+    pub http: Http,
     pub token: Option<String>,
     pub url: String,
-    http: Http,
 }
 
 impl Mcp {
@@ -45,11 +45,7 @@ impl Mcp {
         if let Some(name) = params["name"].as_str() {
             headers.insert(NAME, HeaderValue::from_str(name).unwrap());
         }
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": { "name": "end to end", "version": "1" },
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-        });
+        params["_meta"] = modern_meta();
         self.send(&request(method, params), headers).await
     }
 
@@ -60,14 +56,34 @@ impl Mcp {
 
     /// Sends any message with these headers beside the usual ones.
     pub async fn send(&self, message: &Value, headers: HeaderMap) -> Reply {
+        self.send_text(message.to_string(), headers).await
+    }
+
+    /// Sends any body with these headers beside the usual ones.
+    pub async fn send_text(&self, body: String, headers: HeaderMap) -> Reply {
+        self.http.send(Method::POST, &self.url, self.headers(headers), body).await
+    }
+
+    /// Sends any message and reads no more than the head of the answer.
+    pub async fn open(&self, message: &Value, headers: HeaderMap) -> reqwest::Response {
+        let headers = self.headers(headers);
+        self.http.open(Method::POST, &self.url, headers, message.to_string()).await
+    }
+
+    /// Sends a request without a body, such as the GET or DELETE of a session.
+    pub async fn ask(&self, method: Method, headers: HeaderMap) -> reqwest::Response {
+        self.http.open(method, &self.url, self.headers(headers), String::new()).await
+    }
+
+    fn headers(&self, own: HeaderMap) -> HeaderMap {
         let accept = "application/json, text/event-stream";
         let mut all = header_map([(ACCEPT, accept), (CONTENT_TYPE, "application/json")]);
         if let Some(token) = &self.token {
             let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
             all.insert(AUTHORIZATION, value);
         }
-        all.extend(headers);
-        self.http.send(Method::POST, &self.url, all, message.to_string()).await
+        all.extend(own);
+        all
     }
 }
 
@@ -81,6 +97,20 @@ impl Reply {
         let last = data.map(str::trim).rfind(|data| !data.is_empty());
         serde_json::from_str(last.expect("an event with data")).unwrap()
     }
+}
+
+/// Headers by name and value, names as on the wire.
+pub fn headers<const N: usize>(pairs: [(&'static str, &str); N]) -> HeaderMap {
+    header_map(pairs.map(|(name, value)| (HeaderName::from_static(name), value)))
+}
+
+/// What every modern request carries in `_meta`.
+pub fn modern_meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { "name": "end to end", "version": "1" },
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+    })
 }
 
 /// A JSON-RPC request with an id that no other has.

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::{client_address::TrustedProxies, listener};
 
 /// The audience of identities for the CRM.
-pub(crate) const CRM_AUDIENCE: &str = "urn:vestibule:crm";
+pub const CRM_AUDIENCE: &str = "urn:vestibule:crm";
 
 /// What the services of one world share between two starts.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
     pub(crate) identity: Arc<IdentityKeys>,
+    /// How often a gateway asked for the issuer's keys.
+    pub(crate) jwks_fetches: Arc<AtomicU64>,
     pub(crate) key: KeyEncryptionKey,
     pub(crate) sessions: SecretRing,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Tables {
 struct InProcess {
     app: auth_server::App,
     is_away: Arc<AtomicBool>,
+    jwks_fetches: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -76,6 +79,7 @@ impl Shared {
             clock,
             engine,
             identity: Arc::new(IdentityKeys::of(&identity).unwrap()),
+            jwks_fetches: Arc::default(),
             key,
             sessions: sessions.secrets(),
         }
@@ -145,8 +149,9 @@ impl Running {
         let backends = tables.backends.clone();
         let config = gateway::Config::resolve(raw, backends, &tables.deployment).unwrap();
         let is_away = Arc::clone(&shared.authority_is_away);
+        let jwks_fetches = Arc::clone(&shared.jwks_fetches);
         let app = gateway::App::new(AppParts {
-            authority: Arc::new(InProcess { app: auth_server, is_away }),
+            authority: Arc::new(InProcess { app: auth_server, is_away, jwks_fetches }),
             clock: shared.clock.clone(),
             config,
             identity: Arc::new(ArcSwap::new(Arc::clone(&shared.identity))),
@@ -201,6 +206,7 @@ impl Authority for InProcess {
     }
 
     fn jwks(&self) -> Answer<'_, Vec<u8>> {
+        self.jwks_fetches.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(self.reach()?.jwks().into()) })
     }
 

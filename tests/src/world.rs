@@ -1,6 +1,7 @@
 //! A deployment on free loopback ports, with a clock that tests move by hand.
 
 use std::{
+    net::SocketAddr,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -40,6 +41,8 @@ pub const ENGINES: [Store; 2] = [Store::Embedded, Store::Redis];
 /// What a test may change about its world.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// What stands behind the gateway in place of the reference CRM.
+    pub backend: Option<SocketAddr>,
     /// Changes the deployment file.
     pub edit: fn(String) -> String,
     /// Whether the gateway and the reference CRM run too, as the demo has them.
@@ -51,7 +54,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { edit: |text| text, gateway: false, issuer_path: "", store: Store::default() }
+        Self {
+            backend: None,
+            edit: |text| text,
+            gateway: false,
+            issuer_path: "",
+            store: Store::default(),
+        }
     }
 }
 
@@ -70,6 +79,7 @@ pub struct World {
     /// The default resource: the MCP URL, if the gateway runs.
     pub resource: String,
     deployment: String,
+    has_crm: bool,
     ports: Ports,
     running: Running,
     shared: Shared,
@@ -78,7 +88,7 @@ pub struct World {
 #[derive(Clone, Copy, Debug)]
 struct Ports {
     auth: u16,
-    /// Of the gateway and of the CRM.
+    /// Of the gateway and of what stands behind it.
     gateway: Option<(u16, u16)>,
 }
 
@@ -99,8 +109,10 @@ impl World {
         let mut ports = Ports { auth: address(&listener).port(), gateway: None };
         let mut behind = None;
         if options.gateway {
-            let (gateway, crm) = (listen(0).await, listen(0).await);
-            ports.gateway = Some((address(&gateway).port(), address(&crm).port()));
+            let gateway = listen(0).await;
+            let crm = if options.backend.is_none() { Some(listen(0).await) } else { None };
+            let backend = options.backend.or_else(|| crm.as_ref().map(address)).unwrap();
+            ports.gateway = Some((address(&gateway).port(), backend.port()));
             behind = Some((gateway, crm));
         }
         let issuer = format!("http://localhost:{}{}", ports.auth, options.issuer_path);
@@ -113,6 +125,7 @@ impl World {
             app,
             clock: shared.clock.clone(),
             gateway: None,
+            has_crm: options.backend.is_none(),
             http: Http::new(),
             issuer,
             redis,
@@ -138,7 +151,8 @@ impl World {
         let listener = listen(self.ports.auth).await;
         self.app = self.running.auth_server(listener, &tables, &self.shared).await;
         if let Some((gateway, crm)) = self.ports.gateway {
-            let (gateway, crm) = (listen(gateway).await, listen(crm).await);
+            let crm = if self.has_crm { Some(listen(crm).await) } else { None };
+            let gateway = listen(gateway).await;
             self.open_gateway(&tables, gateway, crm).await;
         }
     }
@@ -151,6 +165,16 @@ impl World {
     /// Cuts the gateway off from auth-server, or joins them again.
     pub fn cut_authority(&self, is_away: bool) {
         self.shared.authority_is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// How often the gateway has asked for the issuer's keys.
+    pub fn jwks_fetches(&self) -> u64 {
+        self.shared.jwks_fetches.load(Ordering::SeqCst)
+    }
+
+    /// The URL of a path at the gateway's origin.
+    pub fn gateway_url(&self, path: &str) -> String {
+        format!("{}{path}", self.resource.trim_end_matches("/mcp"))
     }
 
     /// The URL of a path below the issuer.
@@ -181,10 +205,12 @@ impl World {
         &mut self,
         tables: &Tables,
         gateway: tokio::net::TcpListener,
-        crm: tokio::net::TcpListener,
+        crm: Option<tokio::net::TcpListener>,
     ) {
         let (port, clock) = (address(&gateway).port(), self.clock.clone());
-        self.running.crm(crm, tables, clock, port).await;
+        if let Some(crm) = crm {
+            self.running.crm(crm, tables, clock, port).await;
+        }
         let app = self.running.gateway(gateway, tables, &self.shared, self.app.clone());
         self.gateway = Some(app);
         let ready = format!("http://localhost:{port}/readyz");

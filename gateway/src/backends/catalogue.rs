@@ -196,6 +196,12 @@ async fn list(
         };
         let (mut entries, next) =
             page(&result, member).ok_or(BackendError::Answer("its list is not a list"))?;
+        tracing::debug!(
+            member,
+            entries = entries.len(),
+            bytes = result.get().len(),
+            "a page was read"
+        );
         found.append(&mut entries);
         if found.len() > MOST_ENTRIES {
             return Err(BackendError::TooLarge);

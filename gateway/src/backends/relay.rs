@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
@@ -184,25 +184,22 @@ fn headers(media: Option<Media>) -> HeaderMap {
 /// The whole body, within the size and with no pause longer than the answer may take.
 async fn collect(backend: &Backend, mut body: PooledBody) -> Result<Bytes, BackendError> {
     let config = backend.config();
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut frames: Vec<Bytes> = Vec::new();
+    let mut length = 0;
     while let Some(frame) = within(config.response_timeout, body.frame()).await? {
         let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > config.largest_answer {
+        length += data.len();
+        if length > config.largest_answer {
             return Err(BackendError::TooLarge);
         }
-        if first.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(&first);
-                first = Bytes::new();
-            }
-            rest.extend_from_slice(&data);
-        }
+        frames.push(data);
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    // Most answers come in one piece, which is passed on as it is.
+    match <[Bytes; 1]>::try_from(frames) {
+        Ok([whole]) => Ok(whole),
+        Err(frames) => Ok(frames.concat().into()),
+    }
 }
 
 pub(super) async fn within<F: Future>(

@@ -1,3 +1,5 @@
+//! What the gateway makes of a backend's answers.
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderName, StatusCode};
@@ -51,6 +53,24 @@ async fn judged(
 }
 
 const GOOD: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"x":1.0e2,"vendor":{}}}"#;
+
+#[tokio::test]
+async fn an_answer_in_many_pieces_arrives_whole() {
+    let numbers: Vec<String> = (0..900).map(|number| number.to_string()).collect();
+    let whole = format!(r#"{{"jsonrpc":"2.0","id":7,"result":[{}]}}"#, numbers.join(","));
+    let pieces: Vec<Bytes> = whole.as_bytes().chunks(500).map(Bytes::copy_from_slice).collect();
+    let double = Double::start(move |_| {
+        let pieces = stream::iter(pieces.clone().into_iter().map(Ok::<_, std::io::Error>));
+        let mut response = Response::new(Body::from_stream(pieces));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    })
+    .await;
+    let upstream = call(&double.backend(), expected(Era::Legacy)).await.unwrap();
+    let UpstreamBody::Json(bytes) = upstream.body else { panic!("{:?}", upstream.body) };
+    assert_eq!(bytes, whole);
+}
 
 #[tokio::test]
 async fn a_json_answer_with_the_calls_id_passes_as_it_came() {

@@ -1,3 +1,5 @@
+//! Catalogues read from a backend.
+
 use serde_json::json;
 
 use super::*;

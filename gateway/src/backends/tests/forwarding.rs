@@ -1,3 +1,5 @@
+//! What goes out to a backend, and when.
+
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
