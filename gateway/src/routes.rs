@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use http::header::HOST;
+use http::{StatusCode, header::HOST};
 use shared::metadata::well_known_path;
 use tower::ServiceExt;
 use web::{cors, problem::Problem};
@@ -62,10 +62,12 @@ async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Req
 
 fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
+    // Without a handler of its own a preflight would be answered past the layer.
+    let nothing = || async { StatusCode::NO_CONTENT };
     let mut paths = Router::new();
     for route in routes {
         let state = (app.clone(), Arc::clone(route));
-        let document = get(metadata::protected_resource).layer(open());
+        let document = get(metadata::protected_resource).options(nothing).layer(open());
         let endpoint = any(mcp::any)
             .layer(from_fn_with_state(route.origins.clone(), cors::apply))
             .layer(map_response(mcp::expose_version));
@@ -78,12 +80,12 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
         paths = paths.merge(own.with_state(state));
         if has_mirror(app, host, route) && route.path != "/" {
             let path = well_known_path(AUTHORIZATION_SERVER, &route.path);
-            let mirror = get(metadata::authorization_server).layer(open());
+            let mirror = get(metadata::authorization_server).options(nothing).layer(open());
             paths = paths.merge(Router::new().route(&path, mirror).with_state(app.clone()));
         }
     }
     if routes.iter().any(|route| has_mirror(app, host, route)) {
-        let mirror = get(metadata::authorization_server).layer(open());
+        let mirror = get(metadata::authorization_server).options(nothing).layer(open());
         let aliases = Router::new()
             .route(&well_known_path(AUTHORIZATION_SERVER, ""), mirror)
             .route("/authorize", get(metadata::authorize));

@@ -171,11 +171,23 @@ def run_direct(revision, upstream, work, tally):
     return {scenario: compare.normal(checks, url) for scenario, checks in found.items()}
 
 
+# Warnings that are known gaps: each must occur, so that closing the gap removes its line.
+KNOWN_WARNINGS = {
+    "authorization-server-metadata-cimd":
+        "Client ID Metadata Documents are a SHOULD of 2026-07-28 and not served yet (CHANGELOG, Not yet)",
+}
+
+
 def judge(checks, tally):
     if not any(check["status"] in ("SUCCESS", "SKIPPED") for check in checks or []):
         tally.fail("did not run")
         return ["did not run"]
-    wrong = [check for check in checks if check["status"] in ("FAILURE", "WARNING")]
+    wrong = []
+    for check in checks:
+        if check["id"] in KNOWN_WARNINGS and check["status"] == "WARNING":
+            print(f"  known    {check['id']}: {KNOWN_WARNINGS[check['id']]}")
+        elif check["id"] in KNOWN_WARNINGS or check["status"] in ("FAILURE", "WARNING"):
+            wrong.append(check)
     tally.passed += sum(check["status"] == "SUCCESS" for check in checks)
     for check in wrong:
         tally.fail(f"{check['id']} {check['name']}: {check.get('errorMessage')}")

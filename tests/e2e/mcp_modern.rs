@@ -60,7 +60,8 @@ async fn what_depends_on_the_caller_is_kept_by_nobody_else_nor_longer_than_the_t
     }
     world.pass(std::time::Duration::from_secs(290));
     for method in methods {
-        assert_eq!(result(&mcp, method).await["ttlMs"], 10_000, "{method}");
+        let kept = result(&mcp, method).await["ttlMs"].as_u64().unwrap();
+        assert!((8_000..=10_000).contains(&kept), "{method}: {kept}");
     }
 }
 
