@@ -166,7 +166,10 @@ async function back(tab) {
   return tab.url();
 }
 
-const values = (tab, selector) => tab.locator(selector).evaluateAll((inputs) => inputs.map((input) => input.value));
+/** The values of the inputs that a selector finds. */
+function values(tab, selector) {
+  return tab.locator(selector).evaluateAll((inputs) => inputs.map((input) => input.value));
+}
 
 /** Leaves only one choice ticked; gives its value in a list. */
 async function only(tab, selector, index) {

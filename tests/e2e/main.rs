@@ -5,6 +5,8 @@ mod architecture;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod mcp_authorization;
 #[cfg(test)]
 mod mcp_backend;

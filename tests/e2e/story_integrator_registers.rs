@@ -104,7 +104,11 @@ async fn an_integrator_with_a_server_keeps_a_secret() {
     let world = World::start().await;
     let client = Client::registered(
         &world,
-        json!({ "client_name": "Back office", "redirect_uris": ["https://office.example/cb"] }),
+        json!({
+            "client_name": "Back office",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "redirect_uris": ["https://office.example/cb"],
+        }),
     )
     .await;
     let mut browser = Browser::new(&world);
@@ -120,4 +124,19 @@ async fn an_integrator_with_a_server_keeps_a_secret() {
     assert_eq!(reply.status, 401);
     let tokens = Tokens::of(&client.exchange(&code).send().await);
     client.refreshed(&tokens.refresh).await;
+}
+
+#[tokio::test]
+async fn a_client_that_did_not_register_for_it_gets_no_refresh_token() {
+    let world = World::start().await;
+    let redirect = json!({ "redirect_uris": ["https://office.example/cb"] });
+    let client = Client::registered(&world, redirect).await;
+    let mut browser = Browser::new(&world);
+    let request = client.authorization();
+    let page = browser.reach_consent(&request.url()).await;
+    let answer = Callback::of(&browser.decide(&page, Choice::default()).await.reply);
+    let code = tests::Code { code: answer.value("code").to_owned(), verifier: request.verifier };
+    // RFC 7591 section 2: without grant_types only authorization_code is registered.
+    let reply = client.exchange(&code).send().await.expect_status(200);
+    assert!(reply.json().get("refresh_token").is_none());
 }

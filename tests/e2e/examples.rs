@@ -1,0 +1,73 @@
+//! Every deployment file in the repository is valid.
+
+use std::{fs, path::Path};
+
+use auth_server::config::{Parts, RawAuth, RawClient};
+use gateway::{RawBackend, RawGateway};
+use serde::Deserialize;
+use shared::{
+    deployment::{Deployment, RawDeployment, RawResource},
+    problem::Problem,
+};
+use web::client_address::TrustedProxies;
+
+#[derive(Deserialize)]
+struct File {
+    deployment: RawDeployment,
+    #[serde(default)]
+    auth: RawAuth,
+    #[serde(default)]
+    client: Vec<RawClient>,
+    resource: Vec<RawResource>,
+    #[serde(default)]
+    gateway: RawGateway,
+    backend: Vec<RawBackend>,
+}
+
+/// Both services' configuration of a file, or what is wrong with it.
+fn resolve(text: &str) -> Result<(), Vec<Problem>> {
+    let file: File = toml::from_str(text).unwrap();
+    let deployment = Deployment::resolve(file.deployment, file.resource)?;
+    gateway::Config::resolve(file.gateway, file.backend, &deployment)?;
+    let parts = Parts {
+        auth: file.auth,
+        clients: file.client,
+        deployment,
+        internal_credential: None,
+        trusted_proxies: TrustedProxies::default(),
+    };
+    auth_server::Config::resolve(parts, &|_| Ok("a password".to_owned()))?;
+    Ok(())
+}
+
+fn examples() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let entries = fs::read_dir(root.join("docs/examples")).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            (entry.file_name().into_string().unwrap(), text)
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_is_a_working_deployment() {
+    let examples = examples();
+    assert!(examples.len() >= 2);
+    for (name, text) in examples {
+        assert_eq!(resolve(&text), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place_and_remedy() {
+    let (_, text) = examples().remove(0);
+    let broken = text
+        .replace("usr_ada", "ada")
+        .replace("workspace = \"sales\", role", "workspace = \"nowhere\", role");
+    let problems = resolve(&broken).unwrap_err();
+    let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+    assert_eq!(places, ["auth.user[0].id", "auth.user[0].membership"]);
+    assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
+}
