@@ -8,7 +8,6 @@ use shared::{
     deployment::Resource,
     ids::{FamilyId, TokenId},
     scope::Scope,
-    time::Timestamp,
 };
 
 use crate::{
@@ -62,7 +61,7 @@ pub(crate) fn tokens(
     let response = TokenResponse {
         access_token: keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?,
         expires_in: life.as_secs(),
-        refresh_token: client.refreshes.then(|| refresh_token(app, id, family, now)).transpose()?,
+        refresh_token: client.refreshes.then(|| refresh_token(app, id, family)).transpose()?,
         scope: scope.to_string(),
         token_type: "Bearer",
     };
@@ -71,15 +70,10 @@ pub(crate) fn tokens(
 }
 
 /// The one refresh token of a family's current generation, whoever asks and how often.
-fn refresh_token(
-    app: &App,
-    id: FamilyId,
-    family: &Family,
-    now: Timestamp,
-) -> Result<String, Fault> {
+fn refresh_token(app: &App, id: FamilyId, family: &Family) -> Result<String, Fault> {
     let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     // The moment is the generation's own, so that every replica writes the same token.
-    let issued = family.rotations.front().map_or(family.created, |(at, _)| *at).min(now);
+    let issued = family.rotations.front().map_or(family.created, |(at, _)| *at);
     let token =
         RefreshToken { family: id, generation: family.generation, issued, nonce: family.nonce };
     Ok(token.encode(key).expose().to_owned())

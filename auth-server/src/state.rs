@@ -1,13 +1,20 @@
 //! What a handler can reach, and what is made of it at start.
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey};
 use shared::{
+    ids::ClientId,
     internal::{Cursor, Events, Usage},
-    time::Clock,
+    secret::SecretHash,
+    time::{Clock, Timestamp},
 };
 use web::{
     cookie::Cookie,
@@ -16,9 +23,10 @@ use web::{
 
 use crate::{
     accounts::{AccountError, Local},
-    config::Config,
+    config::{Config, Registration},
     endpoints::metadata,
     mint::{self, NoRandomness},
+    rules::client_metadata::Client,
     store::{EmbeddedStore, RedisStore, Store, StoreError},
 };
 
@@ -81,9 +89,13 @@ pub(crate) struct Cookies {
 /// Budgets, apart from one another so that a flood of one never starves another.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    by_account: Limiter<String>,
+    blocked: Mutex<HashMap<SecretHash, Timestamp>>,
+    by_account: Limiter<SecretHash>,
     by_address: AddressLimits,
 }
+
+/// How many blocked accounts are remembered before those that are over are forgotten.
+const MOST_BLOCKED: usize = 10_000;
 
 /// Hosted clients share few addresses, so budgets per address are wide.
 const BUDGETS: [Budget; 4] = [
@@ -120,9 +132,6 @@ impl App {
             seal: key_set(&*store, Purpose::PageSeal, key, &clock).await?.secrets(),
             signing: issuer.signing()?,
         };
-        for client in &config.clients {
-            store.put_client(client).await?;
-        }
         let cookies = Cookies {
             browser: Cookie::new("vestibule-auth", "browser", config.public()),
             session: Cookie::new("vestibule-auth", "session", config.public()),
@@ -176,6 +185,15 @@ impl App {
         self.store.sweep(self.clock.now()).await
     }
 
+    /// A client: of the deployment file, or registered where registration is open.
+    pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let configured = self.config.clients.iter().find(|client| client.id == *id);
+        if configured.is_some() || self.config.registration == Registration::Closed {
+            return Ok(configured.cloned());
+        }
+        Ok(self.store.client(id).await?.filter(|client| !client.preregistered))
+    }
+
     /// The client's address of a request.
     pub(crate) fn address(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
         self.config.trusted_proxies.client_address(peer.ip(), headers)
@@ -186,6 +204,7 @@ impl Limits {
     fn new() -> Self {
         let account = Budget { name: SIGN_IN, burst: 10, per_minute: 6 };
         Self {
+            blocked: Mutex::default(),
             by_account: Limiter::new(account, 100_000),
             by_address: AddressLimits::new(&BUDGETS, 100_000),
         }
@@ -196,10 +215,44 @@ impl Limits {
         self.by_address.check(budget, address)
     }
 
-    /// Charges an account one wrong password.
-    pub(crate) fn charge_account(&self, account: &str, address: IpAddr) -> Result<(), Limited> {
-        self.by_account.check(&format!("{}|{address}", account.trim().to_lowercase()))
+    /// Refuses a sign-in while wrong passwords have spent the account's budget at this network:
+    /// before anything is hashed, and whether the password is right or not.
+    pub(crate) fn check_account(
+        &self,
+        account: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Limited> {
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        match blocked.get(&account_key(account, address)) {
+            Some(until) if now < *until => {
+                Err(Limited { budget: SIGN_IN, retry_after: until.since(now).as_secs().max(1) })
+            }
+            _ => Ok(()),
+        }
     }
+
+    /// Charges an account one wrong password; a spent budget blocks it for a while.
+    pub(crate) fn charge_account(&self, account: &str, address: IpAddr, now: Timestamp) {
+        let key = account_key(account, address);
+        if let Err(limited) = self.by_account.check(&key) {
+            let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            if blocked.len() >= MOST_BLOCKED {
+                blocked.retain(|_, until| now < *until);
+            }
+            blocked.insert(key, now.plus(Duration::from_secs(limited.retry_after)));
+        }
+    }
+}
+
+/// An account at a network, without either in the clear.
+fn account_key(account: &str, address: IpAddr) -> SecretHash {
+    let network: Vec<u8> = match address.to_canonical() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
+    };
+    let name = account.trim().to_lowercase();
+    SecretHash::of(&[name.as_bytes(), b"|", &network].concat())
 }
 
 /// How long one start waits for another that is making the same keys.

@@ -13,6 +13,10 @@ mod mcp_backend;
 #[cfg(test)]
 mod mcp_cases;
 #[cfg(test)]
+mod mcp_eras;
+#[cfg(test)]
+mod mcp_limits;
+#[cfg(test)]
 mod mcp_modern;
 #[cfg(test)]
 mod mcp_relay;

@@ -18,7 +18,7 @@ fn set(text: &str) -> std::collections::BTreeSet<&str> {
     text.split(' ').collect()
 }
 
-fn hide(text: String) -> String {
+fn hide(text: &str) -> String {
     text.replace("backends = [\"crm\"]", "backends = [\"crm\"]\non_missing_scope = \"hide\"")
 }
 
@@ -83,7 +83,9 @@ async fn what_a_scope_forbids_is_listed_so_that_it_can_be_asked_for() {
 
 #[tokio::test]
 async fn where_it_is_hidden_only_what_may_be_used_is_listed() {
-    let world = World::with(Options { edit: hide, gateway: true, ..Options::default() }).await;
+    let world =
+        World::with(Options { edit: |text| hide(&text), gateway: true, ..Options::default() })
+            .await;
     let mcp = signed_in_with(&world, READER).await;
     let mut tools = names(&mcp, "tools/list", "tools").await;
     tools.sort();
@@ -95,7 +97,9 @@ async fn where_it_is_hidden_only_what_may_be_used_is_listed() {
 
 #[tokio::test]
 async fn what_is_hidden_answers_like_what_does_not_exist_but_for_the_id() {
-    let world = World::with(Options { edit: hide, gateway: true, ..Options::default() }).await;
+    let world =
+        World::with(Options { edit: |text| hide(&text), gateway: true, ..Options::default() })
+            .await;
     let mcp = signed_in_with(&world, READER).await;
     let arguments = || json!({ "id": "c1", "workspace_id": "ws_initech", "odd": [] });
     let prompt = |name: &str| {
@@ -152,9 +156,8 @@ async fn what_is_hidden_answers_like_what_does_not_exist_but_for_the_id() {
 
 #[tokio::test]
 async fn what_no_rule_names_does_not_exist() {
-    fn edit(text: String) -> String {
-        text.replace("match = \"delete_contact\"", "match = \"delete_nothing\"")
-    }
+    let edit: fn(String) -> String =
+        |text| text.replace("match = \"delete_contact\"", "match = \"delete_nothing\"");
     let world = World::with(Options { edit, gateway: true, ..Options::default() }).await;
     let mcp = signed_in(&world).await;
     let tools = names(&mcp, "tools/list", "tools").await;

@@ -1,14 +1,17 @@
 //! Between the gateway and what stands behind it: what goes out, and what may come back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::{Answer, Backend, CRM_AUDIENCE, Choice, Judge, Mcp, World, headers, request};
 
 use crate::mcp_cases::{before, is_rpc_error, signed_in, signed_in_with};
 
+/// How long an event may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
 /// Little patience and little room, so that tests need not wait.
-fn tight(text: String) -> String {
+fn tight(text: &str) -> String {
     let audience = format!("audience = \"{CRM_AUDIENCE}\"");
     text.replace(&audience, &format!("{audience}\ntimeout_ms = 300\nmax_answer_bytes = 20000"))
 }
@@ -28,8 +31,9 @@ fn call() -> Value {
 /// Reads an open answer up to the end of an event.
 async fn event(answer: &mut reqwest::Response) -> String {
     let mut text = String::new();
-    while !text.ends_with("\n\n") {
-        let chunk = answer.chunk().await.unwrap().expect("more of the stream");
+    while !text.ends_with("\n\n") && !text.ends_with("\r\n\r\n") {
+        let chunk = tokio::time::timeout(LIMIT, answer.chunk()).await.expect("an event in time");
+        let chunk = chunk.unwrap().expect("more of the stream");
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
     text
@@ -57,10 +61,19 @@ async fn nothing_of_the_client_reaches_the_backend_but_the_message() {
     assert_eq!(mcp.send(&message, sent).await.status, 200);
     let received = &backend.calls()[0];
     assert_eq!(received.message, message);
-    let mut names: Vec<&str> = received.headers.keys().map(|name| name.as_str()).collect();
+    let mut names: Vec<&str> =
+        received.headers.keys().map(reqwest::header::HeaderName::as_str).collect();
     names.sort_unstable();
-    let expected = ["accept", "authorization", "content-length", "content-type", "host"];
+    let expected = [
+        "accept",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "mcp-protocol-version",
+    ];
     assert_eq!(names, expected, "{names:?}");
+    assert_eq!(received.header("mcp-protocol-version"), "2025-11-25", "the one it negotiated");
     for received in backend.received() {
         let all = format!("{:?} {}", received.headers, received.body);
         assert!(!all.contains(&secret) && !all.contains("secret"), "{all}");
@@ -161,7 +174,7 @@ async fn the_catalogue_is_read_by_the_gateway_for_nobody() {
 #[tokio::test]
 async fn what_a_backend_may_not_answer_becomes_an_error_that_names_it() {
     let backend = Backend::start().await;
-    let world = before(&backend, tight).await;
+    let world = before(&backend, |text| tight(&text)).await;
     let mcp = signed_in(&world).await;
     let json = "application/json";
     let raw = |media, body: &str| Answer::Raw(media, body.to_owned());
@@ -291,9 +304,8 @@ async fn a_stream_that_ends_too_early_still_answers_the_call() {
 }
 
 async fn hears_the_end(pen: tokio::sync::mpsc::Sender<String>) {
-    let since = Instant::now();
-    let heard = tokio::time::timeout(Duration::from_secs(5), pen.closed()).await;
-    assert!(heard.is_ok(), "the backend still writes after {:?}", since.elapsed());
+    let heard = tokio::time::timeout(LIMIT, pen.closed()).await;
+    assert!(heard.is_ok(), "the backend still writes");
 }
 
 #[tokio::test]
@@ -344,7 +356,7 @@ async fn a_stream_under_way_ends_with_the_grant() {
 #[tokio::test]
 async fn without_a_backend_the_way_in_still_works() {
     let backend = Backend::start().await;
-    let world = before(&backend, tight).await;
+    let world = before(&backend, |text| tight(&text)).await;
     let mcp = signed_in(&world).await;
     backend.answer(Answer::Never);
     let message = call();

@@ -4,6 +4,12 @@ use reqwest::header::WWW_AUTHENTICATE;
 use serde_json::{Value, json};
 use tests::{Backend, Browser, Choice, Client, Mcp, Options, Reply, Tokens, World};
 
+/// One thing wrong with something good.
+pub(crate) struct Deviation<T> {
+    pub(crate) about: &'static str,
+    pub(crate) change: fn(&mut T),
+}
+
 /// The demo person's MCP client, with the default scopes and every workspace.
 pub(crate) async fn signed_in(world: &World) -> Mcp {
     signed_in_with(world, Choice::default()).await

@@ -3,9 +3,9 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
-use tests::{Mcp, Reply, World, headers, modern_meta, request};
+use tests::{Mcp, World, headers, modern_meta, request};
 
-use crate::mcp_cases::{is_rpc_error, signed_in};
+use crate::mcp_cases::{Deviation, is_rpc_error, signed_in};
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -97,18 +97,30 @@ async fn a_call_is_complete() {
 async fn a_request_without_its_terms_is_refused() {
     let world = World::demo().await;
     let mcp = signed_in(&world).await;
-    let cases: [(&str, fn(&mut Value)); 5] = [
-        ("no _meta", |params| drop(params.as_object_mut().unwrap().remove("_meta"))),
-        ("no version", |params| {
-            params["_meta"].as_object_mut().unwrap().remove(VERSION);
-        }),
-        ("no capabilities", |params| {
-            params["_meta"].as_object_mut().unwrap().remove(CAPABILITIES);
-        }),
-        ("capabilities that are none", |params| params["_meta"][CAPABILITIES] = json!([])),
-        ("an empty _meta", |params| params["_meta"] = json!({})),
+    let cases: [Deviation<Value>; 5] = [
+        Deviation {
+            about: "no _meta",
+            change: |params| drop(params.as_object_mut().unwrap().remove("_meta")),
+        },
+        Deviation {
+            about: "no version",
+            change: |params| {
+                params["_meta"].as_object_mut().unwrap().remove(VERSION);
+            },
+        },
+        Deviation {
+            about: "no capabilities",
+            change: |params| {
+                params["_meta"].as_object_mut().unwrap().remove(CAPABILITIES);
+            },
+        },
+        Deviation {
+            about: "capabilities that are none",
+            change: |params| params["_meta"][CAPABILITIES] = json!([]),
+        },
+        Deviation { about: "an empty _meta", change: |params| params["_meta"] = json!({}) },
     ];
-    for (about, change) in cases {
+    for Deviation { about, change } in cases {
         let (mut message, sent) = call();
         change(&mut message["params"]);
         let reply = mcp.send(&message, sent).await;
@@ -121,24 +133,36 @@ async fn a_request_without_its_terms_is_refused() {
 async fn a_header_that_says_something_else_than_the_body_is_refused() {
     let world = World::demo().await;
     let mcp = signed_in(&world).await;
-    let cases: [(&str, fn(&mut HeaderMap)); 9] = [
-        ("no version", |sent| drop(sent.remove("mcp-protocol-version"))),
-        ("another version", |sent| put(sent, "mcp-protocol-version", "2025-11-25")),
-        ("no method", |sent| drop(sent.remove("mcp-method"))),
-        ("another method", |sent| put(sent, "mcp-method", "tools/list")),
-        ("a method in other case", |sent| put(sent, "mcp-method", "Tools/Call")),
-        ("no name", |sent| drop(sent.remove("mcp-name"))),
-        ("another name", |sent| put(sent, "mcp-name", "delete_contact")),
-        ("two names", |sent| {
-            sent.append("mcp-name", "delete_contact".parse().unwrap());
-        }),
-        ("a broken sentinel", |sent| put(sent, "mcp-name", "=?base64?bGlzdA!!?=")),
+    let cases: [Deviation<HeaderMap>; 9] = [
+        Deviation { about: "no version", change: |sent| drop(sent.remove("mcp-protocol-version")) },
+        Deviation {
+            about: "another version",
+            change: |sent| put(sent, "mcp-protocol-version", "2025-11-25"),
+        },
+        Deviation { about: "no method", change: |sent| drop(sent.remove("mcp-method")) },
+        Deviation { about: "another method", change: |sent| put(sent, "mcp-method", "tools/list") },
+        Deviation {
+            about: "a method in other case",
+            change: |sent| put(sent, "mcp-method", "Tools/Call"),
+        },
+        Deviation { about: "no name", change: |sent| drop(sent.remove("mcp-name")) },
+        Deviation { about: "another name", change: |sent| put(sent, "mcp-name", "delete_contact") },
+        Deviation {
+            about: "two names",
+            change: |sent| {
+                sent.append("mcp-name", "delete_contact".parse().unwrap());
+            },
+        },
+        Deviation {
+            about: "a broken sentinel",
+            change: |sent| put(sent, "mcp-name", "=?base64?bGlzdA!!?="),
+        },
     ];
-    for (about, change) in cases {
+    for Deviation { about, change } in cases {
         let (message, sent) = call();
         let mut bent = sent.clone();
         change(&mut bent);
-        let reply = send_exactly(&mcp, &message, bent).await;
+        let reply = mcp.send(&message, bent).await;
         is_rpc_error(&reply, 400, -32020, &message["id"], about);
         assert!(reply.text.contains("mcp-"), "{about}: {}", reply.text);
         assert_eq!(mcp.send(&message, sent).await.status, 200, "the good call is good");
@@ -147,10 +171,6 @@ async fn a_header_that_says_something_else_than_the_body_is_refused() {
 
 fn put(sent: &mut HeaderMap, name: &'static str, value: &str) {
     sent.insert(name, value.parse().unwrap());
-}
-
-async fn send_exactly(mcp: &Mcp, message: &Value, sent: HeaderMap) -> Reply {
-    mcp.send(message, sent).await
 }
 
 #[tokio::test]

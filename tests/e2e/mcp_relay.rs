@@ -10,7 +10,7 @@ use tests::{
 
 use crate::mcp_cases::{before, is_rpc_error, signed_in, signed_in_with, tokens_with};
 
-fn relay(text: String) -> String {
+fn relay(text: &str) -> String {
     text.replace("backends = [\"crm\"]", "backends = [\"crm\"]\nsession = \"relay\"")
 }
 
@@ -32,7 +32,7 @@ async fn call(mcp: &Mcp, session: &str) -> Reply {
 
 async fn world() -> (Backend, World) {
     let backend = Backend::start().await;
-    let world = before(&backend, relay).await;
+    let world = before(&backend, |text| relay(&text)).await;
     (backend, world)
 }
 
@@ -200,7 +200,7 @@ async fn the_stream_of_no_session_is_refused_and_so_is_a_modern_one() {
 async fn lists_of_the_backend_are_filtered_on_their_way() {
     let backend = Backend::start().await;
     let hide = |text: String| {
-        relay(text)
+        relay(&text)
             .replace("session = \"relay\"", "session = \"relay\"\non_missing_scope = \"hide\"")
     };
     let world = before(&backend, hide).await;

@@ -42,9 +42,8 @@ async fn scripts_of_other_sites_are_refused() {
 
 #[tokio::test]
 async fn listed_origins_are_allowed_and_no_others() {
-    fn edit(text: String) -> String {
-        text.replace("[gateway]", "[gateway]\norigins_allowed = [\"https://app.example\"]")
-    }
+    let edit: fn(String) -> String =
+        |text| text.replace("[gateway]", "[gateway]\norigins_allowed = [\"https://app.example\"]");
     let world = World::with(Options { edit, gateway: true, ..Options::default() }).await;
     let mcp = signed_in(&world).await;
     for (origin, status) in [

@@ -110,7 +110,7 @@ async fn what_cannot_be_trusted_is_answered_by_a_page() {
         },
         Shown {
             requirement: "RFC 6749 section 3.1",
-            deviation: |r| r.set("state", &"s".repeat(9000)),
+            deviation: |r| r.set("nonce", &"s".repeat(25_000)),
             error: "invalid_request",
         },
         Shown {
@@ -167,14 +167,28 @@ async fn a_redirect_uri_is_compared_as_a_string() {
 async fn the_only_registered_redirect_uri_may_be_left_out() {
     let world = World::start().await;
     let metadata = json!({
-        "redirect_uris": ["http://127.0.0.1/callback"],
+        "redirect_uris": ["https://app.example/callback"],
         "token_endpoint_auth_method": "none",
     });
     let client = Client::registered(&world, metadata).await;
     let mut request = client.authorization();
     request.parameters.remove("redirect_uri");
     let answer = Browser::new(&world).answer(&request.url(), Choice::default()).await;
-    assert!(answer.url.as_str().starts_with("http://127.0.0.1/callback?"));
+    assert!(answer.url.as_str().starts_with("https://app.example/callback?"));
+}
+
+#[tokio::test]
+async fn a_loopback_redirect_uri_names_its_port_each_time() {
+    let world = World::start().await;
+    let metadata = json!({
+        "redirect_uris": ["http://127.0.0.1:5000/callback"],
+        "token_endpoint_auth_method": "none",
+    });
+    let client = Client::registered(&world, metadata).await;
+    let mut request = client.authorization();
+    request.parameters.remove("redirect_uri");
+    let page = Browser::new(&world).visit(&request.url()).await;
+    assert_eq!(page.reply.status, 400, "RFC 8252 section 7.3");
 }
 
 #[tokio::test]

@@ -10,11 +10,90 @@ use tests::{Backend, Browser, Client, Mcp, Reply, World, headers, request};
 
 use crate::mcp_cases::{before, challenge, signed_in};
 
+/// Tokens that anybody could make of a good one.
+const FORGED: [Forged; 12] = [
+    Forged {
+        about: "another issuer",
+        change: |parts, _| parts.claims["iss"] = "https://other.example".into(),
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "the issuer with a slash",
+        change: |parts, _| {
+            let issuer = parts.claims["iss"].as_str().unwrap();
+            parts.claims["iss"] = format!("{issuer}/").into();
+        },
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "another audience",
+        change: |parts, _| parts.claims["aud"] = "https://other.example/mcp".into(),
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "several audiences",
+        change: |parts, _| {
+            parts.claims["aud"] = json!([parts.claims["aud"], "https://b.example"]);
+        },
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "no claims",
+        change: |parts, _| parts.claims = json!({}),
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "expired",
+        change: |parts, now| parts.claims["exp"] = now.into(),
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "more scope than was signed",
+        change: |parts, _| parts.claims["scope"] = "contacts:delete".into(),
+        requirement: "RFC 9068 section 4",
+    },
+    Forged {
+        about: "from the future",
+        change: |parts, now| parts.claims["iat"] = (now + 61).into(),
+        requirement: "RFC 7519 section 4.1.6",
+    },
+    Forged {
+        about: "another type",
+        change: |parts, _| parts.header["typ"] = "JWT".into(),
+        requirement: "RFC 9068 section 2.1",
+    },
+    Forged {
+        about: "no algorithm",
+        change: |parts, _| parts.header["alg"] = "none".into(),
+        requirement: "RFC 8725 section 3.1",
+    },
+    Forged {
+        about: "an unsigned token",
+        change: |parts, _| {
+            parts.header["alg"] = "none".into();
+            parts.signature.clear();
+        },
+        requirement: "RFC 8725 section 3.1",
+    },
+    Forged {
+        about: "an unknown key",
+        change: |parts, _| parts.header["kid"] = "stranger".into(),
+        requirement: "RFC 7517 section 4.5",
+    },
+];
+
 /// A token taken apart.
 struct Parts {
     claims: Value,
     header: Value,
     signature: String,
+}
+
+/// One thing wrong with a good token; the change is told the time.
+struct Forged {
+    about: &'static str,
+    change: fn(&mut Parts, u64),
+    requirement: &'static str,
 }
 
 impl Parts {
@@ -123,50 +202,7 @@ async fn claims_that_are_not_for_this_resource_now_are_refused() {
     let mcp = signed_in(&world).await;
     let good = mcp.token.clone().unwrap();
     let now = world.clock.now().secs();
-    let cases: [(&str, fn(&mut Parts, u64), &str); 12] = [
-        (
-            "another issuer",
-            |p, _| p.claims["iss"] = "https://other.example".into(),
-            "RFC 9068 section 4",
-        ),
-        (
-            "the issuer with a slash",
-            |p, _| {
-                p.claims["iss"] = format!("{}/", p.claims["iss"].as_str().unwrap()).into();
-            },
-            "RFC 9068 section 4",
-        ),
-        (
-            "another audience",
-            |p, _| p.claims["aud"] = "https://other.example/mcp".into(),
-            "RFC 9068 section 4",
-        ),
-        (
-            "several audiences",
-            |p, _| p.claims["aud"] = json!([p.claims["aud"], "https://x.example"]),
-            "RFC 9068 section 4",
-        ),
-        ("no claims", |p, _| p.claims = json!({}), "RFC 9068 section 4"),
-        ("expired", |p, now| p.claims["exp"] = now.into(), "RFC 9068 section 4"),
-        ("from the future", |p, now| p.claims["iat"] = (now + 61).into(), "RFC 7519 section 4.1.6"),
-        ("an ID token", |p, _| p.header["typ"] = "JWT".into(), "RFC 9068 section 2.1"),
-        ("no algorithm", |p, _| p.header["alg"] = "none".into(), "RFC 8725 section 3.1"),
-        (
-            "an unsigned token",
-            |p, _| {
-                p.header["alg"] = "none".into();
-                p.signature.clear();
-            },
-            "RFC 8725 section 3.1",
-        ),
-        ("an unknown key", |p, _| p.header["kid"] = "stranger".into(), "RFC 7517 section 4.5"),
-        (
-            "more scope than was signed",
-            |p, _| p.claims["scope"] = "contacts:delete".into(),
-            "RFC 9068 section 4",
-        ),
-    ];
-    for (about, change, requirement) in cases {
+    for Forged { about, change, requirement } in FORGED {
         let mut parts = Parts::of(&good);
         change(&mut parts, now);
         let reply = list_with(&mcp, &parts.token()).await;

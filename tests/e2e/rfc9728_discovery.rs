@@ -173,9 +173,8 @@ async fn the_issuer_is_found_at_the_resource_too_with_the_same_bytes() {
 
 #[tokio::test]
 async fn mirrors_can_be_turned_off() {
-    fn edit(text: String) -> String {
-        text.replace("backends = [\"crm\"]", "backends = [\"crm\"]\naliases = false")
-    }
+    let edit: fn(String) -> String =
+        |text| text.replace("backends = [\"crm\"]", "backends = [\"crm\"]\naliases = false");
     let world = World::with(Options { edit, gateway: true, ..Options::default() }).await;
     for path in ["/.well-known/oauth-authorization-server", "/authorize?client_id=x"] {
         assert_eq!(fetch(&world, path).await.status, 404, "{path}");

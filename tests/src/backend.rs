@@ -38,6 +38,14 @@ pub enum Answer {
     Stream,
 }
 
+/// The eras of MCP that the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    Both,
+    Legacy,
+    Modern,
+}
+
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -59,15 +67,22 @@ pub struct Backend {
 struct State {
     answer: Mutex<Answer>,
     received: Mutex<Vec<Received>>,
+    speaks: Speaks,
     streams: Mutex<Vec<mpsc::Sender<String>>>,
 }
 
 impl Backend {
-    /// Answers every tool call with the text `done`.
+    /// Speaks both eras and answers every tool call with the text `done`.
     pub async fn start() -> Self {
+        Self::speaking(Speaks::Both).await
+    }
+
+    /// Speaks these eras and answers every tool call with the text `done`.
+    pub async fn speaking(speaks: Speaks) -> Self {
         let state = Arc::new(State {
             answer: Mutex::new(Answer::Result(done())),
             received: Mutex::default(),
+            speaks,
             streams: Mutex::default(),
         });
         let shared = Arc::clone(&state);
@@ -128,6 +143,8 @@ impl State {
         self.received.lock().unwrap().push(received.clone());
         let id = &received.message["id"];
         let result = match received.message["method"].as_str().unwrap_or_default() {
+            "initialize" if self.speaks == Speaks::Modern => return no_such_method(id),
+            "server/discover" if self.speaks == Speaks::Legacy => return no_such_method(id),
             "initialize" => json!({
                 "protocolVersion": "2025-11-25",
                 "capabilities": { "tools": {} },
@@ -196,6 +213,12 @@ impl State {
         }
         response
     }
+}
+
+fn no_such_method(id: &Value) -> Response {
+    let error = json!({ "code": -32601, "message": "no such method" });
+    let message = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+    response(200, Some("application/json"), message.to_string().into())
 }
 
 fn done() -> Value {

@@ -24,7 +24,7 @@ mod services;
 mod world;
 
 pub use self::{
-    backend::{Answer, Backend, Received},
+    backend::{Answer, Backend, Received, Speaks},
     browser::{Browser, Choice, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, Tokens},
     html::Form,

@@ -45,10 +45,14 @@ impl Origins {
     }
 
     fn answer_to(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        // Always, also without an origin: a cache may give the answer to a script later.
+        if *self == Self::Any {
+            return Some(HeaderValue::from_static("*"));
+        }
         let origin = headers.get(ORIGIN)?;
         let text = origin.to_str().ok()?;
         match self {
-            Self::Any => Some(HeaderValue::from_static("*")),
+            Self::Any => None,
             Self::Listed(list) => list.iter().any(|one| one == text).then(|| origin.clone()),
             Self::Loopback => {
                 let url = Url::parse(text).ok()?;

@@ -2,7 +2,10 @@
 
 mod raw;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use shared::{
     deployment::Deployment,
@@ -89,6 +92,7 @@ impl Config {
             .enumerate()
             .filter_map(|(at, raw)| client(raw, at, read, &mut problems))
             .collect();
+        duplicates(&parts, &mut problems);
         let hours = parts.auth.session_hours.unwrap_or(12);
         if !(1..=720).contains(&hours) {
             problems.push(Problem::new("auth.session_hours", "is not 1 to 720", "write 12"));
@@ -138,6 +142,23 @@ impl Endpoints {
     }
 }
 
+/// Names that are given twice would let one entry hide another.
+fn duplicates(parts: &Parts, problems: &mut Vec<Problem>) {
+    let mut check = |place: &str, names: Vec<String>| {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            if !seen.insert(name.clone()) {
+                let what = format!("{name:?} is given twice");
+                problems.push(Problem::new(place, what, "remove one of the two"));
+            }
+        }
+    };
+    let users = &parts.auth.user;
+    check("auth.user.id", users.iter().map(|user| user.id.clone()).collect());
+    check("auth.user.username", users.iter().map(|user| user.username.to_lowercase()).collect());
+    check("client.id", parts.clients.iter().map(|client| client.id.clone()).collect());
+}
+
 fn workspaces(raw: &[RawWorkspace], problems: &mut Vec<Problem>) -> BTreeMap<WorkspaceId, String> {
     let mut workspaces = BTreeMap::new();
     for (at, raw) in raw.iter().enumerate() {
@@ -168,6 +189,10 @@ fn user(
             problems.push(Problem::new(place("password_file"), error, remedy));
         })
         .ok();
+    if password.as_deref().is_some_and(|text| text.trim().is_empty()) {
+        let remedy = "write the password into the file";
+        problems.push(Problem::new(place("password_file"), "names an empty file", remedy));
+    }
     let mut memberships = BTreeMap::new();
     for membership in &raw.membership {
         match WorkspaceId::parse(&membership.workspace) {
@@ -208,6 +233,11 @@ fn client(
     let auth = match &raw.secret_file {
         None => ClientAuth::None,
         Some(file) => match read(file) {
+            Ok(secret) if secret.trim().is_empty() => {
+                let remedy = "write the secret into the file";
+                problems.push(Problem::new(place("secret_file"), "names an empty file", remedy));
+                return None;
+            }
             Ok(secret) => {
                 let secret = Secret::new(secret.trim_end_matches(['\r', '\n']).to_owned());
                 ClientAuth::ClientSecretBasic { secret: secret.hash() }

@@ -43,7 +43,7 @@ pub(crate) async fn show(
         return untrusted(&app, &UntrustedRedirect::ClientMissing);
     };
     let client = match ClientId::parse(id) {
-        Ok(id) => app.store.client(&id).await,
+        Ok(id) => app.client(&id).await,
         Err(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
     };
     let client = match client {

@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use shared::{
+    deployment::WorkspaceMode,
     ids::{FamilyId, WorkspaceId},
     scope::Scope,
 };
@@ -29,7 +30,7 @@ use crate::{
     rules::{
         authorization_request::AuthorizationRequest,
         client_metadata::Client,
-        consent::{Choice, grant},
+        consent::{Choice, Grant, grant},
         params::Params,
         redirect_uri::RedirectKind,
         violation::AuthorizeViolation,
@@ -83,15 +84,28 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         return page(&app, &client, request, person.user, sealed, Some(problem)).await;
     }
     let granted = if decision == "approve" {
-        match grant(request, &person.user.id, &person.user.workspaces(), &choice(&form)) {
+        match choose(&app, request, person.user, &form) {
             Ok(granted) => Some(granted),
             Err(empty) => {
-                let problem = Some(empty.to_string());
+                let problem = Some(empty);
                 return page(&app, &client, request, person.user, sealed, problem).await;
             }
         }
     } else {
         None
+    };
+    // The page shows one person's grant; another who has signed in since must see their own.
+    if field("person") != person.user.id.as_str() {
+        let problem = Some("somebody else has signed in here since; look again".to_owned());
+        return page(&app, &client, request, person.user, sealed, problem).await;
+    }
+    let code = match &granted {
+        Some(granted) => code(&app, request, granted).await.map(Some),
+        None => Ok(None),
+    };
+    let code = match code {
+        Ok(code) => code,
+        Err(error) => return fault(&app, &error),
     };
     // From here on the page is used up, whatever the answer is.
     match app.store.take_ticket(&interaction.id, interaction.expires).await {
@@ -115,20 +129,8 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     }
     let scope = granted.scope.to_string();
     Event::ConsentGiven { client: &client.id, scope, user: &person.user.id }.record();
-    let now = app.clock.now();
-    let record = CodeRecord {
-        challenge: request.challenge.clone(),
-        expires: now.plus(CODE_LIFE),
-        grant: granted,
-        issued: now,
-        redirect: request.redirect.clone(),
-    };
-    match code(&app, &record).await {
-        Ok(code) => {
-            browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
-        }
-        Err(error) => fault(&app, &error),
-    }
+    let code = code.unwrap_or_default();
+    browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
 }
 
 /// The consent page.
@@ -170,14 +172,17 @@ pub(super) async fn page(
         private_scheme: kind == RedirectKind::PrivateScheme,
         resource_name: names.join(", "),
         scopes: scopes(app, request),
-        single_workspace: false,
+        single_workspace: is_single(app, request) && workspaces.len() > 1,
         workspaces,
         error,
         manage_url: None,
         older_connection: doubtful
             .then(|| format!("{}: an old token of it was used again.", client.name)),
         action: app.config.path("/consent"),
-        hidden: vec![("request".to_owned(), sealed)],
+        hidden: vec![
+            ("request".to_owned(), sealed),
+            ("person".to_owned(), user.id.as_str().to_owned()),
+        ],
     };
     let mut page = page.page(form_target(&request.redirect));
     page.status = status;
@@ -191,7 +196,7 @@ async fn context<'a>(
     sealed: &str,
 ) -> Result<(Interaction, Client, Option<SignedIn<'a>>), Response> {
     let interaction = browser::open(app, headers, sealed).map_err(|reason| stale(app, reason))?;
-    let client = app.store.client(&interaction.request.client).await;
+    let client = app.client(&interaction.request.client).await;
     let client = client.map_err(|error| fault(app, &error.into()))?;
     let client = client.ok_or_else(|| stale(app, Stale::Page))?;
     let person = browser::signed_in(app, headers).await.map_err(|error| fault(app, &error))?;
@@ -227,12 +232,49 @@ fn choice(form: &Form) -> Choice {
     Choice { scope: Scope::from_tokens(form.all("scope")).unwrap_or_default(), workspaces }
 }
 
+/// The grant of what was ticked, if its tokens fit.
+fn choose(
+    app: &App,
+    request: &AuthorizationRequest,
+    user: &User,
+    form: &Form,
+) -> Result<Grant, String> {
+    let single = is_single(app, request);
+    let granted = grant(request, &user.id, &user.workspaces(), &choice(form), single)
+        .map_err(|empty| empty.to_string())?;
+    let most = granted.workspaces.iter().map(|id| id.as_str().len() + 3).sum::<usize>()
+        + granted.scope.to_string().len();
+    // Everything else in a token is short, and base64 makes three bytes four.
+    if most > MOST_VARIABLE_BYTES {
+        return Err("choose fewer workspaces: the list does not fit into a token".to_owned());
+    }
+    Ok(granted)
+}
+
+/// How much workspaces and scopes may add to a token of at most 4 KiB.
+const MOST_VARIABLE_BYTES: usize = 2200;
+
+/// Whether one of the resources works in one workspace only.
+fn is_single(app: &App, request: &AuthorizationRequest) -> bool {
+    let resources = request.resources.iter();
+    let mut known = resources.filter_map(|name| app.config.deployment.resource(name.as_str()));
+    known.any(|resource| resource.workspace == WorkspaceMode::Implicit)
+}
+
 /// Writes a code for a family that does not exist yet.
-async fn code(app: &App, record: &CodeRecord) -> Result<String, Fault> {
+async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Result<String, Fault> {
+    let now = app.clock.now();
+    let record = CodeRecord {
+        challenge: request.challenge.clone(),
+        expires: now.plus(CODE_LIFE),
+        grant: grant.clone(),
+        issued: now,
+        redirect: request.redirect.clone(),
+    };
     let family = mint::family()?;
     let code = format!("{CODE_PREFIX}{family}.{}", mint::secret()?.expose());
     let hash = shared::secret::SecretHash::of(code.as_bytes());
-    app.store.put_code(family, &hash, record).await?;
+    app.store.put_code(family, &hash, &record).await?;
     Ok(code)
 }
 

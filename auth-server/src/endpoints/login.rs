@@ -43,7 +43,7 @@ pub(crate) async fn submit(
         Ok(interaction) => interaction,
         Err(reason) => return stale(&app, reason),
     };
-    let client = match app.store.client(&interaction.request.client).await {
+    let client = match app.client(&interaction.request.client).await {
         Ok(Some(client)) => client,
         Ok(None) => return stale(&app, Stale::Page),
         Err(error) => return fault(&app, &error.into()),
@@ -63,15 +63,17 @@ pub(crate) async fn submit(
     if let Err(limited) = app.limits.charge(SIGN_IN, address) {
         return Problem::from(limited).into_response();
     }
+    let now = app.clock.now();
+    if let Err(limited) = app.limits.check_account(username, address, now) {
+        return Problem::from(limited).into_response();
+    }
     let user = match app.directory.sign_in(username, Secret::new(password.to_owned())).await {
         Ok(user) => user,
         Err(error @ SignInError::Busy) => return again(error.to_string()),
         Err(error @ SignInError::Wrong) => {
             Event::SignInFailed.record();
-            return match app.limits.charge_account(username, address) {
-                Ok(()) => again(error.to_string()),
-                Err(limited) => Problem::from(limited).into_response(),
-            };
+            app.limits.charge_account(username, address, now);
+            return again(error.to_string());
         }
     };
     Event::SignedIn { user: &user.id }.record();

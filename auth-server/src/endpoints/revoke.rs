@@ -10,14 +10,18 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use keys::Presented;
-use shared::internal::Event as FeedEvent;
+use shared::{internal::Event as FeedEvent, time::Timestamp};
 
 use super::token::{authenticate, read};
 use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
-    rules::{client_metadata::Client, refresh_token::RefreshToken, violation::TokenViolation},
+    rules::{
+        client_metadata::Client,
+        refresh_token::{InvalidRefreshToken, RefreshToken},
+        violation::TokenViolation,
+    },
     state::TOKEN,
 };
 
@@ -32,14 +36,17 @@ pub(crate) async fn revoke(
     let params = read(&headers, body).await?;
     let client = authenticate(&app, &headers, &params).await?;
     let token = params.one("token").ok_or(TokenViolation::TokenMissing)?;
-    if let Ok((refresh, _)) = RefreshToken::decode(token, &app.keys.refresh) {
-        let family = app.store.family(refresh.family).await?;
-        if family.is_some_and(|family| family.grant.client == client.id) {
-            app.store.revoke_family(refresh.family, app.clock.now()).await?;
-            Event::GrantRevoked { family: refresh.family }.record();
+    match RefreshToken::decode(token, &app.keys.refresh) {
+        Ok((refresh, _)) => {
+            let family = app.store.family(refresh.family).await?;
+            if family.is_some_and(|family| family.grant.client == client.id) {
+                app.store.revoke_family(refresh.family, app.clock.now()).await?;
+                Event::GrantRevoked { family: refresh.family }.record();
+            }
         }
-    } else {
-        revoke_access_token(&app, &client, token).await?;
+        // It may be ours: saying 200 would promise what was not done.
+        Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
+        Err(InvalidRefreshToken::Forged) => revoke_access_token(&app, &client, token).await?,
     }
     Ok(web::problem::json(StatusCode::OK, "{}"))
 }
@@ -50,8 +57,15 @@ async fn revoke_access_token(app: &App, client: &Client, token: &str) -> Result<
     let claims = verified.into_claims();
     let now = app.clock.now();
     if claims.client_id == client.id && claims.exp > now.secs() {
-        let event = FeedEvent::Token { token: claims.jti };
-        app.store.append_event(&event, now).await.map_err(Fault::from)?;
+        // Once per token: repeating the request must not fill the feed. The note is written last,
+        // so that a crash in between repeats the event rather than losing it.
+        let note = format!("revoked {}", claims.jti);
+        if !app.store.has_note(&note).await.map_err(Fault::from)? {
+            let event = FeedEvent::Token { token: claims.jti };
+            app.store.append_event(&event, now).await.map_err(Fault::from)?;
+            let expires = Timestamp::from_secs(claims.exp);
+            app.store.take_ticket(&note, expires).await.map_err(Fault::from)?;
+        }
     }
     Ok(())
 }

@@ -47,6 +47,10 @@ pub(crate) fn check(
     if params.one("response_mode").is_some_and(|mode| mode != "query") {
         return Err(AuthorizeViolation::ResponseMode);
     }
+    // It travels inside the pages, whose own address must stay short enough.
+    if params.one("state").is_some_and(|state| state.len() > 2048) {
+        return Err(AuthorizeViolation::StateTooLong);
+    }
     let challenge =
         CodeChallenge::parse(params.one("code_challenge"), params.one("code_challenge_method"))?;
     let resources = resource::at_authorize(deployment, params.resources())?;

@@ -2,7 +2,10 @@
 //! `client_secret_basic`, `client_secret_post`; the registered method and no other.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use shared::{ids::ClientId, secret::Secret};
+use shared::{
+    ids::ClientId,
+    secret::{Secret, SecretHash},
+};
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
@@ -21,7 +24,11 @@ pub(crate) struct Presented {
 
 #[derive(Debug)]
 enum PresentedSecret {
-    Basic(Secret),
+    /// As it was sent, and form-decoded.
+    Basic {
+        raw: Secret,
+        decoded: Secret,
+    },
     None,
     Post(Secret),
 }
@@ -50,7 +57,8 @@ impl Presented {
         if in_body.is_some_and(|other| other != client) {
             return Err(TokenViolation::ClientAuthentication);
         }
-        Ok(Self { client, secret: PresentedSecret::Basic(Secret::new(secret)) })
+        let (raw, decoded) = (Secret::new(secret.clone()), Secret::new(form_decode(&secret)));
+        Ok(Self { client, secret: PresentedSecret::Basic { raw, decoded } })
     }
 
     /// Checks what was presented against the registration.
@@ -58,13 +66,19 @@ impl Presented {
         let fits = match (&client.auth, &self.secret) {
             (ClientAuth::None, PresentedSecret::None) => true,
             // Some clients always send Basic; without a secret there is nothing it could prove.
-            (ClientAuth::None, PresentedSecret::Basic(secret)) => secret.expose().is_empty(),
-            // Both ways carry the same secret, and clients mix them up.
+            (ClientAuth::None, PresentedSecret::Basic { raw, .. }) => raw.expose().is_empty(),
+            // Header and body carry the same secret, and clients mix them up; many SDKs also send
+            // it raw where RFC 6749 section 2.3.1 wants it form-encoded.
             (
                 ClientAuth::ClientSecretBasic { secret: stored }
                 | ClientAuth::ClientSecretPost { secret: stored },
-                PresentedSecret::Basic(secret) | PresentedSecret::Post(secret),
-            ) => secret.hash().as_str().as_bytes().ct_eq(stored.as_str().as_bytes()).into(),
+                PresentedSecret::Basic { raw, decoded },
+            ) => is(raw, stored) | is(decoded, stored),
+            (
+                ClientAuth::ClientSecretBasic { secret: stored }
+                | ClientAuth::ClientSecretPost { secret: stored },
+                PresentedSecret::Post(secret),
+            ) => is(secret, stored),
             (ClientAuth::None, PresentedSecret::Post(_))
             | (
                 ClientAuth::ClientSecretBasic { .. } | ClientAuth::ClientSecretPost { .. },
@@ -73,6 +87,10 @@ impl Presented {
         };
         if fits { Ok(()) } else { Err(TokenViolation::ClientAuthentication) }
     }
+}
+
+fn is(secret: &Secret, stored: &SecretHash) -> bool {
+    secret.hash().as_str().as_bytes().ct_eq(stored.as_str().as_bytes()).into()
 }
 
 fn parse_client(text: &str) -> Result<ClientId, TokenViolation> {
@@ -87,7 +105,7 @@ fn basic(header: &str) -> Option<(String, String)> {
     }
     let text = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
     let (client, secret) = text.split_once(':')?;
-    Some((form_decode(client), form_decode(secret)))
+    Some((form_decode(client), secret.to_owned()))
 }
 
 fn form_decode(text: &str) -> String {
@@ -127,6 +145,12 @@ mod tests {
         let header = format!("Basic {}", STANDARD.encode("app:s%2D1"));
         assert_eq!(attempt(Some(&header), "", auth()), Ok(()));
         assert_eq!(attempt(None, "client_id=app&client_secret=s-1", auth()), Ok(()));
+        let base64 =
+            || ClientAuth::ClientSecretBasic { secret: Secret::new("a+b/c=".to_owned()).hash() };
+        for sent in ["a+b/c=", "a%2Bb%2Fc%3D"] {
+            let header = format!("Basic {}", STANDARD.encode(format!("app:{sent}")));
+            assert_eq!(attempt(Some(&header), "", base64()), Ok(()), "{sent}");
+        }
         for (header, body) in [
             (None, "client_id=app"),
             (None, "client_id=app&client_secret=x"),

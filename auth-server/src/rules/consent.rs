@@ -38,6 +38,8 @@ pub(crate) enum EmptyChoice {
     Workspace,
     #[error("you are not a member of a workspace you chose")]
     WorkspaceForeign,
+    #[error("choose one workspace only: the application works in one")]
+    WorkspaceSeveral,
 }
 
 /// The grant of a request and a choice. Choosing a workspace one is not a member of is refused.
@@ -46,6 +48,7 @@ pub(crate) fn grant(
     user: &UserId,
     memberships: &BTreeSet<WorkspaceId>,
     choice: &Choice,
+    single_workspace: bool,
 ) -> Result<Grant, EmptyChoice> {
     if !choice.workspaces.is_subset(memberships) {
         return Err(EmptyChoice::WorkspaceForeign);
@@ -56,6 +59,9 @@ pub(crate) fn grant(
     }
     if choice.workspaces.is_empty() && !memberships.is_empty() {
         return Err(EmptyChoice::Workspace);
+    }
+    if single_workspace && choice.workspaces.len() > 1 {
+        return Err(EmptyChoice::WorkspaceSeveral);
     }
     Ok(Grant {
         client: request.client.clone(),

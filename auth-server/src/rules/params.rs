@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use url::form_urlencoded;
 
 const MOST_BYTES: usize = 32 * 1024;
-const MOST_VALUE: usize = 8 * 1024;
+const MOST_VALUE: usize = 24 * 1024;
 
 /// Parameters that cannot be read: a repeated one, or one that is too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! Strings are compared as they were registered; only the port of a loopback redirect floats.
 
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
 use super::violation::{RegistrationViolation, UntrustedRedirect};
 
@@ -32,7 +32,10 @@ impl RedirectTarget {
         asked: Option<&str>,
     ) -> Result<Self, UntrustedRedirect> {
         match (asked, registered) {
-            (None, [only]) => Ok(Self { uri: only.clone(), sent: false }),
+            // A loopback registration has no port of its own to return to.
+            (None, [only]) if kind(only) != Some(RedirectKind::Loopback) => {
+                Ok(Self { uri: only.clone(), sent: false })
+            }
             (None, _) => Err(UntrustedRedirect::RedirectMissing),
             (Some(asked), _) if registered.iter().any(|uri| matches(uri, asked)) => {
                 Ok(Self { uri: asked.to_owned(), sent: true })
@@ -122,17 +125,22 @@ fn matches(registered: &str, asked: &str) -> bool {
         && without_loopback_port(registered) == without_loopback_port(asked)
 }
 
+fn is_literal_loopback(uri: &str) -> bool {
+    let rest = uri.strip_prefix("http://").unwrap_or_default();
+    ["127.0.0.1", "[::1]", "localhost"].iter().any(|host| {
+        rest.strip_prefix(host)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']))
+    })
+}
+
 fn kind(uri: &str) -> Option<RedirectKind> {
     const NEVER: [&str; 8] =
         ["javascript", "data", "file", "vbscript", "blob", "about", "ftp", "filesystem"];
     let url = Url::parse(uri).ok()?;
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => Some(RedirectKind::Https),
-        ("http", Some(Host::Ipv4(ip))) if ip.octets() == [127, 0, 0, 1] => {
-            Some(RedirectKind::Loopback)
-        }
-        ("http", Some(Host::Ipv6(ip))) if ip.is_loopback() => Some(RedirectKind::Loopback),
-        ("http", Some(Host::Domain("localhost"))) => Some(RedirectKind::Loopback),
+        // The host as it is written: other spellings of the address are not the address.
+        ("http", Some(_)) if is_literal_loopback(uri) => Some(RedirectKind::Loopback),
         ("https" | "http" | "ws" | "wss", _) => None,
         (scheme, _) if NEVER.contains(&scheme) => None,
         // RFC 8252 section 7.1.

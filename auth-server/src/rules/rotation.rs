@@ -13,6 +13,7 @@ use super::{consent::Grant, refresh_token::Nonce};
 
 /// How many rotations a family remembers.
 pub(crate) const REMEMBERED: usize = 8;
+const REMEMBERED_U32: u32 = 8;
 
 /// Where a refresh came from: a hash of the User-Agent's product in the high byte, of the
 /// source's /24 or /48 in the low one.
@@ -194,12 +195,18 @@ impl Family {
     }
 
     /// Takes up a generation that was issued and then lost by the store.
-    pub(crate) fn roll_forward(&mut self, to: (u32, Nonce), issued: Timestamp) {
+    pub(crate) fn roll_forward(&mut self, to: (u32, Nonce), issued: Timestamp, context: Context) {
+        // The lost rotations happened at the token's issue at the latest: so a sibling that still
+        // holds one of their tokens is as young as it really is.
+        let latest = self.rotations.front().map_or(self.created, |(at, _)| *at);
+        for _ in self.generation..to.0.min(self.generation.saturating_add(REMEMBERED_U32)) {
+            self.rotations.push_front((issued.max(latest), context));
+        }
+        self.rotations.truncate(REMEMBERED);
         (self.generation, self.nonce) = to;
         self.confirmed = false;
         self.replays = 0;
         self.idle_expiry = self.idle_expiry.max(issued.plus(self.idle)).min(self.absolute_expiry);
-        self.rotations.clear();
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) fn at_token(
     resource: &Resource,
 ) -> Result<Scope, TokenViolation> {
     let held = granted.intersect(&resource.all_scopes());
+    if held.is_empty() {
+        return Err(TokenViolation::ResourceRefused);
+    }
     let Some(asked) = asked else { return Ok(held) };
     let asked = Scope::parse(asked).map_err(|_| TokenViolation::ScopeWider)?;
     let asked = asked.without(&without_effect());

@@ -46,6 +46,8 @@ pub(crate) enum AuthorizeViolation {
     ScopeMalformed,
     #[error("none of the scopes asked for exists here")]
     ScopeUnknown,
+    #[error("state must have at most 2048 bytes")]
+    StateTooLong,
 }
 
 impl AuthorizeViolation {
@@ -66,6 +68,7 @@ impl AuthorizeViolation {
             }
             Self::ScopeMalformed => wire(302, "invalid_scope", "RFC 6749 section 3.3"),
             Self::ScopeUnknown => wire(302, "invalid_scope", "RFC 6749 section 4.1.2.1"),
+            Self::StateTooLong => wire(302, "invalid_request", "RFC 6749 section 4.1.2.1"),
         }
     }
 }

@@ -250,11 +250,18 @@ async fn a_family_that_lost_writes_is_rolled_forward_by_its_own_chain(store: &dy
     create(store, family_id).await;
     assert_eq!(present(store, family_id, token(4), 1).await, Step::Ahead);
     let wrong = (0, nonce(9));
-    assert!(!store.roll_forward(family_id, wrong, (4, nonce(4)), NOW).await.unwrap());
+    let from_here = (NOW, Context(0));
+    assert!(!store.roll_forward(family_id, wrong, (4, nonce(4)), from_here).await.unwrap());
     let right = (0, nonce(0));
-    assert!(store.roll_forward(family_id, right, (4, nonce(4)), NOW).await.unwrap());
-    assert!(!store.roll_forward(family_id, right, (4, nonce(4)), NOW).await.unwrap());
+    assert!(store.roll_forward(family_id, right, (4, nonce(4)), from_here).await.unwrap());
+    assert!(!store.roll_forward(family_id, right, (4, nonce(4)), from_here).await.unwrap());
+    let mut model = family();
+    model.roll_forward((4, nonce(4)), NOW, Context(0));
+    assert_eq!(store.family(family_id).await.unwrap(), Some(model));
+    // A sibling that still holds a lost generation is inside the grace, before and after.
+    assert_eq!(present(store, family_id, token(3), 1).await, Step::Replayed);
     assert_eq!(present(store, family_id, token(4), 1).await, Step::Rotated);
+    assert_eq!(present(store, family_id, token(3), 2).await, Step::Replayed);
 }
 
 async fn a_revoked_family_stays_revoked_and_is_on_the_feed(store: &dyn Store) {

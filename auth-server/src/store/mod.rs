@@ -24,7 +24,7 @@ use crate::rules::{
     pkce::CodeChallenge,
     redirect_uri::RedirectTarget,
     refresh_token::Nonce,
-    rotation::{Attempt, Family, Presented, Step},
+    rotation::{Attempt, Context, Family, Presented, Step},
 };
 
 /// Why a verb could not be carried out. Never shown to a peer.
@@ -102,6 +102,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     async fn put_session(&self, secret: &SecretHash, session: &Session) -> Result<(), StoreError>;
     /// Takes a ticket: true once, false ever after.
     async fn take_ticket(&self, digest: &str, expires: Timestamp) -> Result<bool, StoreError>;
+    /// Whether a ticket was taken.
+    async fn has_note(&self, digest: &str) -> Result<bool, StoreError>;
 
     // Codes and families: those of one family are one slot.
     async fn put_code(
@@ -149,7 +151,7 @@ pub(crate) trait Store: Debug + Send + Sync {
         family: FamilyId,
         from: (u32, Nonce),
         to: (u32, Nonce),
-        issued: Timestamp,
+        (issued, context): (Timestamp, Context),
     ) -> Result<bool, StoreError>;
     /// Revokes a family and puts it on the feed, durably. True if it was alive.
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError>;
@@ -175,6 +177,8 @@ pub(crate) trait Store: Debug + Send + Sync {
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError>;
 }
 
+/// How many events one answer of the feed holds at most.
+pub(crate) const FEED_PAGE: usize = 100_000;
 /// How many families of one person and client a page looks at.
 pub(crate) const MOST_FAMILIES: usize = 32;
 /// How long an event stays on the feed: longer than any access token lives.

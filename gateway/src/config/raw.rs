@@ -6,9 +6,9 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RawGateway {
-    /// Calls per minute of one credential, refused ones included.
+    /// Calls per minute of one person and client, refused ones included.
     pub credential_calls_per_minute: u32,
-    /// Handshakes and lists per minute of one credential; they do not count as calls.
+    /// Handshakes and lists per minute of one person and client; they do not count as calls.
     pub discovery_per_minute: u32,
     /// Failed authentications per minute of one client address.
     pub failed_authentications_per_minute: u32,

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use axum::response::Response;
-use shared::{deployment::Resource, ids::FamilyId, secret::SecretHash};
+use shared::{ids::FamilyId, secret::SecretHash};
 
 use crate::{
     App,
@@ -60,11 +60,12 @@ pub(crate) async fn exchange(
     }
     let deployment = &app.config.deployment;
     let resource = resource::at_token(deployment, &record.grant.resources, params.resources())?;
-    let scope = scope::at_token(params.one("scope"), &record.grant.scope, resource)?;
+    // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
+    let scope = scope::at_token(None, &record.grant.scope, resource)?;
     if app.directory.user(&record.grant.user).is_none() {
         return Err(TokenViolation::AccountInactive.into());
     }
-    let created = first(app, client, record, resource)?;
+    let created = first(app, client, record)?;
     match app.store.redeem_code(family, &hash, now, &created).await? {
         Redemption::First => {}
         Redemption::Again(used) => {
@@ -82,24 +83,26 @@ pub(crate) fn family_of(code: &str) -> Option<FamilyId> {
 }
 
 /// A family at its first generation.
-fn first(
-    app: &App,
-    client: &Client,
-    record: CodeRecord,
-    resource: &Resource,
-) -> Result<Family, Fault> {
+fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault> {
     let now = app.clock.now();
+    // The shortest lives of the grant's resources, whichever the first token is for.
+    let granted = || {
+        let names = record.grant.resources.iter();
+        names.filter_map(|name| app.config.deployment.resource(name.as_str()))
+    };
+    let absolute = granted().map(|one| one.refresh_absolute).min().unwrap_or_default();
+    let idle = granted().map(|one| one.refresh_idle).min().unwrap_or_default();
     // Whoever proves itself otherwise keeps its token; a secret from open registration does not count.
     let proves_itself = client.preregistered && client.auth != ClientAuth::None;
     Ok(Family {
-        absolute_expiry: now.plus(resource.refresh_absolute),
+        absolute_expiry: now.plus(absolute),
         confirmed: false,
         contested: None,
         created: record.issued,
         generation: 0,
         grant: record.grant,
-        idle: resource.refresh_idle,
-        idle_expiry: now.plus(resource.refresh_idle),
+        idle,
+        idle_expiry: now.plus(idle),
         mac_key: app.keys.refresh.current().id(),
         nonce: mint::bytes()?,
         replays: 0,

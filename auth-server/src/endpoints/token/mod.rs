@@ -77,7 +77,7 @@ pub(crate) async fn authenticate(
         None => TokenError::Violation(violation),
     };
     let presented = Presented::read(header, params).map_err(challenge)?;
-    let client = app.store.client(&presented.client).await.map_err(Fault::from)?;
+    let client = app.client(&presented.client).await.map_err(Fault::from)?;
     let client = client.ok_or_else(|| challenge(TokenViolation::ClientUnknown))?;
     presented.check(&client).map_err(challenge)?;
     Ok(client)

@@ -28,6 +28,9 @@ use crate::{
 /// How far a token may be ahead of its family: more generations than any lost write.
 const MOST_AHEAD: u32 = 4096;
 
+/// How often one request catches up: others may be catching up with the same family.
+const MOST_CATCH_UPS: usize = 8;
+
 /// Refreshes: the token is spent for its successor, or answered again if it already was.
 pub(crate) async fn exchange(
     app: &App,
@@ -51,10 +54,18 @@ pub(crate) async fn exchange(
         nonce: token.nonce,
     };
     let attempt =
-        Attempt { client: &client.id, context, now: app.clock.now(), policy: policy(resource) };
+        Attempt { client: &client.id, context, now: app.clock.now(), policy: policy(app, &family) };
     let mut rotation = rotate(app, &token, &presented, &attempt).await?;
-    if rotation.step == Step::Ahead && catch_up(app, &token, &rotation.family).await? {
+    for _ in 0..MOST_CATCH_UPS {
+        if rotation.step != Step::Ahead || !catch_up(app, &token, &rotation.family, context).await?
+        {
+            break;
+        }
         rotation = rotate(app, &token, &presented, &attempt).await?;
+        if rotation.step == Step::Ahead {
+            // Another holder of a lost generation was faster; its step is taken into account next.
+            tokio::task::yield_now().await;
+        }
     }
     conclude(client, &token, &rotation)?;
     Ok(issue::tokens(app, token.family, &rotation.family, client, (resource, &scope))?)
@@ -95,18 +106,27 @@ fn narrow<'a>(
     Ok((resource, scope))
 }
 
-fn policy(resource: &Resource) -> Policy {
+/// The strictest terms of the grant's resources, whichever of them the request names.
+fn policy(app: &App, family: &Family) -> Policy {
     const MINUTE: Duration = Duration::from_mins(1);
     const WEEK: Duration = Duration::from_hours(7 * 24);
-    if resource.strict {
+    let resources = || {
+        let granted = family.grant.resources.iter();
+        granted.filter_map(|name| app.config.deployment.resource(name.as_str()))
+    };
+    if resources().any(|resource| resource.strict) {
         let zero = Duration::ZERO;
         return Policy { grace: zero, lost: zero, most_replays: 0, soft: zero, strict: true };
     }
     Policy {
         grace: 2 * MINUTE,
-        lost: resource.refresh_idle.min(WEEK),
+        lost: family.idle.min(WEEK),
         most_replays: 512,
-        soft: resource.access_token_life.max(60 * MINUTE),
+        soft: resources()
+            .map(|one| one.access_token_life)
+            .max()
+            .unwrap_or_default()
+            .max(60 * MINUTE),
         strict: false,
     }
 }
@@ -123,7 +143,12 @@ async fn rotate(
 
 /// The store lost rotations that this token proves: walks the chain from what the store has, and
 /// takes the token's generation up only if it arrives at exactly this token.
-async fn catch_up(app: &App, token: &RefreshToken, family: &Family) -> Result<bool, TokenError> {
+async fn catch_up(
+    app: &App,
+    token: &RefreshToken,
+    family: &Family,
+    context: Context,
+) -> Result<bool, TokenError> {
     let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     let behind = token.generation.saturating_sub(family.generation);
     if behind > MOST_AHEAD {
@@ -138,8 +163,9 @@ async fn catch_up(app: &App, token: &RefreshToken, family: &Family) -> Result<bo
     }
     let from = (family.generation, family.nonce);
     let to = (token.generation, token.nonce);
-    app.store.roll_forward(token.family, from, to, token.issued).await?;
-    Event::RefreshRolledForward { family: token.family, to: token.generation }.record();
+    if app.store.roll_forward(token.family, from, to, (token.issued, context)).await? {
+        Event::RefreshRolledForward { family: token.family, to: token.generation }.record();
+    }
     Ok(true)
 }
 

@@ -13,21 +13,18 @@ use shared::{
 use store::{Embedded, Writer};
 
 use self::records::{
-    FEED_LAST, append, client_key, code_key, corrupt, decode, encode, event_key, family_key,
-    index_key, number, put_family, session_key,
+    FEED_LAST, append, client_key, code_key, corrupt, decode, encode, event_key, event_seq,
+    family_key, index_key, number, put_family, session_key,
 };
 use super::{
-    CodeRecord, Feed, MOST_FAMILIES, Redemption, Rotation, Session, Store, StoreError, TOMBSTONE,
-    WRONG_VERIFIERS,
+    CodeRecord, FEED_PAGE, Feed, MOST_FAMILIES, Redemption, Rotation, Session, Store, StoreError,
+    TOMBSTONE, WRONG_VERIFIERS,
 };
 use crate::rules::{
     client_metadata::Client,
     refresh_token::Nonce,
-    rotation::{Attempt, Family, Presented, Step, step},
+    rotation::{Attempt, Context, Family, Presented, Step, step},
 };
-
-/// How many events one answer of the feed holds at most.
-const FEED_PAGE: usize = 100_000;
 
 /// auth-server's store in an embedded file.
 #[derive(Clone, Debug)]
@@ -113,6 +110,11 @@ impl Store for EmbeddedStore {
             Ok(true)
         };
         Ok(self.engine.write(work).await?)
+    }
+
+    async fn has_note(&self, digest: &str) -> Result<bool, StoreError> {
+        let key = format!("ticket/{digest}");
+        Ok(self.engine.read(|reader| reader.get(key.as_bytes()))?.is_some())
     }
 
     async fn put_code(
@@ -242,7 +244,7 @@ impl Store for EmbeddedStore {
         family: FamilyId,
         from: (u32, Nonce),
         to: (u32, Nonce),
-        issued: Timestamp,
+        (issued, context): (Timestamp, Context),
     ) -> Result<bool, StoreError> {
         let key = family_key(family);
         let at = key.clone();
@@ -251,7 +253,7 @@ impl Store for EmbeddedStore {
             if stored.revoked || (stored.generation, stored.nonce) != from {
                 return Ok(false);
             }
-            stored.roll_forward(to, issued);
+            stored.roll_forward(to, issued, context);
             put_family(writer, &at, &stored)?;
             Ok(true)
         })
@@ -332,6 +334,11 @@ impl Store for EmbeddedStore {
             Ok((last, entries))
         })?;
         let events = entries.iter().map(|(_, value)| decode(value)).collect::<Result<_, _>>()?;
+        // A full page ends where it ends; the reader goes on from there.
+        let last = match entries.last() {
+            Some((key, _)) if entries.len() == FEED_PAGE => event_seq(key).unwrap_or(last),
+            _ => last,
+        };
         Ok(Feed { epoch: self.epoch.clone(), events, last })
     }
 

@@ -66,6 +66,11 @@ pub(super) fn event_key(seq: u64) -> String {
     format!("event/{seq:020}")
 }
 
+/// The place of an event in the feed, from its key.
+pub(super) fn event_seq(key: &[u8]) -> Option<u64> {
+    std::str::from_utf8(key).ok()?.strip_prefix("event/")?.parse().ok()
+}
+
 pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
 }

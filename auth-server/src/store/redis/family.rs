@@ -6,7 +6,10 @@ use std::{collections::VecDeque, time::Duration};
 use shared::time::Timestamp;
 use store::Reply;
 
-use super::{StoreError, decode, encode};
+use super::{
+    StoreError,
+    records::{decode, encode},
+};
 use crate::rules::rotation::{Context, Family};
 
 /// The fields of a family, as `HSET` takes them.

@@ -2,6 +2,7 @@
 //! revocations are answered when they are durable; rotations do not wait.
 
 mod family;
+mod records;
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,15 +14,18 @@ use shared::{
 };
 use store::{Redis, Reply, Script};
 
-use self::family::{read_family, write_family};
+use self::{
+    family::{read_family, write_family},
+    records::{client_key, code_key, decode, encode, family_key, index_key, millis, session_key},
+};
 use super::{
-    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, Feed, MOST_FAMILIES, Redemption, Rotation, Session,
-    Store, StoreError, TOMBSTONE, WRONG_VERIFIERS,
+    AFTER_EXPIRY, CodeRecord, EVENT_LIFE, FEED_PAGE, Feed, MOST_FAMILIES, Redemption, Rotation,
+    Session, Store, StoreError, TOMBSTONE, WRONG_VERIFIERS,
 };
 use crate::rules::{
     client_metadata::Client,
     refresh_token::Nonce,
-    rotation::{Attempt, Family, Presented, Step},
+    rotation::{Attempt, Context, Family, Presented, Step},
 };
 
 static APPEND_EVENT: Script = Script::new("append_event", include_str!("append_event.lua"));
@@ -68,6 +72,19 @@ impl RedisStore {
         if reply.is_nil() { Ok(None) } else { decode(reply.as_bytes()?).map(Some) }
     }
 
+    /// Makes a revocation durable and puts it on the feed, once: the note is written last, so
+    /// that an attempt that ends in between is finished by the next.
+    async fn announce_revoked(&self, family: FamilyId, now: Timestamp) -> Result<(), StoreError> {
+        let note = format!("announced {family}");
+        if self.has_note(&note).await? {
+            return Ok(());
+        }
+        self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+        self.append_event(&Event::Family { family }, now).await?;
+        self.take_ticket(&note, now.plus(EVENT_LIFE)).await?;
+        Ok(())
+    }
+
     async fn write<T: Serialize + Sync>(
         &self,
         key: &str,
@@ -89,6 +106,11 @@ impl Store for RedisStore {
 
     async fn put_client(&self, client: &Client) -> Result<(), StoreError> {
         let (key, value) = (client_key(&client.id), encode(client)?);
+        // Registering again is common, and durable connections are few.
+        let registered = |stored: Client| Client { registered: client.registered, ..stored };
+        if self.read(&key).await?.map(registered).as_ref() == Some(client) {
+            return Ok(());
+        }
         self.redis.run_durable(&PUT, &[&key], &[&value, b"0"]).await?;
         Ok(())
     }
@@ -105,6 +127,10 @@ impl Store for RedisStore {
         let (key, expires) = (format!("ticket:{digest}"), expires.millis().to_string());
         let reply = self.redis.run(&TAKE_ONCE, &[&key], &[expires.as_bytes()]).await?;
         Ok(reply.as_int()? == 1)
+    }
+
+    async fn has_note(&self, digest: &str) -> Result<bool, StoreError> {
+        Ok(!self.redis.run(&GET, &[&format!("ticket:{digest}")], &[]).await?.is_nil())
     }
 
     async fn put_code(
@@ -253,10 +279,9 @@ impl Store for RedisStore {
             "wrong_client" => Step::WrongClient,
             other => return Err(StoreError::Corrupt(format!("rotation answered {other:?}"))),
         };
-        if step == Step::Reuse {
-            // Once more on the connection that waits, so that the revocation is durable.
-            self.redis.run_durable(&REVOKE_FAMILY, &[&key], &[]).await?;
-            self.append_event(&Event::Family { family }, attempt.now).await?;
+        if matches!(step, Step::Reuse | Step::Revoked) {
+            // An earlier attempt may have ended between the script and the feed.
+            self.announce_revoked(family, attempt.now).await?;
         }
         let family = read_family(parts.get(1..).unwrap_or_default())?;
         Ok(Some(Rotation { family, step }))
@@ -267,20 +292,20 @@ impl Store for RedisStore {
         family: FamilyId,
         from: (u32, Nonce),
         to: (u32, Nonce),
-        issued: Timestamp,
+        (issued, context): (Timestamp, Context),
     ) -> Result<bool, StoreError> {
         let (old, new) = (from.0.to_string(), to.0.to_string());
-        let issued = issued.millis().to_string();
-        let arguments: [&[u8]; 5] =
-            [old.as_bytes(), &from.1, new.as_bytes(), &to.1, issued.as_bytes()];
+        let (issued, context) = (issued.millis().to_string(), context.0.to_string());
+        let (issued, context) = (issued.as_bytes(), context.as_bytes());
+        let arguments: [&[u8]; 6] =
+            [old.as_bytes(), &from.1, new.as_bytes(), &to.1, issued, context];
         let reply = self.redis.run(&ROLL_FORWARD, &[&family_key(family)], &arguments).await?;
         Ok(reply.as_int()? == 1)
     }
 
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
         let reply = self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
-        // Also when it was revoked before: an earlier attempt may have ended between the two.
-        self.append_event(&Event::Family { family }, now).await?;
+        self.announce_revoked(family, now).await?;
         Ok(reply.as_int()? == 1)
     }
 
@@ -332,58 +357,22 @@ impl Store for RedisStore {
             parts.get(1).and_then(|reply| reply.as_str().ok()).and_then(|text| text.parse().ok());
         let entries =
             parts.into_iter().nth(2).map(Reply::into_array).transpose()?.unwrap_or_default();
-        let events = entries.iter().map(|entry| {
-            let text = entry.as_str()?;
-            let event = text.splitn(3, ' ').nth(2).ok_or_else(corrupt)?;
-            decode(event.as_bytes())
-        });
-        Ok(Feed {
-            epoch,
-            events: events.collect::<Result<_, _>>()?,
-            last: last.ok_or_else(corrupt)?,
-        })
+        let mut last: u64 = last.ok_or_else(corrupt)?;
+        let mut events = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            let mut parts = entry.as_str()?.splitn(3, ' ');
+            let seq = parts.next().and_then(|seq| seq.parse().ok()).ok_or_else(corrupt)?;
+            events.push(decode(parts.nth(1).ok_or_else(corrupt)?.as_bytes())?);
+            // A full page ends where it ends; the reader goes on from there.
+            if events.len() == FEED_PAGE {
+                last = seq;
+            }
+        }
+        Ok(Feed { epoch, events, last })
     }
 
     async fn sweep(&self, _now: Timestamp) -> Result<usize, StoreError> {
         // Redis forgets by itself.
         Ok(0)
-    }
-}
-
-fn millis(reply: &Reply) -> Option<Timestamp> {
-    reply.as_str().ok()?.parse().ok().map(Timestamp::from_millis)
-}
-
-fn client_key(id: &ClientId) -> String {
-    format!("client:{id}")
-}
-
-fn session_key(secret: &SecretHash) -> String {
-    format!("session:{}", secret.as_str())
-}
-
-/// Client ids may hold anything visible, so their hash stands in the key.
-fn index_key(user: &UserId, client: &ClientId) -> String {
-    format!("grants:{user}:{}", SecretHash::of(client.as_str().as_bytes()).as_str())
-}
-
-fn code_key(family: FamilyId, code: &SecretHash) -> String {
-    format!("code:{{{family}}}:{}", code.as_str())
-}
-
-fn family_key(family: FamilyId) -> String {
-    format!("fam:{{{family}}}")
-}
-
-/// The version of the records' form stands first, so that a later one can tell.
-fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    match serde_json::from_slice::<(u8, T)>(bytes) {
-        Ok((1, record)) => Ok(record),
-        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
-        Err(error) => Err(StoreError::Corrupt(error.to_string())),
     }
 }
