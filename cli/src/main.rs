@@ -22,10 +22,15 @@ const MISUSE: u8 = 2;
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version go to stdout and are no failure.
-            let _unprintable = error.print();
-            return if error.use_stderr() { ExitCode::from(MISUSE) } else { ExitCode::SUCCESS };
+        Err(error) if error.use_stderr() => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            log::problem(&format!("{first}; --help shows what there is"));
+            return ExitCode::from(MISUSE);
+        }
+        Err(help) => {
+            let _unprintable = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     log::start(&arguments);
