@@ -83,6 +83,9 @@ impl Line {
     }
 
     fn add(&mut self, field: &Field, value: &str) {
+        // A stranger's text must not begin a line of its own or steer the terminal.
+        let value: String = value.chars().flat_map(char::escape_debug).take(200).collect();
+        let value = value.as_str();
         match field.name() {
             "micros" => self.micros = value.parse().unwrap_or_default(),
             "service" => value.clone_into(&mut self.service),

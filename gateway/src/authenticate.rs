@@ -57,6 +57,7 @@ async fn verify(
     };
     let presented = Presented::parse(token).map_err(caller::violation)?;
     caller::refuse(presented.unverified_claims(), &expected)?;
+    presented.check_times(expected.now).map_err(caller::violation)?;
     let kid = presented.kid().clone();
     let key = app.keys.find(&*app.authority, &kid).await.map_err(|none| match none {
         NoKey::Unavailable => Refusal::Unavailable("the issuer's keys are not known at the moment"),

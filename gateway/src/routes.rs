@@ -48,6 +48,10 @@ pub fn router(app: App) -> Router {
 }
 
 async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Request) -> Response {
+    // RFC 9112 section 3.2: two hosts could mean two things to two readers.
+    if request.headers().get_all(HOST).iter().count() > 1 {
+        return transport(TransportViolation::UnknownHost);
+    }
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let router = authority.or_else(header).and_then(|host| hosts.get(&normal_host(host)));

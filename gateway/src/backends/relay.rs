@@ -4,7 +4,7 @@
 //! Invariant: nothing of a backend's headers passes, and a call gets exactly one response, with
 //! its own id; `stream.rs` says the same of event streams.
 
-use std::{borrow::Cow, future::Future, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -220,6 +220,20 @@ pub(super) struct Message<'a> {
     pub(super) method: Option<Cow<'a, str>>,
     result: Option<IgnoredAny>,
     error: Option<IgnoredAny>,
+}
+
+/// Whether a response holds a list, which is examined where it was asked for and nowhere else.
+/// What cannot be read counts as one.
+pub(super) fn lists(message: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
+    }
+    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(message) else { return true };
+    let members = answer.result.unwrap_or_default();
+    let lists = ["tools", "prompts", "resources", "resourceTemplates", "tasks"];
+    lists.iter().any(|list| members.contains_key(*list))
 }
 
 impl<'a> Message<'a> {

@@ -18,7 +18,7 @@ use crate::{
         Backend,
         error::BackendError,
         pool::PooledBody,
-        relay::{Expected, Message, within},
+        relay::{self, Expected, Message, within},
     },
     rules::{
         protocol::Era,
@@ -133,7 +133,7 @@ impl Relay {
             (None, _) => {
                 let Some(id) = &self.expected.id else {
                     // A stream of a relayed session may carry responses to earlier calls of it.
-                    return self.expected.relayed && message.is_response();
+                    return self.expected.relayed && message.is_response() && !relay::lists(data);
                 };
                 self.answered = message.answers(id);
                 if self.answered {

@@ -114,7 +114,15 @@ async fn steps(
     }
     origin::check_media_type(&parts.headers)?;
     let body = read_body(body, app.config.max_body).await?;
-    match message(route, &body, &parts.headers, trace)? {
+    let message = match message(route, &body, &parts.headers, trace) {
+        Ok(message) => message,
+        Err(refusal) => {
+            // What cannot be read costs as much as a call.
+            app.limits.charge_call(&caller)?;
+            return Err(refusal);
+        }
+    };
+    match message {
         Message::Request(call) => {
             trace.id = Some(call.id.clone());
             trace.era = Some(call.era);

@@ -22,7 +22,12 @@ pub(crate) struct Untranslatable(pub(crate) &'static str);
 /// A legacy request for a modern backend. The client's capabilities are left empty: what a
 /// modern backend would ask of them cannot be carried back.
 pub(crate) fn request_to_modern(body: &[u8]) -> Option<Bytes> {
-    change_meta(body, |meta| {
+    // Handles of the modern era do not exist in the legacy one: these would be somebody's own.
+    let body = change_params(body, |params| {
+        params.remove("requestState");
+        params.remove("inputResponses");
+    })?;
+    change_meta(&body, |meta| {
         meta.set(VERSION, Version::July2026.as_str());
         meta.set(CAPABILITIES, json!({}));
         meta.set(CLIENT, json!({ "name": "vestibule", "version": env!("CARGO_PKG_VERSION") }));

@@ -90,6 +90,8 @@ fn may_hold_state(message: &[u8]) -> bool {
 /// An event with other data: its `id`, `event` and `retry` lines stay.
 pub(crate) fn replace_data(raw: &[u8], data: &[u8]) -> Vec<u8> {
     let mut event = Vec::with_capacity(data.len() + 64);
+    // A mark at the start would keep the first line from being read as data.
+    let raw = raw.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(raw);
     for line in raw.split(|byte| matches!(byte, b'\n' | b'\r')) {
         let is_data =
             line.strip_prefix(b"data").is_some_and(|rest| matches!(rest, [] | [b':', ..]));

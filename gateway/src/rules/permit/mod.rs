@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
 use shared::{ids::WorkspaceId, scope::Scope};
 
 use crate::rules::{
@@ -197,7 +197,7 @@ const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
 /// What a completion is about: `ref` names a prompt or a resource.
 #[derive(Deserialize)]
 struct Completion {
-    r#ref: Reference,
+    r#ref: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -207,10 +207,17 @@ struct Reference {
     uri: Option<String>,
 }
 
+/// An object; a list would be read by position, which no backend does.
+fn object<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
+    let is_object = raw.get().starts_with('{');
+    is_object.then(|| serde_json::from_str(raw.get()).ok()).flatten()
+}
+
 fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
     let params = call.params.as_deref().unwrap_or_default();
     let Completion { r#ref } =
         serde_json::from_slice(params).map_err(|_| RpcViolation::MissingParam("ref"))?;
+    let r#ref: Reference = object(&r#ref).ok_or(RpcViolation::MissingParam("ref"))?;
     let (found, unknown) = match (r#ref.r#type.as_str(), r#ref.name, r#ref.uri) {
         ("ref/prompt", Some(name), _) => {
             (surface.prompt(&name, &caller.scope), RpcViolation::UnknownPrompt)
@@ -227,7 +234,7 @@ fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, D
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Listening {
-    notifications: Wanted,
+    notifications: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -240,6 +247,10 @@ fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Den
     let params = call.params.as_deref().unwrap_or(b"{}");
     let Listening { notifications } =
         serde_json::from_slice(params).map_err(|_| RpcViolation::Params)?;
+    let notifications: Wanted = match notifications {
+        Some(raw) => object(&raw).ok_or(RpcViolation::Params)?,
+        None => Wanted::default(),
+    };
     for uri in &notifications.resource_subscriptions {
         let found = surface.resource(uri, &caller.scope);
         scoped(found, RpcViolation::UnknownResource(call.era), caller)?;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use crate::rules::{
@@ -74,6 +74,8 @@ pub(crate) fn read(body: &Bytes, headers: &HeaderMap) -> Result<Message, RpcRefu
         return Err(refuse(RpcViolation::Envelope));
     }
     let params = match envelope.params {
+        // A list would be read by position, which no backend does.
+        Some(raw) if !raw.get().starts_with('{') => return Err(refuse(RpcViolation::Params)),
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| refuse(RpcViolation::Params))?,
         None => Params::default(),
     };
@@ -98,6 +100,10 @@ fn era(method: &str, params: &Params<'_>, headers: &HeaderMap) -> Era {
 fn notification(body: &Bytes, method: &str, era: Era) -> Result<Message, RpcViolation> {
     if era == Era::Modern {
         return Err(RpcViolation::ModernNotification);
+    }
+    // What is decided on has an id; a request's method without one would pass by every check.
+    if !method.starts_with("notifications/") {
+        return Err(RpcViolation::Envelope);
     }
     Ok(Message::Notification { body: body.clone(), method: method.to_owned() })
 }
@@ -219,7 +225,7 @@ struct Params<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(borrow)]
     cursor: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "_meta")]
+    #[serde(borrow, default, deserialize_with = "meta", rename = "_meta")]
     meta: Option<Meta<'a>>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
@@ -229,6 +235,17 @@ struct Params<'a> {
     task_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     uri: Option<Cow<'a, str>>,
+}
+
+/// An object, and no list that would be read by position.
+fn meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Meta<'de>>, D::Error> {
+    match Option::<&'de RawValue>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(raw) if raw.get().starts_with('{') => {
+            serde_json::from_str(raw.get()).map(Some).map_err(D::Error::custom)
+        }
+        Some(_) => Err(D::Error::custom("not an object")),
+    }
 }
 
 #[derive(Deserialize)]

@@ -108,3 +108,24 @@ fn a_refusal_keeps_the_id_it_could_read() {
     let refusal = read(&body, &HeaderMap::new()).unwrap_err();
     assert_eq!(refusal.id.unwrap().get(), "\"x-1\"");
 }
+
+#[test]
+fn nothing_but_a_notification_comes_without_an_id() {
+    for method in ["tools/call", "resources/read", "initialize", "x"] {
+        let body = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"name":"a"}}}}"#);
+        let refusal = read(&Bytes::from(body), &HeaderMap::new()).unwrap_err();
+        assert_eq!(refusal.violation, RpcViolation::Envelope, "{method}");
+    }
+}
+
+#[test]
+fn lists_are_no_objects() {
+    for params in [
+        r#"[{"id":"1"},null,null,"list_contacts",null,null,null]"#,
+        r#"{"name":"a","_meta":[{},"2026-07-28"]}"#,
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        let refusal = read(&Bytes::from(body), &HeaderMap::new()).unwrap_err();
+        assert_eq!(refusal.violation, RpcViolation::Params, "{params}");
+    }
+}

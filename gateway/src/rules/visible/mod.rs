@@ -142,6 +142,10 @@ impl Surface {
     /// to the first backend whose template it fits.
     pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Scope)> {
         let listed = self.by_name.get(&(List::Resources, uri.to_owned()));
+        // Rules judge the text; a backend that resolves it must not arrive at another resource.
+        if listed.is_none() && is_ambiguous(uri) {
+            return None;
+        }
         let owner = match listed.and_then(|&at| self.offers.get(at)) {
             Some(offer) => self.sources.get(offer.source),
             None => self.sources.iter().find(|source| {
@@ -276,6 +280,14 @@ fn literal_start(template: &str) -> &str {
 }
 
 /// Whether a URI fits the literal parts of a template, in order.
+/// Whether readers that resolve dots and escapes could read another URI.
+fn is_ambiguous(uri: &str) -> bool {
+    let lower = uri.to_ascii_lowercase();
+    uri.chars().any(|c| c.is_control() || c == '\\')
+        || ["%2e", "%2f", "%5c"].iter().any(|escape| lower.contains(escape))
+        || uri.split(['/', '?', '#']).any(|segment| matches!(segment, "." | ".."))
+}
+
 fn fits(template: &str, uri: &str) -> bool {
     let mut rest = uri;
     let mut literals = template.split('{').map(|part| part.split_once('}').map_or(part, |p| p.1));
