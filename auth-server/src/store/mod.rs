@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod contract;
 mod embedded;
+mod record;
 mod redis;
 
 use std::{fmt::Debug, time::Duration};

@@ -13,8 +13,8 @@ use shared::{
 use store::{Embedded, Writer};
 
 use self::records::{
-    FEED_LAST, append, client_key, code_key, corrupt, decode, encode, event_key, event_seq,
-    family_key, index_key, number, put_family, session_key,
+    FEED_LAST, append, client_key, code_key, corrupt, event_key, event_seq, family_key, index_key,
+    number, put_family, session_key,
 };
 use super::{
     CodeRecord, FEED_PAGE, Feed, MOST_FAMILIES, Redemption, Rotation, Session, Store, StoreError,
@@ -25,6 +25,7 @@ use crate::rules::{
     refresh_token::Nonce,
     rotation::{Attempt, Context, Family, Presented, Step, step},
 };
+use crate::store::record::{decode, encode};
 
 /// auth-server's store in an embedded file.
 #[derive(Clone, Debug)]

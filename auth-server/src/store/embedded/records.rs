@@ -1,7 +1,6 @@
 //! Records as they stand in the file: their keys, their form, and the writes that several verbs
 //! share.
 
-use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     ids::{ClientId, FamilyId, UserId},
     internal::Event,
@@ -12,7 +11,7 @@ use store::Writer;
 
 use crate::{
     rules::rotation::Family,
-    store::{AFTER_EXPIRY, EVENT_LIFE, StoreError},
+    store::{AFTER_EXPIRY, EVENT_LIFE, StoreError, record::encode},
 };
 
 pub(super) const FEED_LAST: &[u8] = b"feed/last";
@@ -73,19 +72,6 @@ pub(super) fn event_seq(key: &[u8]) -> Option<u64> {
 
 pub(super) fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
-}
-
-/// The version of the records' form stands first, so that a later one can tell.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    match serde_json::from_slice::<(u8, T)>(bytes) {
-        Ok((1, record)) => Ok(record),
-        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
-        Err(error) => Err(StoreError::Corrupt(error.to_string())),
-    }
 }
 
 pub(super) fn corrupt(error: &StoreError) -> store::StoreError {

@@ -6,11 +6,13 @@ use std::{collections::VecDeque, time::Duration};
 use shared::time::Timestamp;
 use store::Reply;
 
-use super::{
-    StoreError,
-    records::{decode, encode},
+use crate::{
+    rules::rotation::{Context, Family},
+    store::{
+        StoreError,
+        record::{decode, encode},
+    },
 };
-use crate::rules::rotation::{Context, Family};
 
 /// The fields of a family, as `HSET` takes them.
 pub(super) fn write_family(family: &Family) -> Result<Vec<(&'static str, Vec<u8>)>, StoreError> {

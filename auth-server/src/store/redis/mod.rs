@@ -16,7 +16,7 @@ use store::{Redis, Reply, Script};
 
 use self::{
     family::{read_family, write_family},
-    records::{client_key, code_key, decode, encode, family_key, index_key, millis, session_key},
+    records::{client_key, code_key, family_key, index_key, millis, session_key},
 };
 use super::{
     AFTER_EXPIRY, CodeRecord, EVENT_LIFE, FEED_PAGE, Feed, MOST_FAMILIES, Redemption, Rotation,
@@ -27,6 +27,7 @@ use crate::rules::{
     refresh_token::Nonce,
     rotation::{Attempt, Context, Family, Presented, Step},
 };
+use crate::store::record::{decode, encode};
 
 static APPEND_EVENT: Script = Script::new("append_event", include_str!("append_event.lua"));
 static CONFIRM: Script = Script::new("confirm", include_str!("confirm.lua"));

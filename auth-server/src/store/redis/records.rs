@@ -1,14 +1,11 @@
 //! Records as they stand in Redis: their keys and their form.
 
-use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     ids::{ClientId, FamilyId, UserId},
     secret::SecretHash,
     time::Timestamp,
 };
 use store::Reply;
-
-use crate::store::StoreError;
 
 pub(super) fn millis(reply: &Reply) -> Option<Timestamp> {
     reply.as_str().ok()?.parse().ok().map(Timestamp::from_millis)
@@ -33,17 +30,4 @@ pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
 
 pub(super) fn family_key(family: FamilyId) -> String {
     format!("fam:{{{family}}}")
-}
-
-/// The version of the records' form stands first, so that a later one can tell.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
-}
-
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    match serde_json::from_slice::<(u8, T)>(bytes) {
-        Ok((1, record)) => Ok(record),
-        Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),
-        Err(error) => Err(StoreError::Corrupt(error.to_string())),
-    }
 }
