@@ -1,12 +1,14 @@
 //! A grant becomes a token response (RFC 6749 section 5.1, RFC 9068).
 
+use std::collections::BTreeSet;
+
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 use shared::{
     claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims},
     deployment::Resource,
-    ids::{FamilyId, TokenId},
+    ids::{FamilyId, TokenId, WorkspaceId},
     scope::Scope,
 };
 
@@ -14,7 +16,7 @@ use crate::{
     App,
     error::Fault,
     mint,
-    rules::{client_metadata::Client, refresh_token::RefreshToken, rotation::Family},
+    rules::{client::Client, refresh_token::RefreshToken, rotation::Family},
 };
 
 /// The body of a token response.
@@ -28,6 +30,15 @@ struct TokenResponse {
     token_type: &'static str,
 }
 
+/// What one token is for.
+#[derive(Debug)]
+pub(crate) struct Purpose<'a> {
+    pub(crate) resource: &'a Resource,
+    pub(crate) scope: Scope,
+    /// The workspaces that the person is a member of still.
+    pub(crate) workspaces: BTreeSet<WorkspaceId>,
+}
+
 /// Tokens for the current generation of a family: one access token for one resource, and the
 /// generation's refresh token if the client registered for the grant.
 pub(crate) fn tokens(
@@ -35,15 +46,11 @@ pub(crate) fn tokens(
     id: FamilyId,
     family: &Family,
     client: &Client,
-    (resource, scope): (&Resource, &Scope),
+    purpose: &Purpose<'_>,
 ) -> Result<Response, Fault> {
+    let Purpose { resource, scope, workspaces } = purpose;
     let now = app.clock.now();
     let life = resource.access_token_life.min(family.absolute_expiry.since(now));
-    // A workspace the person has left since is not carried on.
-    let member = app.directory.user(&family.grant.user);
-    let workspaces = family.grant.workspaces.iter().filter(|workspace| {
-        member.is_some_and(|member| member.memberships.contains_key(workspace))
-    });
     let claims = AccessTokenClaims {
         iss: app.config.deployment.issuer.as_str().to_owned(),
         aud: resource.indicator.clone(),
@@ -54,7 +61,7 @@ pub(crate) fn tokens(
         iat: now.secs(),
         jti: TokenId::parse(&mint::token_id()?).map_err(|_| mint::NoRandomness)?,
         auth_time: family.created.secs(),
-        workspaces: workspaces.cloned().collect(),
+        workspaces: workspaces.iter().cloned().collect(),
         fam: Some(id),
         generation: Some(family.generation),
     };

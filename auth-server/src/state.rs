@@ -22,21 +22,22 @@ use web::{
 };
 
 use crate::{
-    accounts::{AccountError, Local},
+    accounts::{AccountError, Accounts},
+    audit::Event,
     config::{Config, Registration},
     endpoints::metadata,
     mint::{self, NoRandomness},
-    rules::client_metadata::Client,
+    rules::client::{Client, Origin},
     store::{EmbeddedStore, RedisStore, Store, StoreError},
 };
 
 /// Everything a request needs; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App {
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) clock: Clock,
     pub(crate) config: Arc<Config>,
     pub(crate) cookies: Arc<Cookies>,
-    pub(crate) directory: Arc<Local>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) limits: Arc<Limits>,
     /// The metadata document's bytes: they change only with the configuration.
@@ -137,9 +138,9 @@ impl App {
             session: Cookie::new("vestibule-auth", "session", config.public()),
         };
         Ok(Self {
+            accounts: Arc::new(Accounts::open(&config.users)?),
             clock,
             cookies: Arc::new(cookies),
-            directory: Arc::new(Local::open(&config.users)?),
             keys: Arc::new(keys),
             limits: Arc::new(Limits::new()),
             metadata: metadata::document(&config),
@@ -191,7 +192,13 @@ impl App {
         if configured.is_some() || self.config.registration == Registration::Closed {
             return Ok(configured.cloned());
         }
-        Ok(self.store.client(id).await?.filter(|client| !client.preregistered))
+        Ok(self.store.client(id).await?.filter(|client| client.origin != Origin::File))
+    }
+
+    /// Keeps a security event.
+    #[expect(clippy::unused_self, reason = "events are also kept in the store")]
+    pub(crate) fn audit(&self, event: &Event<'_>) {
+        event.record();
     }
 
     /// The client's address of a request.

@@ -1,6 +1,28 @@
 //! A small deployment for the tests of this crate.
 
-use shared::deployment::{Deployment, RawDeployment, RawResource};
+use shared::{
+    deployment::{Deployment, RawDeployment, RawResource},
+    ids::ClientId,
+    time::Timestamp,
+};
+
+use crate::rules::client::{Client, ClientAuth, Origin};
+
+/// A public client that anybody could have registered.
+pub(crate) fn client() -> Client {
+    Client {
+        auth: ClientAuth::None,
+        cutoff: None,
+        id: ClientId::parse("app").unwrap(),
+        management: None,
+        name: "App".to_owned(),
+        origin: Origin::Open,
+        redirects: vec![],
+        refreshes: true,
+        registered: Timestamp::default(),
+        service: None,
+    }
+}
 
 /// One resource with three scopes.
 pub(crate) fn deployment() -> Deployment {

@@ -31,7 +31,7 @@ pub(crate) enum SignInError {
 /// Accounts by name and by id.
 #[derive(Debug)]
 pub(crate) struct Local {
-    by_id: HashMap<UserId, User>,
+    by_id: HashMap<UserId, Arc<User>>,
     by_name: HashMap<String, (UserId, Arc<str>)>,
     /// The hash that an unknown name's password is compared with.
     nobody: Arc<str>,
@@ -61,12 +61,13 @@ impl Local {
             costliest = costliest.or_else(|| given.starts_with("$argon2id$").then(|| hash.clone()));
             by_name.insert(user.username.to_lowercase(), (user.id.clone(), hash));
             let known = User {
+                cutoff: None,
                 id: user.id.clone(),
                 memberships: user.memberships.clone(),
                 name: user.name.clone(),
                 username: user.username.clone(),
             };
-            by_id.insert(user.id.clone(), known);
+            by_id.insert(user.id.clone(), Arc::new(known));
         }
         Ok(Self {
             by_id,
@@ -82,8 +83,8 @@ impl Local {
     }
 
     /// The person of an id, if the account is active.
-    pub(crate) fn user(&self, id: &UserId) -> Option<&User> {
-        self.by_id.get(id)
+    pub(crate) fn user(&self, id: &UserId) -> Option<Arc<User>> {
+        self.by_id.get(id).cloned()
     }
 
     /// Signs a person in.
@@ -91,7 +92,7 @@ impl Local {
         &self,
         username: &str,
         password: Secret,
-    ) -> Result<&User, SignInError> {
+    ) -> Result<Arc<User>, SignInError> {
         let known = self.by_name.get(&username.trim().to_lowercase());
         let hash = known.map_or_else(|| self.nobody.clone(), |(_, hash)| hash.clone());
         let waiting = self.queue.clone().try_acquire_owned();
@@ -103,7 +104,7 @@ impl Local {
         };
         let fits = tokio::task::spawn_blocking(verify).await.unwrap_or(false);
         match known {
-            Some((id, _)) if fits => self.by_id.get(id).ok_or(SignInError::Wrong),
+            Some((id, _)) if fits => self.user(id).ok_or(SignInError::Wrong),
             _ => Err(SignInError::Wrong),
         }
     }

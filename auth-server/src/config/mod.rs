@@ -19,7 +19,7 @@ use web::client_address::TrustedProxies;
 
 pub use self::raw::{RawAuth, RawClient, RawMembership, RawUser, RawWorkspace, Registration};
 use crate::rules::{
-    client_metadata::{Client, ClientAuth},
+    client::{Client, ClientAuth, Origin, SecretMethod},
     redirect_uri::check_registration,
 };
 
@@ -240,7 +240,7 @@ fn client(
             }
             Ok(secret) => {
                 let secret = Secret::new(secret.trim_end_matches(['\r', '\n']).to_owned());
-                ClientAuth::ClientSecretBasic { secret: secret.hash() }
+                ClientAuth::secret(SecretMethod::Basic, secret.hash())
             }
             Err(error) => {
                 problems.push(Problem::new(place("secret_file"), error, "write the secret there"));
@@ -253,11 +253,14 @@ fn client(
     }
     Some(Client {
         auth,
+        cutoff: None,
         id: id.ok()?,
+        management: None,
         name: raw.name.clone(),
-        preregistered: true,
+        origin: Origin::File,
         redirects: raw.redirect_uris.clone(),
         refreshes: true,
         registered: Timestamp::default(),
+        service: None,
     })
 }

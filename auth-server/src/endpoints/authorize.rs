@@ -82,7 +82,7 @@ pub(crate) async fn show(
         Err(error) => return fault(&app, &error),
     };
     let page = match person.filter(|_| !again) {
-        Some(person) => consent::page(&app, &client, &request, person.user, sealed, None).await,
+        Some(person) => consent::page(&app, &client, &request, &person.user, sealed, None).await,
         None => login::page(&app, &client, &request, sealed, None, String::new()),
     };
     with_cookie(page, cookie)

@@ -1,7 +1,7 @@
 //! What the pages share: the browser's own cookie, the signed-in session, the request sealed
 //! into a page, and the way back to the client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
@@ -18,7 +18,7 @@ use crate::{
     pages::{error::ErrorPage, notice::NoticePage},
     rules::{
         authorization_request::AuthorizationRequest,
-        client_metadata::Client,
+        client::Client,
         redirect_uri::{RedirectKind, RedirectTarget},
         violation::{AuthorizeViolation, UntrustedRedirect, Wire, describe},
     },
@@ -53,10 +53,10 @@ pub(super) enum Stale {
 }
 
 /// A person with the session that signed them in.
-#[derive(Debug)]
-pub(super) struct SignedIn<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct SignedIn {
     pub(super) at: Timestamp,
-    pub(super) user: &'a User,
+    pub(super) user: Arc<User>,
 }
 
 /// The value that names this browser, and the cookie to set if it is new.
@@ -93,16 +93,15 @@ pub(super) fn open(app: &App, headers: &HeaderMap, sealed: &str) -> Result<Inter
 }
 
 /// Who is signed in at this browser.
-pub(super) async fn signed_in<'a>(
-    app: &'a App,
-    headers: &HeaderMap,
-) -> Result<Option<SignedIn<'a>>, Fault> {
+pub(super) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Fault> {
     let Ok(Some(secret)) = app.cookies.session.read(headers) else { return Ok(None) };
     let session = app.store.session(&SecretHash::of(secret.as_bytes())).await?;
-    Ok(session.filter(|session| app.clock.now() < session.expires).and_then(|session| {
-        let user = app.directory.user(&session.user)?;
-        Some(SignedIn { at: session.signed_in, user })
-    }))
+    let Some(session) = session.filter(|session| app.clock.now() < session.expires) else {
+        return Ok(None);
+    };
+    let at = session.signed_in;
+    let user = app.accounts.user(&session.user).await?.filter(|user| user.accepts(at));
+    Ok(user.map(|user| SignedIn { at, user }))
 }
 
 /// Starts a session with a new secret, so that nothing set before signing in is worth anything.
@@ -129,7 +128,7 @@ pub(super) fn refuse(
     tracing::info!(?violation, requirement = wire.requirement, "refused");
     let uri =
         answer(app, target, state, &[("error", wire.code), ("error_description", &description)]);
-    if client.preregistered || target.kind() == RedirectKind::Loopback {
+    if client.is_preregistered() || target.kind() == RedirectKind::Loopback {
         return back(&uri);
     }
     if *violation == AuthorizeViolation::AccessDenied {

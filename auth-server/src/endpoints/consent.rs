@@ -29,13 +29,13 @@ use crate::{
     pages::consent::{ConsentPage, ScopeChoice, ScopeKind, WorkspaceChoice},
     rules::{
         authorization_request::AuthorizationRequest,
-        client_metadata::Client,
+        client::Client,
         consent::{Choice, Grant, grant},
         params::Params,
         redirect_uri::RedirectKind,
         violation::AuthorizeViolation,
     },
-    store::CodeRecord,
+    store::{CodeRecord, MOST_FAMILIES, Owner},
 };
 
 /// How long a code may wait for its exchange.
@@ -51,7 +51,7 @@ pub(crate) async fn show(
     let sealed = params.one("request").unwrap_or_default().to_owned();
     match context(&app, &headers, &sealed).await {
         Ok((interaction, client, Some(person))) => {
-            page(&app, &client, &interaction.request, person.user, sealed, None).await
+            page(&app, &client, &interaction.request, &person.user, sealed, None).await
         }
         Ok((interaction, client, None)) => {
             login::page(&app, &client, &interaction.request, sealed, None, String::new())
@@ -81,14 +81,14 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     let decision = field("decision");
     if !matches!(decision, "approve" | "deny") {
         let problem = "choose Allow or Deny".to_owned();
-        return page(&app, &client, request, person.user, sealed, Some(problem)).await;
+        return page(&app, &client, request, &person.user, sealed, Some(problem)).await;
     }
     let granted = if decision == "approve" {
-        match choose(&app, request, person.user, &form) {
+        match choose(&app, request, &person.user, &form) {
             Ok(granted) => Some(granted),
             Err(empty) => {
                 let problem = Some(empty);
-                return page(&app, &client, request, person.user, sealed, problem).await;
+                return page(&app, &client, request, &person.user, sealed, problem).await;
             }
         }
     } else {
@@ -97,7 +97,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     // The page shows one person's grant; another who has signed in since must see their own.
     if field("person") != person.user.id.as_str() {
         let problem = Some("somebody else has signed in here since; look again".to_owned());
-        return page(&app, &client, request, person.user, sealed, problem).await;
+        return page(&app, &client, request, &person.user, sealed, problem).await;
     }
     let code = match &granted {
         Some(granted) => code(&app, request, granted).await.map(Some),
@@ -115,20 +115,20 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     }
     let state = request.state.as_deref();
     let Some(granted) = granted else {
-        Event::ConsentDenied { client: &client.id, user: &person.user.id }.record();
+        app.audit(&Event::ConsentDenied { client: &client.id, user: &person.user.id });
         let violation = AuthorizeViolation::AccessDenied;
         return refuse(&app, &client, &request.redirect, state, &violation);
     };
     if field("sign_out_older") == "yes" {
-        for family in doubtful(&app, &client, request, person.user).await {
+        for family in doubtful(&app, &client, request, &person.user).await {
             if let Err(error) = app.store.revoke_family(family, app.clock.now()).await {
                 return fault(&app, &error.into());
             }
-            Event::GrantRevoked { family }.record();
+            app.audit(&Event::GrantRevoked { family });
         }
     }
-    let scope = granted.scope.to_string();
-    Event::ConsentGiven { client: &client.id, scope, user: &person.user.id }.record();
+    let scope = granted.all_scopes().to_string();
+    app.audit(&Event::ConsentGiven { client: &client.id, scope, user: &person.user.id });
     let code = code.unwrap_or_default();
     browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
 }
@@ -155,7 +155,7 @@ pub(super) async fn page(
             checked: true,
         })
         .collect();
-    let resources = request.resources.iter();
+    let resources = request.resources();
     let names: Vec<&str> = resources
         .filter_map(|indicator| app.config.deployment.resource(indicator.as_str()))
         .map(|resource| resource.name.as_str())
@@ -165,7 +165,7 @@ pub(super) async fn page(
         user_name: user.name.clone(),
         client_name: client.name.clone(),
         client_host: None,
-        registered_ago: (!client.preregistered)
+        registered_ago: (!client.is_preregistered())
             .then(|| ago(app.clock.now().since(client.registered).as_secs())),
         redirect_host: request.redirect.host(),
         loopback: kind == RedirectKind::Loopback,
@@ -190,11 +190,11 @@ pub(super) async fn page(
 }
 
 /// The request of a page, its client, and who is signed in.
-async fn context<'a>(
-    app: &'a App,
+async fn context(
+    app: &App,
     headers: &HeaderMap,
     sealed: &str,
-) -> Result<(Interaction, Client, Option<SignedIn<'a>>), Response> {
+) -> Result<(Interaction, Client, Option<SignedIn>), Response> {
     let interaction = browser::open(app, headers, sealed).map_err(|reason| stale(app, reason))?;
     let client = app.client(&interaction.request.client).await;
     let client = client.map_err(|error| fault(app, &error.into()))?;
@@ -215,11 +215,14 @@ async fn doubtful(
     user: &User,
 ) -> Vec<FamilyId> {
     let mut doubtful = Vec::new();
-    let known = app.store.families_of(&user.id, &client.id).await.unwrap_or_default();
+    let known =
+        app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await.unwrap_or_default();
     for id in known {
         let family = app.store.family(id).await.ok().flatten();
         let now = app.clock.now();
-        if family.is_some_and(|family| family.is_doubtful(&request.resources, now)) {
+        if family.is_some_and(|family| {
+            family.grant.client == client.id && family.is_doubtful(request.resources(), now)
+        }) {
             doubtful.push(id);
         }
     }
@@ -243,7 +246,7 @@ fn choose(
     let granted = grant(request, &user.id, &user.workspaces(), &choice(form), single)
         .map_err(|empty| empty.to_string())?;
     let most = granted.workspaces.iter().map(|id| id.as_str().len() + 3).sum::<usize>()
-        + granted.scope.to_string().len();
+        + granted.all_scopes().to_string().len();
     // Everything else in a token is short, and base64 makes three bytes four.
     if most > MOST_VARIABLE_BYTES {
         return Err("choose fewer workspaces: the list does not fit into a token".to_owned());
@@ -256,7 +259,7 @@ const MOST_VARIABLE_BYTES: usize = 2200;
 
 /// Whether one of the resources works in one workspace only.
 fn is_single(app: &App, request: &AuthorizationRequest) -> bool {
-    let resources = request.resources.iter();
+    let resources = request.resources();
     let mut known = resources.filter_map(|name| app.config.deployment.resource(name.as_str()));
     known.any(|resource| resource.workspace == WorkspaceMode::Implicit)
 }
@@ -280,10 +283,10 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
 
 fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
     let mut choices: Vec<ScopeChoice> = Vec::new();
-    let resources = request.resources.iter();
-    for resource in resources.filter_map(|name| app.config.deployment.resource(name.as_str())) {
-        for (name, words) in &resource.scopes {
-            if request.scope.contains(name) && !choices.iter().any(|choice| &choice.value == name) {
+    for (indicator, asked) in &request.scopes {
+        let resource = app.config.deployment.resource(indicator.as_str());
+        for (name, words) in resource.iter().flat_map(|resource| &resource.scopes) {
+            if asked.contains(name) && !choices.iter().any(|choice| &choice.value == name) {
                 choices.push(ScopeChoice {
                     value: name.clone(),
                     label: words.clone(),

@@ -20,7 +20,7 @@ use crate::{
     accounts::SignInError,
     audit::Event,
     pages::sign_in::SignInPage,
-    rules::{authorization_request::AuthorizationRequest, client_metadata::Client},
+    rules::{authorization_request::AuthorizationRequest, client::Client},
     state::SIGN_IN,
 };
 
@@ -67,17 +67,17 @@ pub(crate) async fn submit(
     if let Err(limited) = app.limits.check_account(username, address, now) {
         return Problem::from(limited).into_response();
     }
-    let user = match app.directory.sign_in(username, Secret::new(password.to_owned())).await {
+    let user = match app.accounts.sign_in(username, Secret::new(password.to_owned())).await {
         Ok(user) => user,
         Err(error @ SignInError::Busy) => return again(error.to_string()),
         Err(error @ SignInError::Wrong) => {
-            Event::SignInFailed.record();
+            app.audit(&Event::SignInFailed);
             app.limits.charge_account(username, address, now);
             return again(error.to_string());
         }
     };
-    Event::SignedIn { user: &user.id }.record();
-    let cookie = match browser::sign_in(&app, user).await {
+    app.audit(&Event::SignedIn { user: &user.id });
+    let cookie = match browser::sign_in(&app, &user).await {
         Ok(cookie) => cookie,
         Err(error) => return fault(&app, &error),
     };

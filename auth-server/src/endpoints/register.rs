@@ -18,7 +18,8 @@ use crate::{
     error::{Fault, RegistrationError},
     mint,
     rules::{
-        client_metadata::{AuthMethod, Client, ClientAuth, Registration, check},
+        client::{Client, ClientAuth, Origin, SecretMethod},
+        client_metadata::{AuthMethod, Registration, check},
         violation::RegistrationViolation,
     },
     state::REGISTRATION,
@@ -43,7 +44,7 @@ pub(crate) async fn register(
     let registration = check(&asked)?;
     let (client, secret) = client(&app, &registration)?;
     app.store.put_client(&client).await.map_err(Fault::from)?;
-    Event::ClientRegistered { client: &client.id, name: &client.name }.record();
+    app.audit(&Event::ClientRegistered { client: &client.id, name: &client.name });
     let body = answer(&registration, &client, secret.as_deref());
     Ok(web::problem::json(StatusCode::CREATED, body.to_string()))
 }
@@ -76,22 +77,25 @@ fn client(app: &App, registration: &Registration) -> Result<(Client, Option<Stri
         method => {
             let secret = mint::alphanumeric()?;
             let hash = shared::secret::Secret::new(secret.clone()).hash();
-            let auth = if method == AuthMethod::ClientSecretPost {
-                ClientAuth::ClientSecretPost { secret: hash }
-            } else {
-                ClientAuth::ClientSecretBasic { secret: hash }
+            let method = match method {
+                AuthMethod::ClientSecretPost => SecretMethod::Post,
+                AuthMethod::ClientSecretBasic | AuthMethod::None => SecretMethod::Basic,
             };
+            let auth = ClientAuth::secret(method, hash);
             (format!("s{}", mint::alphanumeric()?), auth, Some(secret))
         }
     };
     let client = Client {
         auth,
+        cutoff: None,
         id: ClientId::parse(&id).map_err(|_| mint::NoRandomness)?,
+        management: None,
         name: registration.name.clone(),
-        preregistered: false,
+        origin: Origin::Open,
         redirects: registration.stored_redirects(),
         refreshes: registration.refresh,
         registered: app.clock.now(),
+        service: None,
     };
     Ok((client, secret))
 }

@@ -18,7 +18,7 @@ use crate::{
     audit::Event,
     error::{Fault, TokenError},
     rules::{
-        client_metadata::Client,
+        client::Client,
         refresh_token::{InvalidRefreshToken, RefreshToken},
         violation::TokenViolation,
     },
@@ -41,7 +41,7 @@ pub(crate) async fn revoke(
             let family = app.store.family(refresh.family).await?;
             if family.is_some_and(|family| family.grant.client == client.id) {
                 app.store.revoke_family(refresh.family, app.clock.now()).await?;
-                Event::GrantRevoked { family: refresh.family }.record();
+                app.audit(&Event::GrantRevoked { family: refresh.family });
             }
         }
         // It may be ours: saying 200 would promise what was not done.
@@ -60,7 +60,7 @@ async fn revoke_access_token(app: &App, client: &Client, token: &str) -> Result<
         // Once per token: repeating the request must not fill the feed. The note is written last,
         // so that a crash in between repeats the event rather than losing it.
         let note = format!("revoked {}", claims.jti);
-        if !app.store.has_note(&note).await.map_err(Fault::from)? {
+        if !app.store.is_taken(&note).await.map_err(Fault::from)? {
             let event = FeedEvent::Token { token: claims.jti };
             app.store.append_event(&event, now).await.map_err(Fault::from)?;
             let expires = Timestamp::from_secs(claims.exp);

@@ -2,6 +2,8 @@
 //!
 //! Before a [`RedirectTarget`] is known, a fault is answered by a page; afterwards by a redirect.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use shared::{deployment::Deployment, ids::ClientId, resource::ResourceIndicator, scope::Scope};
 
@@ -15,10 +17,12 @@ use super::{
 pub(crate) struct AuthorizationRequest {
     pub(crate) challenge: CodeChallenge,
     pub(crate) client: ClientId,
+    /// The scopes that belong to no resource: of OpenID Connect, and `offline_access`.
+    pub(crate) identity: Scope,
     pub(crate) prompt: Prompt,
     pub(crate) redirect: RedirectTarget,
-    pub(crate) resources: Vec<ResourceIndicator>,
-    pub(crate) scope: Scope,
+    /// What may be granted at most, by resource.
+    pub(crate) scopes: BTreeMap<ResourceIndicator, Scope>,
     pub(crate) state: Option<String>,
 }
 
@@ -54,15 +58,15 @@ pub(crate) fn check(
     let challenge =
         CodeChallenge::parse(params.one("code_challenge"), params.one("code_challenge_method"))?;
     let resources = resource::at_authorize(deployment, params.resources())?;
-    let scope = scope::at_authorize(params.one("scope"), &resources)?;
+    let asked = scope::at_authorize(params.one("scope"), &resources)?;
     let prompt = Prompt::parse(params.one("prompt").unwrap_or_default())?;
     Ok(AuthorizationRequest {
         challenge,
         client: client.clone(),
+        identity: asked.identity,
         prompt,
         redirect,
-        resources: resources.iter().map(|resource| resource.indicator.clone()).collect(),
-        scope,
+        scopes: asked.scopes,
         state: params.one("state").map(str::to_owned),
     })
 }
@@ -87,6 +91,13 @@ impl Prompt {
     }
 }
 
+impl AuthorizationRequest {
+    /// The resources it is for.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &ResourceIndicator> {
+        self.scopes.keys()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,10 +113,14 @@ mod tests {
         check(&params, &ClientId::parse("app").unwrap(), target, &deployment)
     }
 
+    fn all(request: &AuthorizationRequest) -> String {
+        request.scopes.values().map(Scope::to_string).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
     fn a_good_request_passes_with_the_default_scopes() {
         let request = run(GOOD).unwrap();
-        assert_eq!(request.scope.to_string(), "contacts:read");
+        assert_eq!(all(&request), "contacts:read");
         assert_eq!(request.state.as_deref(), Some("s"));
     }
 
@@ -136,6 +151,6 @@ mod tests {
     #[test]
     fn unknown_scopes_are_dropped_and_offline_access_gives_nothing() {
         let query = GOOD.replace("state=s", "scope=contacts:write%20offline_access%20x:y");
-        assert_eq!(run(&query).unwrap().scope.to_string(), "contacts:write");
+        assert_eq!(all(&run(&query).unwrap()), "contacts:write");
     }
 }

@@ -2,15 +2,12 @@
 //! `client_secret_basic`, `client_secret_post`; the registered method and no other.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use shared::{
-    ids::ClientId,
-    secret::{Secret, SecretHash},
-};
+use shared::{ids::ClientId, secret::Secret, time::Timestamp};
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 
 use super::{
-    client_metadata::{Client, ClientAuth},
+    client::{Client, ClientAuth, ClientSecret},
     params::Params,
     violation::TokenViolation,
 };
@@ -62,35 +59,34 @@ impl Presented {
     }
 
     /// Checks what was presented against the registration.
-    pub(crate) fn check(&self, client: &Client) -> Result<(), TokenViolation> {
+    pub(crate) fn check(&self, client: &Client, now: Timestamp) -> Result<(), TokenViolation> {
         let fits = match (&client.auth, &self.secret) {
             (ClientAuth::None, PresentedSecret::None) => true,
             // Some clients always send Basic; without a secret there is nothing it could prove.
             (ClientAuth::None, PresentedSecret::Basic { raw, .. }) => raw.expose().is_empty(),
             // Header and body carry the same secret, and clients mix them up; many SDKs also send
             // it raw where RFC 6749 section 2.3.1 wants it form-encoded.
-            (
-                ClientAuth::ClientSecretBasic { secret: stored }
-                | ClientAuth::ClientSecretPost { secret: stored },
-                PresentedSecret::Basic { raw, decoded },
-            ) => is(raw, stored) | is(decoded, stored),
-            (
-                ClientAuth::ClientSecretBasic { secret: stored }
-                | ClientAuth::ClientSecretPost { secret: stored },
-                PresentedSecret::Post(secret),
-            ) => is(secret, stored),
+            (ClientAuth::Secret { secrets, .. }, PresentedSecret::Basic { raw, decoded }) => {
+                is_one(raw, secrets, now) | is_one(decoded, secrets, now)
+            }
+            (ClientAuth::Secret { secrets, .. }, PresentedSecret::Post(secret)) => {
+                is_one(secret, secrets, now)
+            }
             (ClientAuth::None, PresentedSecret::Post(_))
-            | (
-                ClientAuth::ClientSecretBasic { .. } | ClientAuth::ClientSecretPost { .. },
-                PresentedSecret::None,
-            ) => false,
+            | (ClientAuth::PrivateKeyJwt { .. }, _)
+            | (ClientAuth::Secret { .. }, PresentedSecret::None) => false,
         };
         if fits { Ok(()) } else { Err(TokenViolation::ClientAuthentication) }
     }
 }
 
-fn is(secret: &Secret, stored: &SecretHash) -> bool {
-    secret.hash().as_str().as_bytes().ct_eq(stored.as_str().as_bytes()).into()
+/// Whether a secret is one of the client's that are still in force.
+fn is_one(presented: &Secret, secrets: &[ClientSecret], now: Timestamp) -> bool {
+    let presented = presented.hash();
+    secrets.iter().fold(false, |fits, held| {
+        let same: bool = held.hash.as_str().as_bytes().ct_eq(presented.as_str().as_bytes()).into();
+        fits | (same & held.expires.is_none_or(|expires| now < expires))
+    })
 }
 
 fn parse_client(text: &str) -> Result<ClientId, TokenViolation> {
@@ -117,39 +113,31 @@ fn form_decode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::time::Timestamp;
-
     use super::*;
+    use crate::{rules::client::SecretMethod, testing};
 
     fn client(auth: ClientAuth) -> Client {
-        Client {
-            auth,
-            id: ClientId::parse("app").unwrap(),
-            name: "App".to_owned(),
-            preregistered: false,
-            redirects: vec![],
-            refreshes: true,
-            registered: Timestamp::default(),
-        }
+        Client { auth, ..testing::client() }
+    }
+
+    fn secret(text: &str) -> ClientAuth {
+        ClientAuth::secret(SecretMethod::Basic, Secret::new(text.to_owned()).hash())
     }
 
     fn attempt(header: Option<&str>, body: &str, auth: ClientAuth) -> Result<(), TokenViolation> {
         let params = Params::parse(body.as_bytes()).unwrap();
-        Presented::read(header, &params)?.check(&client(auth))
+        Presented::read(header, &params)?.check(&client(auth), Timestamp::default())
     }
 
     #[test]
     fn the_registered_secret_is_needed_and_no_other() {
-        let auth =
-            || ClientAuth::ClientSecretBasic { secret: Secret::new("s-1".to_owned()).hash() };
+        let auth = || secret("s-1");
         let header = format!("Basic {}", STANDARD.encode("app:s%2D1"));
         assert_eq!(attempt(Some(&header), "", auth()), Ok(()));
         assert_eq!(attempt(None, "client_id=app&client_secret=s-1", auth()), Ok(()));
-        let base64 =
-            || ClientAuth::ClientSecretBasic { secret: Secret::new("a+b/c=".to_owned()).hash() };
         for sent in ["a+b/c=", "a%2Bb%2Fc%3D"] {
             let header = format!("Basic {}", STANDARD.encode(format!("app:{sent}")));
-            assert_eq!(attempt(Some(&header), "", base64()), Ok(()), "{sent}");
+            assert_eq!(attempt(Some(&header), "", secret("a+b/c=")), Ok(()), "{sent}");
         }
         for (header, body) in [
             (None, "client_id=app"),
@@ -165,6 +153,24 @@ mod tests {
             attempt(Some(&header), "client_secret=s-1", auth()),
             Err(TokenViolation::ClientAuthenticationTwice)
         );
+    }
+
+    #[test]
+    fn an_older_secret_works_until_it_ends() {
+        let ends = Timestamp::from_secs(100);
+        let held = |text: &str, expires| ClientSecret {
+            expires,
+            hash: Secret::new(text.to_owned()).hash(),
+        };
+        let secrets = vec![held("old", Some(ends)), held("new", None)];
+        let client = client(ClientAuth::Secret { method: SecretMethod::Post, secrets });
+        let fits = |secret: &str, at: u64| {
+            let params = Params::parse(format!("client_id=app&client_secret={secret}").as_bytes());
+            let presented = Presented::read(None, &params.unwrap()).unwrap();
+            presented.check(&client, Timestamp::from_secs(at)).is_ok()
+        };
+        assert!(fits("old", 99) && fits("new", 99) && fits("new", 101));
+        assert!(!fits("old", 100));
     }
 
     #[test]

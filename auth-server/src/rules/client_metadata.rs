@@ -4,38 +4,14 @@
 //! Unknown members are neither stored nor hashed; nothing a registration says is shown unescaped.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use shared::{ids::ClientId, scope::Scope, secret::SecretHash, time::Timestamp};
+use shared::scope::Scope;
 
 use super::{
     redirect_uri::{check_registration, without_loopback_port},
     violation::RegistrationViolation,
 };
-
-/// How a client proves who it is at the token endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
-pub(crate) enum ClientAuth {
-    ClientSecretBasic { secret: SecretHash },
-    ClientSecretPost { secret: SecretHash },
-    None,
-}
-
-/// A registered client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Client {
-    pub(crate) auth: ClientAuth,
-    pub(crate) id: ClientId,
-    pub(crate) name: String,
-    /// Written by an operator rather than registered by a stranger.
-    pub(crate) preregistered: bool,
-    pub(crate) redirects: Vec<String>,
-    /// Whether it gets refresh tokens.
-    pub(crate) refreshes: bool,
-    pub(crate) registered: Timestamp,
-}
 
 /// A registration request that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Request plus the person's choice gives a grant: every part of it is an intersection, so that
 //! a form can only narrow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -16,8 +16,10 @@ use super::authorization_request::AuthorizationRequest;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Grant {
     pub(crate) client: ClientId,
-    pub(crate) resources: Vec<ResourceIndicator>,
-    pub(crate) scope: Scope,
+    /// The scopes that belong to no resource: of OpenID Connect, and `offline_access`.
+    pub(crate) identity: Scope,
+    /// What may be done at each resource; none is empty.
+    pub(crate) scopes: BTreeMap<ResourceIndicator, Scope>,
     pub(crate) user: UserId,
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
 }
@@ -53,8 +55,12 @@ pub(crate) fn grant(
     if !choice.workspaces.is_subset(memberships) {
         return Err(EmptyChoice::WorkspaceForeign);
     }
-    let scope = request.scope.intersect(&choice.scope);
-    if scope.is_empty() {
+    let narrowed = request
+        .scopes
+        .iter()
+        .map(|(resource, asked)| (resource.clone(), asked.intersect(&choice.scope)));
+    let scopes: BTreeMap<_, _> = narrowed.filter(|(_, scope)| !scope.is_empty()).collect();
+    if scopes.is_empty() {
         return Err(EmptyChoice::Scope);
     }
     if choice.workspaces.is_empty() && !memberships.is_empty() {
@@ -65,9 +71,21 @@ pub(crate) fn grant(
     }
     Ok(Grant {
         client: request.client.clone(),
-        resources: request.resources.clone(),
-        scope,
+        identity: request.identity.clone(),
+        scopes,
         user: user.clone(),
         workspaces: choice.workspaces.clone(),
     })
+}
+
+impl Grant {
+    /// The resources it is for.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &ResourceIndicator> {
+        self.scopes.keys()
+    }
+
+    /// Every scope of every resource, for people and logs; never for a token.
+    pub(crate) fn all_scopes(&self) -> Scope {
+        self.scopes.values().fold(self.identity.clone(), |all, scope| all.union(scope))
+    }
 }

@@ -1,6 +1,7 @@
 //! What the specifications say: pure functions without I/O, clock or randomness.
 
 pub(crate) mod authorization_request;
+pub(crate) mod client;
 pub(crate) mod client_auth;
 pub(crate) mod client_metadata;
 pub(crate) mod consent;

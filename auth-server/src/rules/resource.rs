@@ -5,7 +5,10 @@ use shared::{
     resource::ResourceIndicator,
 };
 
-use super::violation::{AuthorizeViolation, TokenViolation};
+use super::{
+    consent::Grant,
+    violation::{AuthorizeViolation, TokenViolation},
+};
 
 /// The resources of an authorization request; the default one where none is named.
 pub(crate) fn at_authorize<'a>(
@@ -29,14 +32,15 @@ pub(crate) fn at_authorize<'a>(
 /// The one resource of a token request, which must be part of the grant (RFC 8707 section 2.2).
 pub(crate) fn at_token<'a>(
     deployment: &'a Deployment,
-    granted: &[ResourceIndicator],
+    grant: &Grant,
     asked: &[String],
 ) -> Result<&'a Resource, TokenViolation> {
-    let indicator = match (asked, granted) {
-        ([], [only]) => only,
+    let granted: Vec<&ResourceIndicator> = grant.resources().collect();
+    let indicator = match (asked, granted.as_slice()) {
+        ([], [only]) => *only,
         ([], several) => deployment
             .default_resource()
-            .and_then(|default| several.iter().find(|granted| **granted == default.indicator))
+            .and_then(|default| several.iter().find(|granted| ***granted == default.indicator))
             .ok_or(TokenViolation::ResourceSeveral)?,
         ([first, rest @ ..], _) => {
             let found = granted.iter().find(|granted| granted.names(first));

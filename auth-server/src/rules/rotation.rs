@@ -184,9 +184,13 @@ const OFFERED: Duration = Duration::from_hours(24);
 
 impl Family {
     /// Whether the person should be asked about this grant when they approve its client again.
-    pub(crate) fn is_doubtful(&self, resources: &[ResourceIndicator], now: Timestamp) -> bool {
+    pub(crate) fn is_doubtful<'a>(
+        &self,
+        mut resources: impl Iterator<Item = &'a ResourceIndicator>,
+        now: Timestamp,
+    ) -> bool {
         let recent = self.contested.is_some_and(|at| now.since(at) <= OFFERED);
-        recent && !self.revoked && self.grant.resources.iter().any(|one| resources.contains(one))
+        recent && !self.revoked && resources.any(|one| self.grant.scopes.contains_key(one))
     }
 
     /// Whether a receipt of this generation says anything new.

@@ -1,6 +1,6 @@
 //! The refresh rule's table: what each presented token leads to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{ids::UserId, scope::Scope};
 
@@ -31,8 +31,8 @@ fn family() -> Family {
         generation: 0,
         grant: Grant {
             client: client(),
-            resources: vec![],
-            scope: Scope::default(),
+            identity: Scope::default(),
+            scopes: BTreeMap::new(),
             user: UserId::parse("usr_1").unwrap(),
             workspaces: BTreeSet::new(),
         },

@@ -1,56 +1,76 @@
 //! Scopes: what was asked, what exists, what was granted; at a refresh they only narrow
 //! (RFC 6749 sections 3.3 and 6).
 
-use shared::{deployment::Resource, scope::Scope};
+use std::collections::BTreeMap;
 
-use super::violation::{AuthorizeViolation, TokenViolation};
+use shared::{deployment::Resource, resource::ResourceIndicator, scope::Scope};
 
-/// Scopes a client may ask for that give nothing by themselves.
-const WITHOUT_EFFECT: [&str; 1] = ["offline_access"];
+use super::{
+    consent::Grant,
+    violation::{AuthorizeViolation, TokenViolation},
+};
+
+/// Scopes that belong to no resource.
+const IDENTITY: [&str; 1] = ["offline_access"];
+
+/// What an authorization request may be granted at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The scopes that belong to no resource.
+    pub(crate) identity: Scope,
+    /// By resource; none is empty.
+    pub(crate) scopes: BTreeMap<ResourceIndicator, Scope>,
+}
 
 /// What an authorization request may be granted at most: unknown scopes are dropped, and where
 /// none is asked for the resources' defaults apply.
 pub(crate) fn at_authorize(
     asked: Option<&str>,
     resources: &[&Resource],
-) -> Result<Scope, AuthorizeViolation> {
-    let asked = Scope::parse(asked.unwrap_or_default())
-        .map_err(|_| AuthorizeViolation::ScopeMalformed)?
-        .without(&without_effect());
-    if asked.is_empty() {
-        let defaults = resources.iter().map(|resource| &resource.default_scopes);
-        return Ok(defaults.fold(Scope::default(), |all, scope| all.union(scope)));
+) -> Result<Asked, AuthorizeViolation> {
+    let asked =
+        Scope::parse(asked.unwrap_or_default()).map_err(|_| AuthorizeViolation::ScopeMalformed)?;
+    let identity = asked.intersect(&all_identity());
+    let asked = asked.without(&all_identity());
+    let of = |resource: &Resource| {
+        if asked.is_empty() {
+            resource.default_scopes.clone()
+        } else {
+            asked.intersect(&resource.all_scopes())
+        }
+    };
+    let scopes = resources.iter().map(|resource| (resource.indicator.clone(), of(resource)));
+    let scopes: BTreeMap<_, _> = scopes.filter(|(_, scope)| !scope.is_empty()).collect();
+    if scopes.is_empty() && !asked.is_empty() {
+        return Err(AuthorizeViolation::ScopeUnknown);
     }
-    let known = resources
-        .iter()
-        .map(|resource| resource.all_scopes())
-        .fold(Scope::default(), |all, scope| all.union(&scope));
-    let granted = asked.intersect(&known);
-    if granted.is_empty() { Err(AuthorizeViolation::ScopeUnknown) } else { Ok(granted) }
+    Ok(Asked { identity, scopes })
 }
 
-/// The scope of one token: the grant's part of the resource, narrowed to what is asked.
+/// The scope of one token: what the grant holds for the resource, narrowed to what is asked.
 pub(crate) fn at_token(
     asked: Option<&str>,
-    granted: &Scope,
+    grant: &Grant,
     resource: &Resource,
 ) -> Result<Scope, TokenViolation> {
-    let held = granted.intersect(&resource.all_scopes());
+    let held = grant.scopes.get(&resource.indicator).ok_or(TokenViolation::ResourceRefused)?;
+    // What the deployment no longer has is no longer given.
+    let held = held.intersect(&resource.all_scopes());
     if held.is_empty() {
         return Err(TokenViolation::ResourceRefused);
     }
     let Some(asked) = asked else { return Ok(held) };
     let asked = Scope::parse(asked).map_err(|_| TokenViolation::ScopeWider)?;
-    let asked = asked.without(&without_effect());
+    let asked = asked.without(&all_identity());
     if asked.is_empty() {
         return Ok(held);
     }
-    if !granted.includes(&asked) {
+    if !grant.all_scopes().includes(&asked) {
         return Err(TokenViolation::ScopeWider);
     }
     Ok(asked.intersect(&held))
 }
 
-fn without_effect() -> Scope {
-    Scope::from_tokens(WITHOUT_EFFECT).unwrap_or_default()
+fn all_identity() -> Scope {
+    Scope::from_tokens(IDENTITY).unwrap_or_default()
 }

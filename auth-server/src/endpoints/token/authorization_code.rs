@@ -10,13 +10,10 @@ use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
-    issue, mint,
+    issue::{self, Purpose},
+    mint,
     rules::{
-        client_metadata::{Client, ClientAuth},
-        params::Params,
-        resource,
-        rotation::Family,
-        scope,
+        client::Client, params::Params, resource, rotation::Family, scope,
         violation::TokenViolation,
     },
     store::{CodeRecord, Redemption},
@@ -59,12 +56,10 @@ pub(crate) async fn exchange(
         return Err(replayed(app, client, family, now.since(used)).await?);
     }
     let deployment = &app.config.deployment;
-    let resource = resource::at_token(deployment, &record.grant.resources, params.resources())?;
+    let resource = resource::at_token(deployment, &record.grant, params.resources())?;
     // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
-    let scope = scope::at_token(None, &record.grant.scope, resource)?;
-    if app.directory.user(&record.grant.user).is_none() {
-        return Err(TokenViolation::AccountInactive.into());
-    }
+    let scope = scope::at_token(None, &record.grant, resource)?;
+    let workspaces = super::workspaces(app, client, &record.grant, record.issued).await?;
     let created = first(app, client, record)?;
     match app.store.redeem_code(family, &hash, now, &created).await? {
         Redemption::First => {}
@@ -73,7 +68,7 @@ pub(crate) async fn exchange(
         }
         Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
     }
-    Ok(issue::tokens(app, family, &created, client, (resource, &scope))?)
+    Ok(issue::tokens(app, family, &created, client, &Purpose { resource, scope, workspaces })?)
 }
 
 /// The family a code belongs to.
@@ -87,13 +82,11 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
     let now = app.clock.now();
     // The shortest lives of the grant's resources, whichever the first token is for.
     let granted = || {
-        let names = record.grant.resources.iter();
+        let names = record.grant.resources();
         names.filter_map(|name| app.config.deployment.resource(name.as_str()))
     };
     let absolute = granted().map(|one| one.refresh_absolute).min().unwrap_or_default();
     let idle = granted().map(|one| one.refresh_idle).min().unwrap_or_default();
-    // Whoever proves itself otherwise keeps its token; a secret from open registration does not count.
-    let proves_itself = client.preregistered && client.auth != ClientAuth::None;
     Ok(Family {
         absolute_expiry: now.plus(absolute),
         confirmed: false,
@@ -107,7 +100,7 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
         nonce: mint::bytes()?,
         replays: 0,
         revoked: false,
-        rotates: !proves_itself,
+        rotates: !client.proves_itself(),
         rotations: VecDeque::new(),
     })
 }
@@ -123,6 +116,6 @@ async fn replayed(
     if late {
         app.store.revoke_family(family, app.clock.now()).await?;
     }
-    Event::CodeReplayed { client: &client.id, family, revoked: late }.record();
+    app.audit(&Event::CodeReplayed { client: &client.id, family, revoked: late });
     Ok(TokenViolation::CodeInvalid.into())
 }

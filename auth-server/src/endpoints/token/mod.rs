@@ -5,7 +5,7 @@ mod refresh_token;
 
 pub(crate) use self::authorization_code::PREFIX as CODE_PREFIX;
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use axum::{
     body::Body,
@@ -16,13 +16,15 @@ use http::{
     HeaderMap,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
+use shared::{ids::WorkspaceId, time::Timestamp};
 use web::form::{BodyError, read_body};
 
 use crate::{
     App,
     error::{Fault, TokenError},
     rules::{
-        client_auth::Presented, client_metadata::Client, params::Params, violation::TokenViolation,
+        client::Client, client_auth::Presented, consent::Grant, params::Params,
+        violation::TokenViolation,
     },
     state::TOKEN,
 };
@@ -79,6 +81,23 @@ pub(crate) async fn authenticate(
     let presented = Presented::read(header, params).map_err(challenge)?;
     let client = app.client(&presented.client).await.map_err(Fault::from)?;
     let client = client.ok_or_else(|| challenge(TokenViolation::ClientUnknown))?;
-    presented.check(&client).map_err(challenge)?;
+    presented.check(&client, app.clock.now()).map_err(challenge)?;
     Ok(client)
+}
+
+/// The workspaces of a grant that its person is a member of still: whoever left one no longer
+/// acts in it. Refused when the account or the client was cut off since the grant began.
+async fn workspaces(
+    app: &App,
+    client: &Client,
+    grant: &Grant,
+    began: Timestamp,
+) -> Result<BTreeSet<WorkspaceId>, TokenError> {
+    let user = app.accounts.user(&grant.user).await?;
+    let user = user.filter(|user| user.accepts(began)).ok_or(TokenViolation::AccountInactive)?;
+    if client.cutoff.is_some_and(|cutoff| began <= cutoff) {
+        return Err(TokenViolation::RefreshRevoked.into());
+    }
+    let held = |workspace: &&WorkspaceId| user.memberships.contains_key(*workspace);
+    Ok(grant.workspaces.iter().filter(held).cloned().collect())
 }

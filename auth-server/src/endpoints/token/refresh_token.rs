@@ -6,15 +6,14 @@ use std::{net::IpAddr, time::Duration};
 use axum::response::Response;
 use http::{HeaderMap, header::USER_AGENT};
 use sha2::{Digest, Sha256};
-use shared::{deployment::Resource, scope::Scope};
 
 use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
-    issue,
+    issue::{self, Purpose},
     rules::{
-        client_metadata::Client,
+        client::Client,
         params::Params,
         refresh_token::{InvalidRefreshToken, RefreshToken, successor},
         resource,
@@ -45,7 +44,7 @@ pub(crate) async fn exchange(
         Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
     };
     let family = app.store.family(token.family).await?.ok_or(TokenViolation::RefreshInvalid)?;
-    let (resource, scope) = narrow(app, client, &family, params)?;
+    let purpose = narrow(app, client, &family, params).await?;
     let key = app.keys.refresh.find(key).ok_or(Fault::RingBehind)?;
     let presented = Presented {
         generation: token.generation,
@@ -67,8 +66,8 @@ pub(crate) async fn exchange(
             tokio::task::yield_now().await;
         }
     }
-    conclude(client, &token, &rotation)?;
-    Ok(issue::tokens(app, token.family, &rotation.family, client, (resource, &scope))?)
+    conclude(app, client, &token, &rotation)?;
+    Ok(issue::tokens(app, token.family, &rotation.family, client, &purpose)?)
 }
 
 /// Where a request comes from: 8 bits of the program's name, 8 of the network.
@@ -84,26 +83,23 @@ pub(crate) fn context(headers: &HeaderMap, address: IpAddr) -> Context {
 }
 
 /// Everything that can be refused without spending anything.
-fn narrow<'a>(
+async fn narrow<'a>(
     app: &'a App,
     client: &Client,
     family: &Family,
     params: &Params,
-) -> Result<(&'a Resource, Scope), TokenViolation> {
+) -> Result<Purpose<'a>, TokenError> {
     if family.grant.client != client.id {
-        return Err(TokenViolation::RefreshClient);
+        return Err(TokenViolation::RefreshClient.into());
     }
     if family.revoked {
-        return Err(TokenViolation::RefreshRevoked);
+        return Err(TokenViolation::RefreshRevoked.into());
     }
     let granted = &family.grant;
-    let resource =
-        resource::at_token(&app.config.deployment, &granted.resources, params.resources())?;
-    let scope = scope::at_token(params.one("scope"), &granted.scope, resource)?;
-    if app.directory.user(&granted.user).is_none() {
-        return Err(TokenViolation::AccountInactive);
-    }
-    Ok((resource, scope))
+    let resource = resource::at_token(&app.config.deployment, granted, params.resources())?;
+    let scope = scope::at_token(params.one("scope"), granted, resource)?;
+    let workspaces = super::workspaces(app, client, granted, family.created).await?;
+    Ok(Purpose { resource, scope, workspaces })
 }
 
 /// The strictest terms of the grant's resources, whichever of them the request names.
@@ -111,7 +107,7 @@ fn policy(app: &App, family: &Family) -> Policy {
     const MINUTE: Duration = Duration::from_mins(1);
     const WEEK: Duration = Duration::from_hours(7 * 24);
     let resources = || {
-        let granted = family.grant.resources.iter();
+        let granted = family.grant.resources();
         granted.filter_map(|name| app.config.deployment.resource(name.as_str()))
     };
     if resources().any(|resource| resource.strict) {
@@ -164,29 +160,34 @@ async fn catch_up(
     let from = (family.generation, family.nonce);
     let to = (token.generation, token.nonce);
     if app.store.roll_forward(token.family, from, to, (token.issued, context)).await? {
-        Event::RefreshRolledForward { family: token.family, to: token.generation }.record();
+        app.audit(&Event::RefreshRolledForward { family: token.family, to: token.generation });
     }
     Ok(true)
 }
 
 /// Whether the outcome gives tokens; what does not is recorded and named.
-fn conclude(client: &Client, token: &RefreshToken, rotation: &Rotation) -> Result<(), TokenError> {
+fn conclude(
+    app: &App,
+    client: &Client,
+    token: &RefreshToken,
+    rotation: &Rotation,
+) -> Result<(), TokenError> {
     let family = token.family;
     match rotation.step {
         Step::Kept | Step::Replayed | Step::Rotated => Ok(()),
         Step::Ahead | Step::Forged => {
-            Event::RefreshForked { family }.record();
+            app.audit(&Event::RefreshForked { family });
             Err(TokenViolation::RefreshInvalid.into())
         }
         Step::Busy => Err(TokenError::Replays),
         Step::Expired => Err(TokenViolation::RefreshExpired.into()),
         Step::Reuse => {
-            Event::RefreshReused { client: &client.id, family }.record();
+            app.audit(&Event::RefreshReused { client: &client.id, family });
             Err(TokenViolation::RefreshReuse.into())
         }
         Step::Revoked => Err(TokenViolation::RefreshRevoked.into()),
         Step::Stale => {
-            Event::RefreshStale { client: &client.id, family }.record();
+            app.audit(&Event::RefreshStale { client: &client.id, family });
             Err(TokenViolation::RefreshStale.into())
         }
         Step::WrongClient => Err(TokenViolation::RefreshClient.into()),

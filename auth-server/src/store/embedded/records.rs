@@ -1,79 +1,68 @@
-//! Records as they stand in the file: their keys, their form, and the writes that several verbs
-//! share.
+//! Records in the file.
 
-use shared::{
-    ids::{ClientId, FamilyId, UserId},
-    internal::Event,
-    secret::SecretHash,
-    time::Timestamp,
-};
+use async_trait::async_trait;
+use shared::time::Timestamp;
 use store::Writer;
 
-use crate::{
-    rules::rotation::Family,
-    store::{AFTER_EXPIRY, EVENT_LIFE, StoreError, record::encode},
-};
+use super::{EmbeddedStore, keys::record_key};
+use crate::store::{Expected, Kind, Records, StoreError};
 
-pub(super) const FEED_LAST: &[u8] = b"feed/last";
+#[async_trait]
+impl Records for EmbeddedStore {
+    async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = record_key(kind, key);
+        Ok(self.engine.read(|reader| reader.get(key.as_bytes()))?)
+    }
 
-pub(super) fn append(
-    writer: &mut Writer<'_>,
-    event: &Event,
-    now: Timestamp,
-) -> Result<(), store::StoreError> {
-    let seq = writer.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes)) + 1;
-    let expires = now.plus(EVENT_LIFE).millis();
-    writer.put(
-        event_key(seq).as_bytes(),
-        &encode(event).map_err(|error| corrupt(&error))?,
-        Some(expires),
-    )?;
-    writer.put(FEED_LAST, &seq.to_be_bytes(), None)
-}
+    async fn replace_record(
+        &self,
+        kind: Kind,
+        key: &str,
+        expected: Expected<'_>,
+        value: Option<&[u8]>,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let key = record_key(kind, key);
+        let expected = match expected {
+            Expected::Absent => Some(None),
+            Expected::Anything => None,
+            Expected::Same(bytes) => Some(Some(bytes.to_vec())),
+        };
+        let (value, expires) = (value.map(<[u8]>::to_vec), expires.map(Timestamp::millis));
+        let work = move |writer: &mut Writer<'_>| {
+            if let Some(expected) = expected
+                && writer.get(key.as_bytes())? != expected
+            {
+                return Ok(false);
+            }
+            match value {
+                Some(value) => writer.put(key.as_bytes(), &value, expires)?,
+                None => {
+                    writer.delete(key.as_bytes())?;
+                }
+            }
+            Ok(true)
+        };
+        Ok(self.engine.write(work).await?)
+    }
 
-pub(super) fn put_family(
-    writer: &mut Writer<'_>,
-    key: &str,
-    family: &Family,
-) -> Result<(), store::StoreError> {
-    let expires = family.absolute_expiry.plus(AFTER_EXPIRY).millis();
-    writer.put(key.as_bytes(), &encode(family).map_err(|error| corrupt(&error))?, Some(expires))
-}
-
-pub(super) fn client_key(id: &ClientId) -> String {
-    format!("client/{id}")
-}
-
-pub(super) fn session_key(secret: &SecretHash) -> String {
-    format!("session/{}", secret.as_str())
-}
-
-pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
-    format!("code/{family}/{}", code.as_str())
-}
-
-pub(super) fn family_key(family: FamilyId) -> String {
-    format!("family/{family}")
-}
-
-/// Client ids may hold a slash, so their hash stands in the key.
-pub(super) fn index_key(user: &UserId, client: &ClientId) -> String {
-    format!("grant/{user}/{}/", SecretHash::of(client.as_str().as_bytes()).as_str())
-}
-
-pub(super) fn event_key(seq: u64) -> String {
-    format!("event/{seq:020}")
-}
-
-/// The place of an event in the feed, from its key.
-pub(super) fn event_seq(key: &[u8]) -> Option<u64> {
-    std::str::from_utf8(key).ok()?.strip_prefix("event/")?.parse().ok()
-}
-
-pub(super) fn number(bytes: &[u8]) -> u64 {
-    bytes.try_into().map(u64::from_be_bytes).unwrap_or_default()
-}
-
-pub(super) fn corrupt(error: &StoreError) -> store::StoreError {
-    store::StoreError::Corrupt(error.to_string())
+    async fn records(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let start = record_key(kind, "");
+        let (prefix, after) = (record_key(kind, prefix), after.map(|key| record_key(kind, key)));
+        let entries = self.engine.read(|reader| match &after {
+            Some(after) => reader.scan_after(prefix.as_bytes(), after.as_bytes(), limit),
+            None => reader.scan(prefix.as_bytes(), limit),
+        })?;
+        let named = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let key = String::from_utf8(key).ok()?;
+            Some((key.strip_prefix(&start)?.to_owned(), value))
+        };
+        Ok(entries.into_iter().filter_map(named).collect())
+    }
 }

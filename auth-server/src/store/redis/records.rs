@@ -1,33 +1,95 @@
-//! Records as they stand in Redis: their keys and their form.
+//! Records in Redis: a string each, and for listed kinds a sorted set of their keys, which is
+//! written before a record and mended by whoever lists it.
 
-use shared::{
-    ids::{ClientId, FamilyId, UserId},
-    secret::SecretHash,
-    time::Timestamp,
+use async_trait::async_trait;
+use shared::time::Timestamp;
+use store::Script;
+
+use super::{
+    RedisStore,
+    keys::{list_key, record_key},
 };
-use store::Reply;
+use crate::store::{Expected, Kind, Records, StoreError};
 
-pub(super) fn millis(reply: &Reply) -> Option<Timestamp> {
-    reply.as_str().ok()?.parse().ok().map(Timestamp::from_millis)
-}
+static GET: Script = Script::new("get", "return redis.call('GET', KEYS[1])");
+static LIST: Script = Script::new("list", include_str!("list.lua"));
+static NOTE: Script = Script::new("note", "return redis.call('ZADD', KEYS[1], 0, ARGV[1])");
+static REPLACE: Script = Script::new("replace", include_str!("replace.lua"));
+static UNNOTE: Script = Script::new("unnote", "return redis.call('ZREM', KEYS[1], ARGV[1])");
 
-pub(super) fn client_key(id: &ClientId) -> String {
-    format!("client:{id}")
-}
+#[async_trait]
+impl Records for RedisStore {
+    async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let reply = self.redis.run(&GET, &[&record_key(kind, key)], &[]).await?;
+        Ok(if reply.is_nil() { None } else { Some(reply.into_bytes()?) })
+    }
 
-pub(super) fn session_key(secret: &SecretHash) -> String {
-    format!("session:{}", secret.as_str())
-}
+    async fn replace_record(
+        &self,
+        kind: Kind,
+        key: &str,
+        expected: Expected<'_>,
+        value: Option<&[u8]>,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let at = record_key(kind, key);
+        let (mode, held): (&[u8], &[u8]) = match expected {
+            Expected::Absent => (b"absent", b""),
+            Expected::Anything => (b"anything", b""),
+            Expected::Same(bytes) => (b"same", bytes),
+        };
+        let (action, new): (&[u8], &[u8]) = match value {
+            Some(value) => (b"set", value),
+            None => (b"delete", b""),
+        };
+        let expires = expires.map_or(0, Timestamp::millis).to_string();
+        if kind.is_listed() && value.is_some() {
+            self.redis.run(&NOTE, &[&list_key(kind)], &[key.as_bytes()]).await?;
+        }
+        let (keys, arguments) = ([at.as_str()], [mode, held, action, new, expires.as_bytes()]);
+        let reply = if kind.is_durable() {
+            self.redis.run_durable(&REPLACE, &keys, &arguments).await?
+        } else {
+            self.redis.run(&REPLACE, &keys, &arguments).await?
+        };
+        let replaced = reply.as_int()? == 1;
+        if kind.is_listed() && replaced {
+            // Again, because a reader that came in between took the note for one of a record
+            // that has expired.
+            let script = if value.is_some() { &NOTE } else { &UNNOTE };
+            self.redis.run(script, &[&list_key(kind)], &[key.as_bytes()]).await?;
+        }
+        Ok(replaced)
+    }
 
-/// Client ids may hold anything visible, so their hash stands in the key.
-pub(super) fn index_key(user: &UserId, client: &ClientId) -> String {
-    format!("grants:{user}:{}", SecretHash::of(client.as_str().as_bytes()).as_str())
-}
-
-pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
-    format!("code:{{{family}}}:{}", code.as_str())
-}
-
-pub(super) fn family_key(family: FamilyId) -> String {
-    format!("fam:{{{family}}}")
+    async fn records(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let noted = list_key(kind);
+        let mut found = Vec::new();
+        let mut after = after.map(str::to_owned);
+        while found.len() < limit {
+            let most = (limit - found.len()).to_string();
+            let from = after.as_deref().unwrap_or_default();
+            let arguments = [prefix.as_bytes(), from.as_bytes(), most.as_bytes()];
+            let keys = self.redis.run(&LIST, &[&noted], &arguments).await?.into_array()?;
+            let Some(last) = keys.last() else { break };
+            after = Some(last.as_str()?.to_owned());
+            for key in &keys {
+                let key = key.as_str()?;
+                match self.record(kind, key).await? {
+                    Some(value) => found.push((key.to_owned(), value)),
+                    // Expired, or never written.
+                    None => {
+                        self.redis.run(&UNNOTE, &[&noted], &[key.as_bytes()]).await?;
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
 }

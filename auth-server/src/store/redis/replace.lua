@@ -1,6 +1,11 @@
--- Replaces a value if it still is the expected one. KEYS: key. ARGV: is there one, expected, new
-local value = redis.call('GET', KEYS[1])
-if ARGV[1] == '0' and value then return 0 end
-if ARGV[1] == '1' and value ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[1], ARGV[3])
+-- Writes or deletes a record if what is stored is as expected. KEYS: record.
+-- ARGV: absent|anything|same, the same, set|delete, value, when it is forgotten (0: never)
+if ARGV[1] ~= 'anything' then
+  local value = redis.call('GET', KEYS[1])
+  if ARGV[1] == 'absent' and value then return 0 end
+  if ARGV[1] == 'same' and value ~= ARGV[2] then return 0 end
+end
+if ARGV[3] == 'delete' then redis.call('DEL', KEYS[1])
+elseif ARGV[5] == '0' then redis.call('SET', KEYS[1], ARGV[4])
+else redis.call('SET', KEYS[1], ARGV[4], 'PXAT', ARGV[5]) end
 return 1

@@ -1,0 +1,242 @@
+//! Records that are found by a key and changed by compare-and-set: everything but grants and the
+//! feed. Each kind has one form in both engines, so that what is built on them is written once.
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+use shared::{
+    ids::{ClientId, UserId},
+    secret::SecretHash,
+    time::Timestamp,
+};
+
+use super::{
+    Store, StoreError,
+    record::{decode, encode},
+};
+use crate::{rules::client::Client, store::Session};
+
+/// What a record is. The name is part of the stored form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A client, by its id.
+    Client,
+    /// A set of keys, sealed, by its purpose.
+    KeySet,
+    /// A signed-in browser, by its secret's hash.
+    Session,
+    /// Something that happens once.
+    Ticket,
+}
+
+impl Kind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 4] = [Self::Client, Self::KeySet, Self::Session, Self::Ticket];
+
+    /// The name in keys.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::KeySet => "keys",
+            Self::Session => "session",
+            Self::Ticket => "ticket",
+        }
+    }
+
+    /// Whether a change is answered only when it cannot be lost.
+    pub(crate) fn is_durable(self) -> bool {
+        match self {
+            Self::Client | Self::KeySet => true,
+            Self::Session | Self::Ticket => false,
+        }
+    }
+
+    /// Whether [`Records::records`] lists it.
+    pub(crate) fn is_listed(self) -> bool {
+        match self {
+            Self::Client | Self::KeySet => true,
+            Self::Session | Self::Ticket => false,
+        }
+    }
+}
+
+/// What must be stored for a change to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected<'a> {
+    Absent,
+    Anything,
+    Same(&'a [u8]),
+}
+
+/// The verbs of records, as bytes; [`Store`] has them typed.
+#[async_trait]
+pub(crate) trait Records {
+    /// A record. One that has expired may still be found: its reader compares the time.
+    async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes a record, or deletes it without a value, if what is stored is as expected. False
+    /// if it is not.
+    async fn replace_record(
+        &self,
+        kind: Kind,
+        key: &str,
+        expected: Expected<'_>,
+        value: Option<&[u8]>,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError>;
+
+    /// Keys and records of a listed kind whose keys begin with `prefix` and come after `after`,
+    /// in the order of their keys. For pages and sweeps: a record that is written at the same
+    /// moment may be missing.
+    async fn records(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+}
+
+/// How often a change is tried against others that change the same record.
+const TRIES: usize = 100;
+
+impl dyn Store + '_ {
+    /// A record of a kind.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        key: &str,
+    ) -> Result<Option<T>, StoreError> {
+        self.record(kind, key).await?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// Writes a record over whatever is there.
+    pub(crate) async fn write<T: Serialize + Sync>(
+        &self,
+        kind: Kind,
+        key: &str,
+        record: &T,
+        expires: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let value = encode(record)?;
+        self.replace_record(kind, key, Expected::Anything, Some(&value), expires).await?;
+        Ok(())
+    }
+
+    /// Writes a record where there is none. False if there is one.
+    pub(crate) async fn create<T: Serialize + Sync>(
+        &self,
+        kind: Kind,
+        key: &str,
+        record: &T,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let value = encode(record)?;
+        self.replace_record(kind, key, Expected::Absent, Some(&value), expires).await
+    }
+
+    /// Deletes a record. False if there was none.
+    pub(crate) async fn delete(&self, kind: Kind, key: &str) -> Result<bool, StoreError> {
+        let Some(stored) = self.record(kind, key).await? else { return Ok(false) };
+        self.replace_record(kind, key, Expected::Same(&stored), None, None).await
+    }
+
+    /// Changes a record that exists: `change` gets what is stored and gives what is to be, with
+    /// its expiry, or nothing to leave it. Returns the record as it is then.
+    pub(crate) async fn update<T: Serialize + DeserializeOwned + Send + Sync>(
+        &self,
+        kind: Kind,
+        key: &str,
+        change: impl Fn(&T) -> Option<(T, Option<Timestamp>)> + Send + Sync,
+    ) -> Result<Option<T>, StoreError> {
+        for _ in 0..TRIES {
+            let Some(stored) = self.record(kind, key).await? else { return Ok(None) };
+            let record: T = decode(&stored)?;
+            let Some((changed, expires)) = change(&record) else { return Ok(Some(record)) };
+            let value = encode(&changed)?;
+            let expected = Expected::Same(&stored);
+            if self.replace_record(kind, key, expected, Some(&value), expires).await? {
+                return Ok(Some(changed));
+            }
+        }
+        Err(StoreError::Contended(kind.name()))
+    }
+
+    /// Records of a listed kind, in the order of their keys.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, T)>, StoreError> {
+        let records = self.records(kind, prefix, after, limit).await?;
+        records.into_iter().map(|(key, bytes)| Ok((key, decode(&bytes)?))).collect()
+    }
+
+    /// Takes a ticket: true once, false ever after.
+    pub(crate) async fn take_ticket(
+        &self,
+        ticket: &str,
+        expires: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.create(Kind::Ticket, ticket, &1_u8, Some(expires)).await
+    }
+
+    /// Whether a ticket was taken.
+    pub(crate) async fn is_taken(&self, ticket: &str) -> Result<bool, StoreError> {
+        Ok(self.record(Kind::Ticket, ticket).await?.is_some())
+    }
+
+    /// A signed-in browser.
+    pub(crate) async fn session(&self, secret: &SecretHash) -> Result<Option<Session>, StoreError> {
+        self.read(Kind::Session, secret.as_str()).await
+    }
+
+    /// Starts a session.
+    pub(crate) async fn put_session(
+        &self,
+        secret: &SecretHash,
+        session: &Session,
+    ) -> Result<(), StoreError> {
+        self.write(Kind::Session, secret.as_str(), session, Some(session.expires)).await
+    }
+
+    /// A stored client.
+    pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.read(Kind::Client, id.as_str()).await
+    }
+
+    /// Creates or recreates a client.
+    pub(crate) async fn put_client(&self, client: &Client) -> Result<(), StoreError> {
+        // Registering again is common, and durable writes are few: nothing is written when
+        // nothing changed.
+        let registered = |stored: Client| Client { registered: client.registered, ..stored };
+        if self.client(&client.id).await?.map(registered).as_ref() == Some(client) {
+            return Ok(());
+        }
+        self.write(Kind::Client, client.id.as_str(), client, None).await
+    }
+
+    /// A set of keys, as it was sealed.
+    pub(crate) async fn key_set(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.record(Kind::KeySet, name).await
+    }
+
+    /// Replaces a key set if it still is `expected`; durably. False if it is not.
+    pub(crate) async fn replace_key_set(
+        &self,
+        name: &str,
+        expected: Option<&[u8]>,
+        set: &[u8],
+    ) -> Result<bool, StoreError> {
+        let expected = expected.map_or(Expected::Absent, Expected::Same);
+        self.replace_record(Kind::KeySet, name, expected, Some(set), None).await
+    }
+}
+
+/// Whose grants are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner<'a> {
+    Client(&'a ClientId),
+    Person(&'a UserId),
+}
