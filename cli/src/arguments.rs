@@ -16,6 +16,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the authorization server alone.
     AuthServer(ServeOptions),
+    /// Run the reference CRM alone, as a backend of a deployment file.
+    Crm(CrmOptions),
     /// Run both services and a reference CRM on this machine, ready to connect to.
     Demo(DemoOptions),
     /// Run the gateway alone.
@@ -35,6 +37,28 @@ pub(crate) struct ServeOptions {
     /// Write the log as JSON lines.
     #[arg(long)]
     pub(crate) json_log: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CrmOptions {
+    /// The name of the [[backend]] that the CRM is.
+    #[arg(long, value_name = "NAME", default_value = "crm")]
+    pub(crate) backend: String,
+    /// The deployment file.
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Where the records are kept.
+    #[arg(long, value_name = "FOLDER", env = "VESTIBULE_DATA_DIR", default_value = "./.vestibule")]
+    pub(crate) data_dir: PathBuf,
+    /// Where the gateway publishes the keys of its identities.
+    #[arg(long, value_name = "URL", env = "VESTIBULE_GATEWAY_KEYS")]
+    pub(crate) gateway_keys: String,
+    /// Write the log as JSON lines.
+    #[arg(long)]
+    pub(crate) json_log: bool,
+    /// Where the CRM listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Args, Debug)]

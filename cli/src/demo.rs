@@ -8,7 +8,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     arguments::DemoOptions,
     deployment_file::{self, File},
-    listen, log, secret_file,
+    listen, log,
+    reference_crm::{self, Identity},
+    secret_file,
     serve::{self, Listeners, Running},
 };
 
@@ -41,7 +43,8 @@ pub(crate) async fn run(options: &DemoOptions) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     let tracker = TaskTracker::new();
     let running = Running { data_dir: options.data_dir.clone(), shutdown, tracker };
-    start_crm(&file, gateway, crm, crm_address, &running).await?;
+    let identity = crm_identity(gateway);
+    reference_crm::start(&file, identity, crm, &crm_address.to_string(), &running).await?;
     let welcome = welcome(&file, &password);
     serve::both(file, listeners, running, move || log::say(&welcome)).await
 }
@@ -88,32 +91,14 @@ fn fill(text: &str, auth: u16, gateway: u16, crm: SocketAddr, data_dir: &Path) -
         .replace("{password_file}", &password_file.display().to_string())
 }
 
-async fn start_crm(
-    file: &File,
-    gateway: u16,
-    listeners: Vec<tokio::net::TcpListener>,
-    address: SocketAddr,
-    running: &Running,
-) -> Result<(), String> {
-    let config = crm::Config {
+/// The CRM believes the gateway of this process.
+fn crm_identity(gateway: u16) -> Identity {
+    let origin = format!("http://127.0.0.1:{gateway}");
+    Identity {
         audience: CRM_AUDIENCE.to_owned(),
-        clock: shared::time::Clock::System,
-        data_file: Some(running.data_dir.join("crm.redb")),
-        issuer: format!("http://127.0.0.1:{gateway}"),
-        jwks_url: format!("http://127.0.0.1:{gateway}/.well-known/jwks.json"),
-        workspaces: file
-            .workspaces()
-            .map(|(id, name)| crm::Workspace { id: id.to_owned(), name: name.to_owned() })
-            .collect(),
-        path: "/mcp".to_owned(),
-        allowed_hosts: vec![address.to_string()],
-    };
-    let router = crm::router(config, running.shutdown.clone()).await.map_err(|error| {
-        format!("the reference CRM cannot start: {}", deployment_file::chain(&error))
-    })?;
-    let (shutdown, tracker) = (running.shutdown.clone(), running.tracker.clone());
-    running.tracker.spawn(serve::listener(listeners, router, shutdown, tracker));
-    Ok(())
+        jwks_url: format!("{origin}/.well-known/jwks.json"),
+        issuer: origin,
+    }
 }
 
 fn welcome(file: &File, password: &str) -> String {

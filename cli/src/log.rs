@@ -26,6 +26,7 @@ pub(crate) fn start(arguments: &Arguments) {
         Command::AuthServer(options) | Command::Gateway(options) | Command::Serve(options) => {
             (false, options.json_log)
         }
+        Command::Crm(options) => (false, options.json_log),
         Command::Demo(_) => (true, false),
     };
     let fallback = if demo { "warn,audit=off" } else { "warn,audit=info,vestibule::request=info" };

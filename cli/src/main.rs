@@ -7,6 +7,7 @@ mod gateway_keys;
 mod in_process;
 mod listen;
 mod log;
+mod reference_crm;
 mod secret_file;
 mod serve;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), String> {
     match arguments.command {
         Command::AuthServer(options) => serve::run(&options, serve::Services::AUTH_SERVER).await,
+        Command::Crm(options) => reference_crm::run(&options).await,
         Command::Demo(options) => demo::run(&options).await,
         Command::Gateway(options) => serve::run(&options, serve::Services::GATEWAY).await,
         Command::Serve(options) => serve::run(&options, serve::Services::BOTH).await,

@@ -168,7 +168,7 @@ impl Running {
     }
 
     /// Waits for SIGTERM or Ctrl-C, then for everything to end, but not for ever.
-    async fn until_told<const N: usize>(
+    pub(crate) async fn until_told<const N: usize>(
         &self,
         tasks: [tokio::task::JoinHandle<()>; N],
     ) -> Result<(), String> {

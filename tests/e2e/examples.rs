@@ -42,8 +42,12 @@ fn resolve(text: &str) -> Result<(), Vec<Problem>> {
 
 fn examples() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let entries = fs::read_dir(root.join("docs/examples")).unwrap().map(Result::unwrap);
-    entries
+    let examples = fs::read_dir(root.join("docs/examples")).unwrap().map(Result::unwrap);
+    let deploy = fs::read_dir(root.join("deploy")).unwrap().map(Result::unwrap);
+    let is_deployment = |name: &fs::DirEntry| name.path().extension().is_some_and(|e| e == "toml");
+    examples
+        .chain(deploy)
+        .filter(is_deployment)
         .map(|entry| {
             let text = fs::read_to_string(entry.path()).unwrap();
             (entry.file_name().into_string().unwrap(), text)
@@ -54,7 +58,7 @@ fn examples() -> Vec<(String, String)> {
 #[test]
 fn every_example_is_a_working_deployment() {
     let examples = examples();
-    assert!(examples.len() >= 2);
+    assert!(examples.len() >= 3);
     for (name, text) in examples {
         assert_eq!(resolve(&text), Ok(()), "{name}");
     }

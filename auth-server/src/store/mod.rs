@@ -7,6 +7,8 @@ mod embedded;
 mod families;
 mod feed;
 mod record;
+#[cfg(test)]
+mod record_contract;
 mod records;
 mod redis;
 
