@@ -7,7 +7,7 @@ use web::{limits::Limited, problem::Problem};
 
 use crate::{
     mint::NoRandomness,
-    rules::violation::{RegistrationViolation, TokenViolation, describe},
+    rules::violation::{BearerViolation, RegistrationViolation, TokenViolation, describe},
     store::StoreError,
 };
 
@@ -44,6 +44,17 @@ pub(crate) enum TokenError {
     ViolationWithChallenge(TokenViolation),
 }
 
+/// What an endpoint that takes access tokens answers instead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BearerError {
+    #[error("a fault of this server")]
+    Fault(#[from] Fault),
+    #[error("too many requests")]
+    Limited(Limited),
+    #[error("{0}")]
+    Violation(#[from] BearerViolation),
+}
+
 /// What the registration endpoint answers instead of a client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistrationError {
@@ -60,6 +71,12 @@ pub(crate) enum RegistrationError {
 }
 
 impl From<StoreError> for TokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<StoreError> for BearerError {
     fn from(error: StoreError) -> Self {
         Self::Fault(error.into())
     }
@@ -91,6 +108,28 @@ impl IntoResponse for TokenError {
             Self::Violation(violation) => token(&violation, false).into_response(),
             Self::ViolationWithChallenge(violation) => token(&violation, true).into_response(),
         }
+    }
+}
+
+impl IntoResponse for BearerError {
+    fn into_response(self) -> Response {
+        let violation = match self {
+            Self::Fault(fault) => return fault.into_response(),
+            Self::Limited(limited) => return Problem::from(limited).into_response(),
+            Self::Violation(violation) => violation,
+        };
+        let wire = violation.wire();
+        tracing::info!(?violation, requirement = wire.requirement, "refused");
+        let text = describe(&violation, wire);
+        // RFC 6750 section 3.1: without any token the challenge names no error.
+        let (error, challenge) = match wire.code {
+            "" => ("invalid_request", "Bearer".to_owned()),
+            "insufficient_scope" => {
+                (wire.code, format!("Bearer error=\"{}\", scope=\"openid\"", wire.code))
+            }
+            code => (code, format!("Bearer error=\"{code}\", error_description=\"{text}\"")),
+        };
+        Problem::new(status(wire.status), error, &text).with_challenge(&challenge).into_response()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A grant becomes a token response (RFC 6749 section 5.1, RFC 9068).
+//! A grant becomes a token response (RFC 6749 section 5.1, RFC 9068, OpenID Connect Core 3.1.3.3).
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,13 @@ use crate::{
     App,
     error::Fault,
     mint,
-    rules::{client::Client, refresh_token::RefreshToken, rotation::Family},
+    rules::{
+        client::Client,
+        openid::{ID_TOKEN_TYPE, IdTokenClaims, SignIn, at_hash},
+        refresh_token::RefreshToken,
+        rotation::Family,
+        scope::openid,
+    },
 };
 
 /// The body of a token response.
@@ -24,6 +30,8 @@ use crate::{
 struct TokenResponse {
     access_token: String,
     expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     scope: String,
@@ -35,6 +43,8 @@ struct TokenResponse {
 pub(crate) struct Purpose<'a> {
     pub(crate) resource: &'a Resource,
     pub(crate) scope: Scope,
+    /// The sign-in that an ID token tells of.
+    pub(crate) sign_in: Option<SignIn>,
     /// The workspaces that the person is a member of still.
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
 }
@@ -48,7 +58,7 @@ pub(crate) fn tokens(
     client: &Client,
     purpose: &Purpose<'_>,
 ) -> Result<Response, Fault> {
-    let Purpose { resource, scope, workspaces } = purpose;
+    let Purpose { resource, scope, sign_in, workspaces } = purpose;
     let now = app.clock.now();
     let life = resource.access_token_life.min(family.absolute_expiry.since(now));
     let claims = AccessTokenClaims {
@@ -65,15 +75,43 @@ pub(crate) fn tokens(
         fam: Some(id),
         generation: Some(family.generation),
     };
+    let access_token = keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?;
+    let id_token = sign_in.as_ref().map(|one| id_token(app, family, one, &access_token));
+    // The scopes of OpenID Connect are the grant's, whichever resource the token is for.
+    let told = sign_in.as_ref().filter(|_| *resource.indicator.as_str() != *claims.iss);
+    let told = told.map(|_| family.grant.identity.intersect(&openid()));
+    let scope = &scope.union(&told.unwrap_or_default());
     let response = TokenResponse {
-        access_token: keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?,
+        access_token,
         expires_in: life.as_secs(),
+        id_token: id_token.transpose()?,
         refresh_token: client.refreshes.then(|| refresh_token(app, id, family)).transpose()?,
         scope: scope.to_string(),
         token_type: "Bearer",
     };
     let body = serde_json::to_string(&response).unwrap_or_default();
     Ok(web::problem::json(StatusCode::OK, body).into_response())
+}
+
+/// Who signed in and when, for the client alone (OpenID Connect Core 2).
+fn id_token(
+    app: &App,
+    family: &Family,
+    sign_in: &SignIn,
+    access_token: &str,
+) -> Result<String, Fault> {
+    let (deployment, now) = (&app.config.deployment, app.clock.now());
+    let claims = IdTokenClaims {
+        iss: deployment.issuer.as_str().to_owned(),
+        sub: family.grant.user.clone(),
+        aud: family.grant.client.clone(),
+        exp: now.plus(deployment.account.access_token_life).secs(),
+        iat: now.secs(),
+        auth_time: sign_in.at.secs(),
+        nonce: sign_in.nonce.clone(),
+        at_hash: at_hash(access_token),
+    };
+    Ok(keys::sign(&app.keys.signing, ID_TOKEN_TYPE, &claims)?)
 }
 
 /// The one refresh token of a family's current generation, whoever asks and how often.

@@ -10,6 +10,7 @@ pub mod config;
 mod endpoints;
 mod error;
 mod issue;
+mod live;
 mod mint;
 mod pages;
 mod routes;

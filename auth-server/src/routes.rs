@@ -16,7 +16,8 @@ use web::{
 use crate::{
     App,
     endpoints::{
-        authorize, consent, health, internal, jwks, login, metadata, register, revoke, token,
+        authorize, consent, health, internal, introspect, jwks, login, metadata, register, revoke,
+        token, userinfo,
     },
     telemetry,
 };
@@ -28,16 +29,19 @@ pub fn router(app: App) -> Router {
         .route(&path("/jwks"), get(jwks::show))
         .route(&path("/register"), post(register::register))
         .route(&path("/revoke"), post(revoke::revoke))
-        .route(&path("/token"), post(token::exchange));
+        .route(&path("/token"), post(token::exchange))
+        .route(&path("/userinfo"), get(userinfo::show).post(userinfo::show));
     for well_known in metadata::paths(&app.config) {
         public = public.route(&well_known, get(metadata::show));
     }
     let public = public
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Origins::Any, cors::apply));
+    // No script of another origin asks for pages or about tokens.
     let pages = Router::new()
         .route(&path("/authorize"), get(authorize::show))
         .route(&path("/consent"), get(consent::show).post(consent::submit))
+        .route(&path("/introspect"), post(introspect::introspect))
         .route(&path("/login"), post(login::submit))
         .method_not_allowed_fallback(wrong_method);
     let host = app.config.public().authority_of_host();

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey};
+use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey, VerifyingKeys};
 use shared::{
     ids::ClientId,
     internal::{Cursor, Events, Usage},
@@ -76,6 +76,8 @@ pub(crate) struct Keys {
     /// Seals requests into pages.
     pub(crate) seal: SecretRing,
     pub(crate) signing: SigningKey,
+    /// Every published key, for tokens that come back to us.
+    pub(crate) verifying: VerifyingKeys,
 }
 
 /// The cookies of pages.
@@ -127,8 +129,10 @@ impl App {
             }
         };
         let issuer = key_set(&*store, Purpose::Issuer, key, &clock).await?;
+        let jwks = issuer.jwks();
         let keys = Keys {
-            jwks: issuer.jwks().into(),
+            verifying: VerifyingKeys::parse(&jwks)?,
+            jwks: jwks.into(),
             refresh: key_set(&*store, Purpose::RefreshMac, key, &clock).await?.secrets(),
             seal: key_set(&*store, Purpose::PageSeal, key, &clock).await?.secrets(),
             signing: issuer.signing()?,

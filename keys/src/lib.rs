@@ -24,4 +24,4 @@ pub use lifecycle::{Dwell, MAX_SKEW, MAX_VIEW_AGE, Urgency};
 pub use ring::{Algorithm, KeyRecord, KeySet, KeyState, Purpose};
 pub use sealed::KeyEncryptionKey;
 pub use secrets::{SecretKey32, SecretRing};
-pub use token::{MAX_TOKEN_BYTES, Presented, Verified, sign};
+pub use token::{MAX_TOKEN_BYTES, Presented, Verified, sign, sign_answer};

@@ -54,6 +54,20 @@ struct NewHeader<'a> {
 
 /// Signs the claims as a token of the type.
 pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<String, KeyError> {
+    let token = sign_answer(key, typ, claims)?;
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(KeyError::TokenTooLong(token.len()));
+    }
+    Ok(token)
+}
+
+/// Signs the claims as an answer that nobody presents to us, so that its length is its reader's
+/// matter.
+pub fn sign_answer<T: Serialize>(
+    key: &SigningKey,
+    typ: &str,
+    claims: &T,
+) -> Result<String, KeyError> {
     let unwritable = |_| KeyError::Library("writing JSON");
     let header = NewHeader { alg: ES256, typ, kid: key.id() };
     let header = serde_json::to_vec(&header).map_err(unwritable)?;
@@ -64,9 +78,6 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
     let signature = key.sign(token.as_bytes())?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(KeyError::TokenTooLong(token.len()));
-    }
     Ok(token)
 }
 

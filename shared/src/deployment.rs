@@ -84,6 +84,9 @@ pub enum WorkspaceMode {
 /// What both services agree on, checked.
 #[derive(Clone, Debug)]
 pub struct Deployment {
+    /// The issuer as a resource of its own: what a person signs in with. Its tokens open the
+    /// userinfo endpoint only, and no request names it.
+    pub account: Resource,
     pub name: String,
     pub issuer: Issuer,
     pub resources: Vec<Resource>,
@@ -135,9 +138,15 @@ impl Deployment {
                 checked.push(resource);
             }
         }
-        match issuer {
-            Some(issuer) if problems.is_empty() => {
-                Ok(Self { name: raw.name, issuer, resources: checked })
+        let account = issuer.as_ref().and_then(Resource::account);
+        let is_issuer = |one: &Resource| issuer.iter().any(|own| one.indicator.names(own.as_str()));
+        if checked.iter().any(is_issuer) {
+            let what = "is the issuer, which is the audience of tokens that only sign people in";
+            problems.push(Problem::new("resource.url", what, "give the resource a path"));
+        }
+        match issuer.zip(account) {
+            Some((issuer, account)) if problems.is_empty() => {
+                Ok(Self { account, name: raw.name, issuer, resources: checked })
             }
             _ => Err(problems),
         }
@@ -155,7 +164,8 @@ impl Deployment {
 
     /// The longest life of any access token.
     pub fn longest_access_token(&self) -> Duration {
-        self.resources.iter().map(|resource| resource.access_token_life).max().unwrap_or_default()
+        let all = self.resources.iter().chain([&self.account]);
+        all.map(|resource| resource.access_token_life).max().unwrap_or_default()
     }
 }
 
@@ -240,6 +250,30 @@ impl Resource {
             scopes: raw.scope.into_iter().map(|scope| (scope.name, scope.description)).collect(),
             workspace: raw.workspace,
             workspace_argument: raw.workspace_argument,
+        })
+    }
+
+    /// The issuer as a resource, with the scopes of OpenID Connect (OpenID Connect Core 5.4).
+    fn account(issuer: &Issuer) -> Option<Self> {
+        let words = [
+            ("openid", "Know who you are"),
+            ("profile", "See your name and the workspaces you open to it"),
+            ("email", "See your e-mail address"),
+        ];
+        let scope = Scope::from_tokens(["openid"]).ok()?;
+        Some(Self {
+            indicator: ResourceIndicator::parse(issuer.as_str()).ok()?,
+            name: "your account".to_owned(),
+            is_default: false,
+            access_token_life: Duration::from_secs(five_minutes()),
+            refresh_idle: Duration::from_secs(thirty_days()),
+            refresh_absolute: Duration::from_secs(ninety_days()),
+            strict: false,
+            default_scopes: scope,
+            prm_scopes: Scope::default(),
+            scopes: words.map(|(name, words)| (name.to_owned(), words.to_owned())).into(),
+            workspace: WorkspaceMode::OptionalArgument,
+            workspace_argument: workspace_id(),
         })
     }
 

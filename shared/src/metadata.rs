@@ -1,4 +1,5 @@
-//! The two discovery documents (RFC 8414 section 2, RFC 9728 section 2).
+//! The two discovery documents (RFC 8414 section 2 with OpenID Connect Discovery 3, RFC 9728
+//! section 2).
 
 use serde::Serialize;
 
@@ -10,6 +11,8 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint: String,
     pub registration_endpoint: String,
     pub revocation_endpoint: String,
+    pub introspection_endpoint: String,
+    pub userinfo_endpoint: String,
     pub jwks_uri: String,
     pub response_types_supported: Vec<&'static str>,
     pub response_modes_supported: Vec<&'static str>,
@@ -17,7 +20,17 @@ pub struct AuthorizationServerMetadata {
     pub code_challenge_methods_supported: Vec<&'static str>,
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Without `none`: only a client with a credential may ask about tokens.
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    pub introspection_signing_alg_values_supported: Vec<&'static str>,
     pub scopes_supported: Vec<String>,
+    pub claims_supported: Vec<&'static str>,
+    pub subject_types_supported: Vec<&'static str>,
+    pub id_token_signing_alg_values_supported: Vec<&'static str>,
+    pub prompt_values_supported: Vec<&'static str>,
+    pub claims_parameter_supported: bool,
+    pub request_parameter_supported: bool,
+    pub request_uri_parameter_supported: bool,
     pub authorization_response_iss_parameter_supported: bool,
     pub client_id_metadata_document_supported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

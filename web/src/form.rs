@@ -152,7 +152,8 @@ impl From<Repeated> for Problem {
     }
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// Whether the body is urlencoded, by its media type.
+pub fn is_form(headers: &HeaderMap) -> bool {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = text.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")

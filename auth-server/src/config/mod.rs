@@ -1,6 +1,7 @@
 //! auth-server's configuration, checked and typed, from what the command line has read.
 
 mod raw;
+mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,7 @@ use shared::{
 use url::Url;
 use web::client_address::TrustedProxies;
 
-pub use self::raw::{RawAuth, RawClient, RawMembership, RawUser, RawWorkspace, Registration};
+pub use self::raw::{RawAuth, RawClient, RawMembership, RawService, RawUser, RawWorkspace, Registration};
 use crate::rules::{
     client::{Client, ClientAuth, Origin, SecretMethod},
     redirect_uri::check_registration,
@@ -42,15 +43,18 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     pub(crate) authorize: String,
+    pub(crate) introspect: String,
     pub(crate) jwks: String,
     pub(crate) register: String,
     pub(crate) revoke: String,
     pub(crate) token: String,
+    pub(crate) userinfo: String,
 }
 
 /// A person of the deployment file.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfiguredUser {
+    pub(crate) email: Option<String>,
     pub(crate) id: UserId,
     /// Workspace and role.
     pub(crate) memberships: BTreeMap<WorkspaceId, String>,
@@ -90,7 +94,11 @@ impl Config {
             .clients
             .iter()
             .enumerate()
-            .filter_map(|(at, raw)| client(raw, at, read, &mut problems))
+            .filter_map(|(at, raw)| {
+                let client = client(raw, at, read, &mut problems)?;
+                let service = service::resolve(raw, at, &parts.deployment, &mut problems);
+                Some(Client { service, ..client })
+            })
             .collect();
         duplicates(&parts, &mut problems);
         let hours = parts.auth.session_hours.unwrap_or(12);
@@ -134,10 +142,12 @@ impl Endpoints {
     fn of(issuer: &str) -> Self {
         Self {
             authorize: format!("{issuer}/authorize"),
+            introspect: format!("{issuer}/introspect"),
             jwks: format!("{issuer}/jwks"),
             register: format!("{issuer}/register"),
             revoke: format!("{issuer}/revoke"),
             token: format!("{issuer}/token"),
+            userinfo: format!("{issuer}/userinfo"),
         }
     }
 }
@@ -207,6 +217,7 @@ fn user(
         }
     }
     Some(ConfiguredUser {
+        email: raw.email.clone(),
         id: id?,
         memberships,
         name: raw.name.clone(),

@@ -38,6 +38,8 @@ pub struct RawUser {
     pub username: String,
     /// The name pages show.
     pub name: String,
+    /// The person's e-mail address, which you vouch for; told to clients that may know it.
+    pub email: Option<String>,
     /// A file with the password, or with its argon2id hash (`$argon2id$…`).
     pub password_file: String,
     /// Memberships.
@@ -71,4 +73,16 @@ pub struct RawClient {
     pub redirect_uris: Vec<String>,
     /// A file with the client's secret; without it the client is public.
     pub secret_file: Option<String>,
+    /// What the client may do without a person.
+    #[serde(default)]
+    pub service: RawService,
+}
+
+/// The `service` member of a `[[client]]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawService {
+    /// URLs of the resources whose tokens the client may introspect.
+    #[serde(default)]
+    pub introspects: Vec<String>,
 }

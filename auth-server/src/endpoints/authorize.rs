@@ -16,7 +16,7 @@ use super::{
     consent, login,
 };
 use crate::{
-    App,
+    App, live,
     rules::{
         authorization_request::check,
         params::Params,
@@ -56,15 +56,23 @@ pub(crate) async fn show(
         Err(violation) => return untrusted(&app, &violation),
     };
     let state = params.one("state");
-    let request = match check(&params, &client.id, target.clone(), &app.config.deployment) {
+    let mut request = match check(&params, &client.id, target.clone(), &app.config.deployment) {
         Ok(request) => request,
         Err(violation) => return refuse(&app, &client, &target, state, &violation),
     };
+    let hinted = params.one("id_token_hint").map(|hint| live::subject_of(&app, &client.id, hint));
+    let hint_is_unknown = hinted == Some(None);
+    request.openid.subject = hinted.flatten();
     let person = match browser::signed_in(&app, &headers).await {
-        Ok(person) => person,
+        Ok(person) => person.filter(|one| {
+            let openid = &request.openid;
+            openid.is_fresh(one.at, app.clock.now()) && openid.is_about(&one.user.id)
+        }),
         Err(error) => return fault(&app, &error),
     };
     if request.prompt.none {
+        // Whom a hint means that cannot be read is not known.
+        let person = person.filter(|_| !hint_is_unknown);
         let violation = if person.is_some() {
             AuthorizeViolation::ConsentRequired
         } else {
@@ -83,7 +91,7 @@ pub(crate) async fn show(
     };
     let page = match person.filter(|_| !again) {
         Some(person) => consent::page(&app, &client, &request, &person.user, sealed, None).await,
-        None => login::page(&app, &client, &request, sealed, None, String::new()),
+        None => login::page(&app, &client, &request, sealed, None, None),
     };
     with_cookie(page, cookie)
 }

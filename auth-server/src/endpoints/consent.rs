@@ -12,6 +12,7 @@ use shared::{
     deployment::WorkspaceMode,
     ids::{FamilyId, WorkspaceId},
     scope::Scope,
+    time::Timestamp,
 };
 use web::form::{Form, same_site};
 
@@ -54,7 +55,7 @@ pub(crate) async fn show(
             page(&app, &client, &interaction.request, &person.user, sealed, None).await
         }
         Ok((interaction, client, None)) => {
-            login::page(&app, &client, &interaction.request, sealed, None, String::new())
+            login::page(&app, &client, &interaction.request, sealed, None, None)
         }
         Err(response) => response,
     }
@@ -75,7 +76,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         Err(response) => return response,
     };
     let Some(person) = person else {
-        return login::page(&app, &client, &interaction.request, sealed, None, String::new());
+        return login::page(&app, &client, &interaction.request, sealed, None, None);
     };
     let request = &interaction.request;
     let decision = field("decision");
@@ -85,7 +86,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     }
     let granted = if decision == "approve" {
         match choose(&app, request, &person.user, &form) {
-            Ok(granted) => Some(granted),
+            Ok(granted) => Some(Grant { signed_in: signed_in(&granted, &person), ..granted }),
             Err(empty) => {
                 let problem = Some(empty);
                 return page(&app, &client, request, &person.user, sealed, problem).await;
@@ -145,9 +146,11 @@ pub(super) async fn page(
     let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let kind = request.redirect.kind();
     let doubtful = !doubtful(app, client, request, user).await.is_empty();
+    // A sign-in alone opens no workspace.
     let workspaces: Vec<WorkspaceChoice> = user
         .memberships
         .iter()
+        .filter(|_| !request.scopes.is_empty())
         .map(|(id, role)| WorkspaceChoice {
             value: id.to_string(),
             name: app.config.workspaces.get(id).cloned().unwrap_or_else(|| id.to_string()),
@@ -160,6 +163,8 @@ pub(super) async fn page(
         .filter_map(|indicator| app.config.deployment.resource(indicator.as_str()))
         .map(|resource| resource.name.as_str())
         .collect();
+    let account = &app.config.deployment.account.name;
+    let resource_name = if names.is_empty() { account.clone() } else { names.join(", ") };
     let page = ConsentPage {
         brand: app.config.deployment.name.clone(),
         user_name: user.name.clone(),
@@ -170,7 +175,7 @@ pub(super) async fn page(
         redirect_host: request.redirect.host(),
         loopback: kind == RedirectKind::Loopback,
         private_scheme: kind == RedirectKind::PrivateScheme,
-        resource_name: names.join(", "),
+        resource_name,
         scopes: scopes(app, request),
         single_workspace: is_single(app, request) && workspaces.len() > 1,
         workspaces,
@@ -200,9 +205,16 @@ async fn context(
     let client = client.map_err(|error| fault(app, &error.into()))?;
     let client = client.ok_or_else(|| stale(app, Stale::Page))?;
     let person = browser::signed_in(app, headers).await.map_err(|error| fault(app, &error))?;
-    // With prompt=login only a sign-in that came after the request counts.
-    let person =
-        person.filter(|one| !interaction.request.prompt.login || one.at >= interaction.began());
+    // With prompt=login only a sign-in that came after the request counts, with max_age one that
+    // was not older.
+    let (request, began) = (&interaction.request, interaction.began());
+    let person = person
+        .filter(|one| !request.prompt.login || one.at >= began)
+        .filter(|one| request.openid.is_fresh(one.at, began));
+    if person.as_ref().is_some_and(|one| !request.openid.is_about(&one.user.id)) {
+        let (state, violation) = (request.state.as_deref(), AuthorizeViolation::LoginRequired);
+        return Err(refuse(app, &client, &request.redirect, state, &violation));
+    }
     Ok((interaction, client, person))
 }
 
@@ -272,6 +284,7 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
         expires: now.plus(CODE_LIFE),
         grant: grant.clone(),
         issued: now,
+        nonce: request.openid.nonce.clone(),
         redirect: request.redirect.clone(),
     };
     let family = mint::family()?;
@@ -282,10 +295,13 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
 }
 
 fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
+    let deployment = &app.config.deployment;
     let mut choices: Vec<ScopeChoice> = Vec::new();
-    for (indicator, asked) in &request.scopes {
-        let resource = app.config.deployment.resource(indicator.as_str());
-        for (name, words) in resource.iter().flat_map(|resource| &resource.scopes) {
+    let of_resources = request.scopes.iter().filter_map(|(indicator, asked)| {
+        Some((deployment.resource(indicator.as_str())?, asked))
+    });
+    for (resource, asked) in of_resources.chain([(&deployment.account, &request.identity)]) {
+        for (name, words) in &resource.scopes {
             if asked.contains(name) && !choices.iter().any(|choice| &choice.value == name) {
                 choices.push(ScopeChoice {
                     value: name.clone(),
@@ -298,6 +314,11 @@ fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
         }
     }
     choices
+}
+
+/// When the person signed in, for a client that may know.
+fn signed_in(granted: &Grant, person: &SignedIn) -> Option<Timestamp> {
+    granted.identity.contains("openid").then_some(person.at)
 }
 
 fn scope_kind(name: &str) -> ScopeKind {

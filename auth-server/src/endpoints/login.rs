@@ -56,7 +56,7 @@ pub(crate) async fn submit(
             &interaction.request,
             sealed.to_owned(),
             Some(error),
-            username.to_owned(),
+            Some(username),
         )
     };
     let address = app.address(peer, &headers);
@@ -88,14 +88,14 @@ pub(crate) async fn submit(
     with_cookie(browser::back(&consent), Some(cookie))
 }
 
-/// The sign-in page.
+/// The sign-in page, with the name that was typed or that the client hinted at.
 pub(super) fn page(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
     sealed: String,
     error: Option<String>,
-    username: String,
+    username: Option<&str>,
 ) -> Response {
     let status = if error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let page = SignInPage {
@@ -103,7 +103,7 @@ pub(super) fn page(
         client_name: client.name.clone(),
         redirect_host: request.redirect.host(),
         error,
-        username,
+        username: username.or(request.openid.login_hint.as_deref()).unwrap_or_default().to_owned(),
         action: app.config.path("/login"),
         hidden: vec![("request".to_owned(), sealed)],
     };

@@ -1,4 +1,5 @@
-//! `GET /.well-known/oauth-authorization-server` and its twins: discovery (RFC 8414).
+//! `GET /.well-known/oauth-authorization-server` and its twins: discovery (RFC 8414, OpenID
+//! Connect Discovery 4).
 
 use axum::{
     extract::State,
@@ -31,6 +32,23 @@ pub(crate) fn paths(config: &Config) -> Vec<String> {
     paths
 }
 
+/// What the ID token and userinfo tell.
+const CLAIMS: [&str; 13] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "nonce",
+    "at_hash",
+    "name",
+    "preferred_username",
+    "email",
+    "email_verified",
+    "workspaces",
+];
+
 /// The document's bytes.
 pub(crate) fn document(config: &Config) -> Bytes {
     let mut scopes: Vec<String> = config
@@ -39,7 +57,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
         .iter()
         .flat_map(|resource| resource.scopes.iter().map(|(name, _)| name.clone()))
         .collect();
-    scopes.push("offline_access".to_owned());
+    scopes.extend(["openid", "profile", "email", "offline_access"].map(str::to_owned));
     let mut seen = std::collections::BTreeSet::new();
     scopes.retain(|scope| seen.insert(scope.clone()));
     let methods = vec!["none", "client_secret_basic", "client_secret_post"];
@@ -50,14 +68,29 @@ pub(crate) fn document(config: &Config) -> Bytes {
         token_endpoint: endpoints.token.clone(),
         registration_endpoint: endpoints.register.clone(),
         revocation_endpoint: endpoints.revoke.clone(),
+        introspection_endpoint: endpoints.introspect.clone(),
+        userinfo_endpoint: endpoints.userinfo.clone(),
         jwks_uri: endpoints.jwks.clone(),
         response_types_supported: vec!["code"],
         response_modes_supported: vec!["query"],
         grant_types_supported: vec!["authorization_code", "refresh_token"],
         code_challenge_methods_supported: vec!["S256"],
         token_endpoint_auth_methods_supported: methods.clone(),
+        introspection_endpoint_auth_methods_supported: methods
+            .iter()
+            .copied()
+            .filter(|method| *method != "none")
+            .collect(),
         revocation_endpoint_auth_methods_supported: methods,
+        introspection_signing_alg_values_supported: vec!["ES256"],
         scopes_supported: scopes,
+        claims_supported: CLAIMS.into(),
+        subject_types_supported: vec!["public"],
+        id_token_signing_alg_values_supported: vec!["ES256"],
+        prompt_values_supported: vec!["none", "login", "consent", "select_account"],
+        claims_parameter_supported: false,
+        request_parameter_supported: false,
+        request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: false,
         service_documentation: None,

@@ -4,11 +4,13 @@ pub(crate) mod authorize;
 pub(crate) mod consent;
 pub(crate) mod health;
 pub(crate) mod internal;
+pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod login;
 pub(crate) mod metadata;
 pub(crate) mod register;
 pub(crate) mod revoke;
 pub(crate) mod token;
+pub(crate) mod userinfo;
 
 mod browser;

@@ -9,7 +9,6 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
-use keys::Presented;
 use shared::{internal::Event as FeedEvent, time::Timestamp};
 
 use super::token::{authenticate, read};
@@ -17,6 +16,7 @@ use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
+    live,
     rules::{
         client::Client,
         refresh_token::{InvalidRefreshToken, RefreshToken},
@@ -52,14 +52,15 @@ pub(crate) async fn revoke(
 }
 
 async fn revoke_access_token(app: &App, client: &Client, token: &str) -> Result<(), TokenError> {
-    let Ok(presented) = Presented::parse(token) else { return Ok(()) };
-    let Ok(verified) = presented.verify(&app.keys.signing.verifying()) else { return Ok(()) };
-    let claims = verified.into_claims();
+    if live::id_token(app, token).is_some() {
+        return Err(TokenViolation::TokenTypeUnsupported.into());
+    }
+    let Some(claims) = live::own_claims(app, token) else { return Ok(()) };
     let now = app.clock.now();
     if claims.client_id == client.id && claims.exp > now.secs() {
         // Once per token: repeating the request must not fill the feed. The note is written last,
         // so that a crash in between repeats the event rather than losing it.
-        let note = format!("revoked {}", claims.jti);
+        let note = live::revocation_note(&claims.jti);
         if !app.store.is_taken(&note).await.map_err(Fault::from)? {
             let event = FeedEvent::Token { token: claims.jti };
             app.store.append_event(&event, now).await.map_err(Fault::from)?;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use shared::{deployment::Deployment, ids::ClientId, resource::ResourceIndicator, scope::Scope};
 
 use super::{
-    params::Params, pkce::CodeChallenge, redirect_uri::RedirectTarget, resource, scope,
-    violation::AuthorizeViolation,
+    openid::OpenIdRequest, params::Params, pkce::CodeChallenge, redirect_uri::RedirectTarget,
+    resource, scope, violation::AuthorizeViolation,
 };
 
 /// A request that passed every check. Only `state` may be absent.
@@ -19,6 +19,7 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) client: ClientId,
     /// The scopes that belong to no resource: of OpenID Connect, and `offline_access`.
     pub(crate) identity: Scope,
+    pub(crate) openid: OpenIdRequest,
     pub(crate) prompt: Prompt,
     pub(crate) redirect: RedirectTarget,
     /// What may be granted at most, by resource.
@@ -57,13 +58,14 @@ pub(crate) fn check(
     }
     let challenge =
         CodeChallenge::parse(params.one("code_challenge"), params.one("code_challenge_method"))?;
-    let resources = resource::at_authorize(deployment, params.resources())?;
+    let resources = resource::at_authorize(deployment, params.resources(), params.one("scope"))?;
     let asked = scope::at_authorize(params.one("scope"), &resources)?;
     let prompt = Prompt::parse(params.one("prompt").unwrap_or_default())?;
     Ok(AuthorizationRequest {
         challenge,
         client: client.clone(),
         identity: asked.identity,
+        openid: OpenIdRequest::parse(params)?,
         prompt,
         redirect,
         scopes: asked.scopes,
@@ -141,11 +143,28 @@ mod tests {
             ("state=s", "scope=a%22b", V::ScopeMalformed),
             ("state=s", "prompt=none%20login", V::PromptMalformed),
             ("state=s", "prompt=often", V::PromptMalformed),
+            ("state=s", "max_age=-1", V::MaxAgeMalformed),
+            ("state=s", "max_age=soon", V::MaxAgeMalformed),
         ];
         for (from, to, expected) in cases {
             let query = GOOD.replace(from, to);
             assert_eq!(run(&query).unwrap_err(), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn a_request_that_only_signs_in_is_for_no_resource() {
+        let alone = GOOD.replace("&resource=http://localhost:7400/mcp", "");
+        let request = run(&alone.replace("state=s", "scope=openid%20email%20phone")).unwrap();
+        assert_eq!(request.identity.to_string(), "email openid");
+        assert!(request.scopes.is_empty());
+        let both = run(&alone.replace("state=s", "scope=openid%20contacts:write")).unwrap();
+        assert_eq!(all(&both), "contacts:write");
+        let both = run(&GOOD.replace("state=s", "scope=openid")).unwrap();
+        assert_eq!((all(&both).as_str(), both.identity.contains("openid")), ("contacts:read", true));
+        // Without openid the others mean nothing.
+        let neither = run(&alone.replace("state=s", "scope=email%20profile")).unwrap();
+        assert_eq!((all(&neither).as_str(), neither.identity.is_empty()), ("contacts:read", true));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use shared::{
     ids::{ClientId, UserId, WorkspaceId},
     resource::ResourceIndicator,
     scope::Scope,
+    time::Timestamp,
 };
 
-use super::authorization_request::AuthorizationRequest;
+use super::{authorization_request::AuthorizationRequest, scope};
 
 /// What a person granted to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +19,11 @@ pub(crate) struct Grant {
     pub(crate) client: ClientId,
     /// The scopes that belong to no resource: of OpenID Connect, and `offline_access`.
     pub(crate) identity: Scope,
-    /// What may be done at each resource; none is empty.
+    /// What may be done at each resource; none is empty. A grant without any only signs in.
     pub(crate) scopes: BTreeMap<ResourceIndicator, Scope>,
+    /// When the person signed in, for clients that are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signed_in: Option<Timestamp>,
     pub(crate) user: UserId,
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
 }
@@ -60,10 +64,14 @@ pub(crate) fn grant(
         .iter()
         .map(|(resource, asked)| (resource.clone(), asked.intersect(&choice.scope)));
     let scopes: BTreeMap<_, _> = narrowed.filter(|(_, scope)| !scope.is_empty()).collect();
-    if scopes.is_empty() {
+    // Only scopes of OpenID Connect are on the page; offline_access goes without saying.
+    let refused = scope::openid().without(&choice.scope);
+    let identity = scope::identity(&request.identity.without(&refused));
+    if scopes.is_empty() && !identity.contains("openid") {
         return Err(EmptyChoice::Scope);
     }
-    if choice.workspaces.is_empty() && !memberships.is_empty() {
+    let needs_workspace = !scopes.is_empty() && !memberships.is_empty();
+    if choice.workspaces.is_empty() && needs_workspace {
         return Err(EmptyChoice::Workspace);
     }
     if single_workspace && choice.workspaces.len() > 1 {
@@ -71,8 +79,9 @@ pub(crate) fn grant(
     }
     Ok(Grant {
         client: request.client.clone(),
-        identity: request.identity.clone(),
+        identity,
         scopes,
+        signed_in: None,
         user: user.clone(),
         workspaces: choice.workspaces.clone(),
     })

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod client_auth;
 pub(crate) mod client_metadata;
 pub(crate) mod consent;
+pub(crate) mod openid;
 pub(crate) mod params;
 pub(crate) mod pkce;
 pub(crate) mod redirect_uri;

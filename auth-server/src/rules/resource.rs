@@ -3,19 +3,30 @@
 use shared::{
     deployment::{Deployment, Resource},
     resource::ResourceIndicator,
+    scope::Scope,
 };
 
 use super::{
     consent::Grant,
+    scope,
     violation::{AuthorizeViolation, TokenViolation},
 };
 
-/// The resources of an authorization request; the default one where none is named.
+/// The resources of an authorization request; the default one where none is named, and none for
+/// a request that only signs in.
 pub(crate) fn at_authorize<'a>(
     deployment: &'a Deployment,
     asked: &[String],
+    scope: Option<&str>,
 ) -> Result<Vec<&'a Resource>, AuthorizeViolation> {
     if asked.is_empty() {
+        let scope = Scope::parse(scope.unwrap_or_default()).unwrap_or_default();
+        let identity = scope::identity(&scope);
+        if identity.contains("openid") {
+            let default = deployment.default_resource();
+            let others = !scope.without(&identity).is_empty();
+            return Ok(default.into_iter().filter(|_| others).collect());
+        }
         let default = deployment.default_resource().ok_or(AuthorizeViolation::ResourceMissing)?;
         return Ok(vec![default]);
     }
@@ -36,6 +47,11 @@ pub(crate) fn at_token<'a>(
     asked: &[String],
 ) -> Result<&'a Resource, TokenViolation> {
     let granted: Vec<&ResourceIndicator> = grant.resources().collect();
+    if granted.is_empty() {
+        let account = &deployment.account;
+        let fits = asked.iter().all(|asked| account.indicator.names(asked));
+        return if fits { Ok(account) } else { Err(TokenViolation::ResourceRefused) };
+    }
     let indicator = match (asked, granted.as_slice()) {
         ([], [only]) => *only,
         ([], several) => deployment

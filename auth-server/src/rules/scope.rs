@@ -10,8 +10,11 @@ use super::{
     violation::{AuthorizeViolation, TokenViolation},
 };
 
-/// Scopes that belong to no resource.
-const IDENTITY: [&str; 1] = ["offline_access"];
+/// Scopes of OpenID Connect: `openid` makes a sign-in of a request, and the others mean nothing
+/// without it (OpenID Connect Core 5.4).
+const OPENID: [&str; 3] = ["email", "openid", "profile"];
+/// Asked for by clients that want refresh tokens.
+const OFFLINE: &str = "offline_access";
 
 /// What an authorization request may be granted at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(crate) fn at_authorize(
 ) -> Result<Asked, AuthorizeViolation> {
     let asked =
         Scope::parse(asked.unwrap_or_default()).map_err(|_| AuthorizeViolation::ScopeMalformed)?;
-    let identity = asked.intersect(&all_identity());
+    let identity = identity(&asked);
     let asked = asked.without(&all_identity());
     let of = |resource: &Resource| {
         if asked.is_empty() {
@@ -41,7 +44,7 @@ pub(crate) fn at_authorize(
     };
     let scopes = resources.iter().map(|resource| (resource.indicator.clone(), of(resource)));
     let scopes: BTreeMap<_, _> = scopes.filter(|(_, scope)| !scope.is_empty()).collect();
-    if scopes.is_empty() && !asked.is_empty() {
+    if scopes.is_empty() && !asked.is_empty() && !identity.contains("openid") {
         return Err(AuthorizeViolation::ScopeUnknown);
     }
     Ok(Asked { identity, scopes })
@@ -53,24 +56,42 @@ pub(crate) fn at_token(
     grant: &Grant,
     resource: &Resource,
 ) -> Result<Scope, TokenViolation> {
-    let held = grant.scopes.get(&resource.indicator).ok_or(TokenViolation::ResourceRefused)?;
+    let held = match grant.scopes.get(&resource.indicator) {
+        Some(held) => held,
+        // A grant without resources only signs in, and its tokens are for the issuer.
+        None if grant.scopes.is_empty() => &grant.identity,
+        None => return Err(TokenViolation::ResourceRefused),
+    };
     // What the deployment no longer has is no longer given.
     let held = held.intersect(&resource.all_scopes());
     if held.is_empty() {
         return Err(TokenViolation::ResourceRefused);
     }
     let Some(asked) = asked else { return Ok(held) };
-    let asked = Scope::parse(asked).map_err(|_| TokenViolation::ScopeWider)?;
-    let asked = asked.without(&all_identity());
-    if asked.is_empty() {
-        return Ok(held);
-    }
+    let asked = Scope::parse(asked).map_err(|_| TokenViolation::ScopeWider)?.without(&offline());
     if !grant.all_scopes().includes(&asked) {
         return Err(TokenViolation::ScopeWider);
     }
-    Ok(asked.intersect(&held))
+    // Whoever names scopes of OpenID Connect alone narrows nothing at a resource.
+    let narrowed = asked.intersect(&held);
+    Ok(if asked.without(&openid()).is_empty() && narrowed.is_empty() { held } else { narrowed })
+}
+
+/// The scopes of a request that belong to no resource.
+pub(crate) fn identity(asked: &Scope) -> Scope {
+    let identity = asked.intersect(&all_identity());
+    if identity.contains("openid") { identity } else { identity.intersect(&offline()) }
+}
+
+/// The scopes of OpenID Connect.
+pub(crate) fn openid() -> Scope {
+    Scope::from_tokens(OPENID).unwrap_or_default()
+}
+
+fn offline() -> Scope {
+    Scope::from_tokens([OFFLINE]).unwrap_or_default()
 }
 
 fn all_identity() -> Scope {
-    Scope::from_tokens(IDENTITY).unwrap_or_default()
+    openid().union(&offline())
 }

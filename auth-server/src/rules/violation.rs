@@ -26,8 +26,12 @@ pub(crate) enum AuthorizeViolation {
     ChallengeMissing,
     #[error("consent is needed, and prompt=none forbids to ask for it")]
     ConsentRequired,
-    #[error("nobody is signed in, and prompt=none forbids to ask")]
+    #[error("the person must sign in, and prompt=none or id_token_hint forbids to go on")]
     LoginRequired,
+    #[error("max_age must be a number of seconds")]
+    MaxAgeMalformed,
+    #[error("nonce must have at most 512 bytes")]
+    NonceTooLong,
     #[error("prompt must be none, login, consent or select_account, and none stands alone")]
     PromptMalformed,
     #[error("request objects are not supported; send the parameters themselves")]
@@ -59,7 +63,9 @@ impl AuthorizeViolation {
             Self::ChallengeMissing => wire(302, "invalid_request", "RFC 7636 section 4.4.1"),
             Self::ConsentRequired => wire(302, "consent_required", "OpenID Connect Core 3.1.2.6"),
             Self::LoginRequired => wire(302, "login_required", "OpenID Connect Core 3.1.2.6"),
-            Self::PromptMalformed => wire(302, "invalid_request", "OpenID Connect Core 3.1.2.1"),
+            Self::MaxAgeMalformed | Self::NonceTooLong | Self::PromptMalformed => {
+                wire(302, "invalid_request", "OpenID Connect Core 3.1.2.1")
+            }
             Self::RequestObject => wire(302, "request_not_supported", "RFC 9101 section 7"),
             Self::ResponseMode => wire(302, "invalid_request", "RFC 6749 section 4.1.2"),
             Self::ResponseType => wire(302, "unsupported_response_type", "RFC 6749 section 3.1.1"),
@@ -139,6 +145,10 @@ pub(crate) enum TokenViolation {
     GrantMissing,
     #[error("grant_type must be authorization_code or refresh_token")]
     GrantUnsupported,
+    #[error("only a client with a credential may ask about tokens")]
+    IntrospectionClient,
+    #[error("token is missing")]
+    IntrospectionTokenMissing,
     #[error("a parameter is given twice or is too long")]
     Parameters,
     #[error("redirect_uri differs from the one of the authorization request")]
@@ -165,6 +175,8 @@ pub(crate) enum TokenViolation {
     ScopeWider,
     #[error("token is missing")]
     TokenMissing,
+    #[error("an ID token cannot be revoked; revoke the refresh token or the access token")]
+    TokenTypeUnsupported,
     #[error("code_verifier must be 43 to 128 characters of A-Z a-z 0-9 - . _ ~")]
     VerifierMalformed,
     #[error("code_verifier does not match code_challenge")]
@@ -207,10 +219,47 @@ impl TokenViolation {
                 wire(400, "invalid_target", "RFC 8707 section 2.2")
             }
             Self::ScopeWider => wire(400, "invalid_scope", "RFC 6749 section 6"),
+            Self::IntrospectionClient => wire(401, "invalid_client", "RFC 7662 section 2.1"),
+            Self::IntrospectionTokenMissing => {
+                wire(400, "invalid_request", "RFC 7662 section 2.1")
+            }
             Self::TokenMissing => wire(400, "invalid_request", "RFC 7009 section 2.1"),
+            Self::TokenTypeUnsupported => {
+                wire(400, "unsupported_token_type", "RFC 7009 section 2.2.1")
+            }
             Self::VerifierMalformed => wire(400, "invalid_grant", "RFC 7636 section 4.1"),
             Self::VerifierMismatch => wire(400, "invalid_grant", "RFC 7636 section 4.6"),
             Self::VerifierMissing => wire(400, "invalid_grant", "RFC 7636 section 4.5"),
+        }
+    }
+}
+
+/// Why an access token opens nothing here (RFC 6750 section 3.1).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BearerViolation {
+    #[error("the access token has expired")]
+    Expired,
+    #[error("the access token is not one of this server's")]
+    Foreign,
+    #[error("send one access token, in the Authorization header")]
+    Missing,
+    #[error("the access token was revoked")]
+    Revoked,
+    #[error("the access token was granted without the scope openid")]
+    Scope,
+    #[error("the access token is sent twice, or in a body that cannot be read")]
+    Several,
+}
+
+impl BearerViolation {
+    pub(crate) fn wire(&self) -> Wire {
+        match self {
+            Self::Expired | Self::Foreign | Self::Revoked => {
+                wire(401, "invalid_token", "RFC 6750 section 3.1")
+            }
+            Self::Missing => wire(401, "", "RFC 6750 section 3"),
+            Self::Scope => wire(403, "insufficient_scope", "RFC 6750 section 3.1"),
+            Self::Several => wire(400, "invalid_request", "RFC 6750 section 2"),
         }
     }
 }

@@ -85,6 +85,7 @@ fn grant() -> Grant {
             ResourceIndicator::parse("https://mcp.example/mcp").unwrap(),
             Scope::parse("a b").unwrap(),
         )]),
+        signed_in: Some(NOW),
         user: UserId::parse("usr_1").unwrap(),
         workspaces: BTreeSet::new(),
     }
@@ -126,6 +127,7 @@ fn code() -> CodeRecord {
         expires: NOW.plus(SECOND * 60),
         grant: grant(),
         issued: NOW,
+        nonce: Some("nonce".to_owned()),
         redirect: RedirectTarget::find(&redirects, None).unwrap(),
     }
 }

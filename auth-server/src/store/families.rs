@@ -21,6 +21,9 @@ pub(crate) struct CodeRecord {
     pub(crate) expires: Timestamp,
     pub(crate) grant: Grant,
     pub(crate) issued: Timestamp,
+    /// Comes back in the ID token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
     pub(crate) redirect: RedirectTarget,
 }
 

@@ -13,7 +13,7 @@ use crate::{
     issue::{self, Purpose},
     mint,
     rules::{
-        client::Client, params::Params, resource, rotation::Family, scope,
+        client::Client, openid::SignIn, params::Params, resource, rotation::Family, scope,
         violation::TokenViolation,
     },
     store::{CodeRecord, Redemption},
@@ -60,6 +60,7 @@ pub(crate) async fn exchange(
     // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
     let scope = scope::at_token(None, &record.grant, resource)?;
     let workspaces = super::workspaces(app, client, &record.grant, record.issued).await?;
+    let sign_in = SignIn::of(&record.grant, None, record.nonce.clone(), record.issued);
     let created = first(app, client, record)?;
     match app.store.redeem_code(family, &hash, now, &created).await? {
         Redemption::First => {}
@@ -68,7 +69,8 @@ pub(crate) async fn exchange(
         }
         Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
     }
-    Ok(issue::tokens(app, family, &created, client, &Purpose { resource, scope, workspaces })?)
+    let purpose = Purpose { resource, scope, sign_in, workspaces };
+    Ok(issue::tokens(app, family, &created, client, &purpose)?)
 }
 
 /// The family a code belongs to.
@@ -85,8 +87,10 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
         let names = record.grant.resources();
         names.filter_map(|name| app.config.deployment.resource(name.as_str()))
     };
-    let absolute = granted().map(|one| one.refresh_absolute).min().unwrap_or_default();
-    let idle = granted().map(|one| one.refresh_idle).min().unwrap_or_default();
+    let account = &app.config.deployment.account;
+    let absolute = granted().map(|one| one.refresh_absolute).min();
+    let absolute = absolute.unwrap_or(account.refresh_absolute);
+    let idle = granted().map(|one| one.refresh_idle).min().unwrap_or(account.refresh_idle);
     Ok(Family {
         absolute_expiry: now.plus(absolute),
         confirmed: false,

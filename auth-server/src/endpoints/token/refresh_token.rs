@@ -14,6 +14,7 @@ use crate::{
     issue::{self, Purpose},
     rules::{
         client::Client,
+        openid::SignIn,
         params::Params,
         refresh_token::{InvalidRefreshToken, RefreshToken, successor},
         resource,
@@ -99,7 +100,9 @@ async fn narrow<'a>(
     let resource = resource::at_token(&app.config.deployment, granted, params.resources())?;
     let scope = scope::at_token(params.one("scope"), granted, resource)?;
     let workspaces = super::workspaces(app, client, granted, family.created).await?;
-    Ok(Purpose { resource, scope, workspaces })
+    // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
+    let sign_in = SignIn::of(granted, params.one("scope"), None, family.created);
+    Ok(Purpose { resource, scope, sign_in, workspaces })
 }
 
 /// The strictest terms of the grant's resources, whichever of them the request names.
