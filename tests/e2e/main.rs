@@ -23,6 +23,10 @@ mod mcp_relay;
 #[cfg(test)]
 mod mcp_transport;
 #[cfg(test)]
+mod openid_connect;
+#[cfg(test)]
+mod openid_requests;
+#[cfg(test)]
 mod rfc6749_authorize;
 #[cfg(test)]
 mod rfc6749_refresh;
@@ -38,6 +42,8 @@ mod rfc7517_jwks;
 mod rfc7591_registration;
 #[cfg(test)]
 mod rfc7636_pkce;
+#[cfg(test)]
+mod rfc7662_introspection;
 #[cfg(test)]
 mod rfc8252_loopback;
 #[cfg(test)]
@@ -62,3 +68,5 @@ mod rfc9728_discovery;
 mod story_client_connects;
 #[cfg(test)]
 mod story_integrator_registers;
+#[cfg(test)]
+mod story_service_signs_in;

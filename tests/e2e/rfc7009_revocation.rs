@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::internal::Event;
-use tests::{Browser, Client, ENGINES, Judge, Options, RESOURCE, Tokens, World};
+use tests::{Browser, Choice, Client, ENGINES, Judge, Options, RESOURCE, Tokens, World};
 
 use crate::cases::{Refused, is_problem, is_refused};
 
@@ -115,6 +115,19 @@ async fn a_refused_revocation_revokes_nothing() {
     }
     client.refreshed(&tokens.refresh).await;
     assert_eq!(good.send().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_id_token_cannot_be_revoked_and_the_answer_says_so() {
+    let world = World::start().await;
+    let client = Client::public(&world).await;
+    let mut browser = Browser::new(&world);
+    let request = client.authorization().with("scope", "openid");
+    let code = client.code_of(&mut browser, request, Choice::default()).await;
+    let tokens = Tokens::of(&client.exchange(&code).send().await);
+    let reply = client.revocation(&tokens.id_token).send().await;
+    is_problem(&reply, 400, "unsupported_token_type", "RFC 7009 section 2.2.1");
+    client.refreshed(&tokens.refresh).await;
 }
 
 #[tokio::test]

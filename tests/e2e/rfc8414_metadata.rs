@@ -37,10 +37,12 @@ async fn the_endpoints_of_an_issuer_with_a_path_are_below_it() {
     let client = Client::public(&world).await;
     for name in [
         "authorization_endpoint",
+        "introspection_endpoint",
         "jwks_uri",
         "registration_endpoint",
         "revocation_endpoint",
         "token_endpoint",
+        "userinfo_endpoint",
     ] {
         assert!(client.endpoint(name).starts_with(&format!("{}/", world.issuer)), "{name}");
     }
@@ -81,6 +83,11 @@ async fn the_document_says_what_is_true() {
         ("code_challenge_methods_supported", json!(["S256"])),
         ("authorization_response_iss_parameter_supported", json!(true)),
         ("client_id_metadata_document_supported", json!(false)),
+        ("subject_types_supported", json!(["public"])),
+        ("id_token_signing_alg_values_supported", json!(["ES256"])),
+        ("claims_parameter_supported", json!(false)),
+        ("request_parameter_supported", json!(false)),
+        ("request_uri_parameter_supported", json!(false)),
     ] {
         assert_eq!(metadata[name], value, "{name}");
     }
@@ -93,9 +100,11 @@ async fn the_document_says_what_is_true() {
         .iter()
         .map(|s| s.as_str().unwrap())
         .collect();
-    let expected =
-        ["contacts:read", "contacts:write", "contacts:delete", "ledger:read", "offline_access"];
-    assert_eq!(scopes, expected);
+    let secrets = json!(["client_secret_basic", "client_secret_post"]);
+    assert_eq!(metadata["introspection_endpoint_auth_methods_supported"], secrets);
+    let (of_resources, of_identity) = scopes.split_at(4);
+    assert_eq!(of_resources, ["contacts:read", "contacts:write", "contacts:delete", "ledger:read"]);
+    assert_eq!(of_identity, ["openid", "profile", "email", "offline_access"]);
     assert!(metadata.as_object().unwrap().values().all(|value| *value != Value::Null));
 }
 
@@ -125,6 +134,7 @@ async fn scripts_of_any_origin_read_what_is_public_and_never_with_credentials() 
         (Method::POST, url("registration_endpoint")),
         (Method::POST, url("revocation_endpoint")),
         (Method::POST, url("token_endpoint")),
+        (Method::GET, url("userinfo_endpoint")),
     ] {
         let reply = world.http.send(method.clone(), &url, headers.clone(), String::new()).await;
         assert_eq!(reply.header("access-control-allow-origin"), "*", "{url}");
@@ -138,7 +148,11 @@ async fn scripts_of_any_origin_read_what_is_public_and_never_with_credentials() 
         let allowed = reply.header("access-control-allow-headers").to_lowercase();
         assert!(allowed.contains("content-type") && allowed.contains("authorization"), "{url}");
     }
-    let pages = url("authorization_endpoint");
-    let reply = world.http.send(Method::GET, &pages, headers, String::new()).await;
-    assert_eq!(reply.header("access-control-allow-origin"), "");
+    for (method, name) in
+        [(Method::GET, "authorization_endpoint"), (Method::POST, "introspection_endpoint")]
+    {
+        let headers = headers.clone();
+        let reply = world.http.send(method, &url(name), headers, String::new()).await;
+        assert_eq!(reply.header("access-control-allow-origin"), "", "{name}");
+    }
 }

@@ -18,6 +18,9 @@ pub const LOOPBACK: &str = "http://127.0.0.1:33418/callback";
 /// What the client `partner` proves itself with.
 pub(crate) const PARTNER_SECRET: &str = "a secret that only the partner and the operator know";
 
+/// What the client `resource-server` proves itself with.
+pub(crate) const RESOURCE_SERVER_SECRET: &str = "a secret of the service behind the resource";
+
 /// How a client proves itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
@@ -69,6 +72,8 @@ pub struct Code {
 pub struct Tokens {
     pub access: String,
     pub expires_in: u64,
+    /// Empty without OpenID Connect.
+    pub id_token: String,
     pub refresh: String,
     pub scope: String,
 }
@@ -139,6 +144,18 @@ impl Client {
     pub async fn kiosk(world: &World) -> Self {
         let (id, redirect_uri) = ("kiosk".to_owned(), "https://kiosk.example/callback".to_owned());
         Self { id, redirect_uri, ..Self::discover(world).await }
+    }
+
+    /// The resource server with a secret that may introspect tokens of the default resource.
+    pub async fn resource_server(world: &World) -> Self {
+        let credential = Credential::Basic(RESOURCE_SERVER_SECRET.to_owned());
+        Self { credential, id: "resource-server".to_owned(), ..Self::discover(world).await }
+    }
+
+    /// The same client for no resource: it only signs people in.
+    #[must_use]
+    pub fn signing_in(&self) -> Self {
+        Self { resource: None, ..self.clone() }
     }
 
     /// The same client as another program at another address.
@@ -226,6 +243,11 @@ impl Client {
         self.authenticated("revocation_endpoint", Parameters::of([("token", token)]))
     }
 
+    /// A good question about a token (RFC 7662 section 2.1).
+    pub fn introspection(&self, token: &str) -> Post {
+        self.authenticated("introspection_endpoint", Parameters::of([("token", token)]))
+    }
+
     /// Revokes, which must succeed.
     pub async fn revoke(&self, token: &str) {
         let reply = self.revocation(token).send().await;
@@ -293,6 +315,7 @@ impl Tokens {
         Self {
             access: text("access_token"),
             expires_in: body["expires_in"].as_u64().expect("expires_in"),
+            id_token: text("id_token"),
             refresh: text("refresh_token"),
             scope: text("scope"),
         }

@@ -248,6 +248,7 @@ fn table<T: DeserializeOwned>(tables: &mut toml::Table, name: &str) -> Option<T>
 fn secret(name: &str) -> &'static str {
     match name {
         "partner-secret" => crate::client::PARTNER_SECRET,
+        "resource-server-secret" => crate::client::RESOURCE_SERVER_SECRET,
         "password" => crate::browser::PASSWORD,
         other => panic!("the deployment names no file {other}"),
     }
