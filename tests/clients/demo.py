@@ -11,6 +11,8 @@ import time
 import urllib.request
 
 PASSWORD = "correct horse battery staple"
+PROFILE = pathlib.Path(__file__).resolve().parents[2] / "profiles/demo/deployment.toml"
+SECRET = "a secret of the service behind the resource"
 USERNAME = "demo@example.com"
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -28,6 +30,16 @@ class Demo:
         self.alias = f"http://127.0.0.1:{self.gateway}/mcp"
         self.log = pathlib.Path(self.folder, "demo.log")
         self.process = None
+
+    def add(self, tables):
+        """Adds tables to the demo's deployment file; `{folder}` holds `resource-server-secret`."""
+        secret = pathlib.Path(self.folder, "resource-server-secret")
+        secret.touch(mode=0o600)
+        secret.write_text(SECRET)
+        config = pathlib.Path(self.folder, "deployment.toml")
+        config.write_text(PROFILE.read_text() + tables.replace("{folder}", self.folder))
+        self.more += ["--config", str(config)]
+        return self
 
     def start(self):
         """Starts the demo and waits until both services answer."""

@@ -22,7 +22,7 @@ import urllib.parse
 import urllib.request
 
 from browser import Person
-from demo import PASSWORD, USERNAME, Demo
+from demo import PASSWORD, SECRET, USERNAME, Demo
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -137,7 +137,7 @@ def drive(command, url, demo, control):
         environment |= {"HOME": home, "BROWSER": str(browser), "CONTROL": control.url, "ISSUER": demo.issuer,
                         "NO_COLOR": "1", "NO_PROXY": "localhost,127.0.0.1",
                         "PATH": f"{browser.parent}:{os.path.dirname(node('')[0])}:{os.environ['PATH']}",
-                        "USERNAME": USERNAME, "PASSWORD": PASSWORD, "PYTHONDONTWRITEBYTECODE": "1"}
+                        "USERNAME": USERNAME, "PASSWORD": PASSWORD, "SECRET": SECRET, "PYTHONDONTWRITEBYTECODE": "1"}
         child = subprocess.Popen([*command, url, control.url], cwd=home, env=environment, text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  start_new_session=True)
@@ -172,7 +172,7 @@ def main():
     unknown = [name for name in names if name not in CLIENTS]
     if unknown:
         parser.error(f"no such client: {', '.join(unknown)}")
-    demo = Demo(options.binary).start()
+    demo = Demo(options.binary).add((HERE / "clients.toml").read_text()).start()
     control = Control(demo)
     failed = 0
     try:

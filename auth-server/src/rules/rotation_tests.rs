@@ -33,6 +33,7 @@ fn family() -> Family {
             client: client(),
             identity: Scope::default(),
             scopes: BTreeMap::new(),
+            signed_in: None,
             user: UserId::parse("usr_1").unwrap(),
             workspaces: BTreeSet::new(),
         },
