@@ -54,6 +54,41 @@ async fn parameters_that_mean_nothing_are_told_to_the_client() {
     .await;
 }
 
+/// Nothing is remembered for a redirect that any program on the machine could listen at.
+#[tokio::test]
+async fn whoever_may_ask_nothing_is_told_what_is_missing() {
+    let world = World::start().await;
+    let client = Client::public(&world).await.signing_in();
+    let mut browser = Browser::new(&world);
+    assert_eq!(told(&mut browser, request(&client)).await, "login_required");
+    id_token(&client, &mut browser, request(&client)).await;
+    assert_eq!(told(&mut browser, request(&client)).await, "consent_required");
+}
+
+#[tokio::test]
+async fn what_is_far_too_long_is_a_page_and_never_a_fault() {
+    let world = World::start().await;
+    let client = Client::public(&world).await;
+    for name in ["nonce", "login_hint", "id_token_hint", "max_age"] {
+        let url = request(&client).with(name, &"n".repeat(40_000)).url();
+        let reply = world.http.get(&url).await;
+        assert!(matches!(reply.status, 400 | 414 | 431), "{name}: {}", reply.status);
+    }
+}
+
+/// The longest nonce that is taken comes back, whatever it consists of.
+#[tokio::test]
+async fn the_longest_nonce_comes_back() {
+    let world = World::start().await;
+    let client = Client::public(&world).await.signing_in();
+    let mut browser = Browser::new(&world);
+    let judge = Judge::of(&world).await;
+    for nonce in ["\"".repeat(512), "\u{e9}".repeat(256), "n".repeat(512)] {
+        let token = id_token(&client, &mut browser, request(&client).with("nonce", &nonce)).await;
+        assert_eq!(judge.claims(&token, &client.id).unwrap()["nonce"], nonce);
+    }
+}
+
 #[tokio::test]
 async fn an_old_sign_in_does_not_count_where_max_age_says_so() {
     let world = World::start().await;

@@ -98,3 +98,69 @@ impl Grant {
         self.scopes.values().fold(self.identity.clone(), |all, scope| all.union(scope))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        rules::{params::Params, redirect_uri::RedirectTarget},
+        testing,
+    };
+
+    const BASE: &str = "response_type=code&code_challenge_method=S256\
+                        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn request(scope: &str) -> AuthorizationRequest {
+        let params = Params::parse(format!("{BASE}&scope={scope}").as_bytes()).unwrap();
+        let target = RedirectTarget::find(&["https://app.example/cb".to_owned()], None).unwrap();
+        let client = ClientId::parse("app").unwrap();
+        let deployment = testing::deployment();
+        super::super::authorization_request::check(&params, &client, target, &deployment).unwrap()
+    }
+
+    fn give(request: &AuthorizationRequest, scope: &str, workspace: bool) -> Option<Grant> {
+        let user = UserId::parse("usr_1").unwrap();
+        let all = BTreeSet::from([WorkspaceId::parse("ws").unwrap()]);
+        let workspaces = if workspace { all.clone() } else { BTreeSet::new() };
+        let choice = Choice { scope: Scope::parse(scope).unwrap(), workspaces };
+        grant(request, &user, &all, &choice, false).ok()
+    }
+
+    #[test]
+    fn a_sign_in_needs_no_workspace_and_a_resource_does() {
+        let signs_in = request("openid+profile");
+        assert!(give(&signs_in, "openid", false).unwrap().scopes.is_empty());
+        assert_eq!(give(&signs_in, "profile", false), None);
+        let both = request("openid+contacts:read");
+        assert_eq!(give(&both, "openid contacts:read", false), None);
+        assert!(give(&both, "contacts:read", true).unwrap().identity.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_form_can_only_narrow(asked in any::<[bool; 7]>(), ticked in any::<[bool; 7]>()) {
+            const ALL: [&str; 7] = [
+                "contacts:read", "contacts:write", "email", "offline_access", "openid", "profile",
+                "unknown",
+            ];
+            let words = |these: [bool; 7]| {
+                let chosen = ALL.iter().zip(these).filter(|(_, chosen)| *chosen);
+                chosen.map(|(word, _)| *word).collect::<Vec<_>>()
+            };
+            let asked = format!("contacts:read+{}", words(asked).join("+"));
+            let request = request(&asked);
+            let Some(grant) = give(&request, &words(ticked).join(" "), true) else { return Ok(()) };
+            prop_assert!(request.identity.includes(&grant.identity));
+            for (resource, scope) in &grant.scopes {
+                prop_assert!(request.scopes[resource].includes(scope) && !scope.is_empty());
+            }
+            let ticked = Scope::parse(&words(ticked).join(" ")).unwrap();
+            let unticked = grant.all_scopes().without(&ticked);
+            prop_assert!(unticked.is_empty() || unticked.to_string() == "offline_access");
+            let tells = grant.identity.contains("email") || grant.identity.contains("profile");
+            prop_assert!(!tells || grant.identity.contains("openid"));
+        }
+    }
+}

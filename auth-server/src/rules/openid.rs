@@ -65,8 +65,9 @@ impl OpenIdRequest {
             seconds.map(Duration::from_secs).ok_or(AuthorizeViolation::MaxAgeMalformed)
         };
         let nonce = params.one("nonce");
-        if nonce.is_some_and(|nonce| nonce.len() > MOST_NONCE) {
-            return Err(AuthorizeViolation::NonceTooLong);
+        // A control character is six in JSON: the ID token must not become too long to sign.
+        if nonce.is_some_and(|nonce| nonce.len() > MOST_NONCE || nonce.contains(char::is_control)) {
+            return Err(AuthorizeViolation::NonceMalformed);
         }
         let hint = params.one("login_hint");
         let hint = hint.filter(|hint| hint.len() <= MOST_HINT && !hint.contains(char::is_control));
@@ -119,12 +120,13 @@ mod tests {
 
     #[test]
     fn parameters_are_bounded() {
-        use AuthorizeViolation::{MaxAgeMalformed, NonceTooLong};
+        use AuthorizeViolation::{MaxAgeMalformed, NonceMalformed};
         let request = parse("nonce=n&max_age=60&login_hint=me%40example.com").unwrap();
         assert_eq!(request.nonce.as_deref(), Some("n"));
         assert_eq!(request.max_age, Some(Duration::from_mins(1)));
         assert_eq!(request.login_hint.as_deref(), Some("me@example.com"));
-        assert_eq!(parse(&format!("nonce={}", "n".repeat(513))), Err(NonceTooLong));
+        assert_eq!(parse(&format!("nonce={}", "n".repeat(513))), Err(NonceMalformed));
+        assert_eq!(parse("nonce=a%00b"), Err(NonceMalformed));
         for age in ["1.5", "-1", "%2B1", "1e3", "99999999999", "x"] {
             assert_eq!(parse(&format!("max_age={age}")), Err(MaxAgeMalformed), "{age}");
         }

@@ -30,8 +30,8 @@ pub(crate) enum AuthorizeViolation {
     LoginRequired,
     #[error("max_age must be a number of seconds")]
     MaxAgeMalformed,
-    #[error("nonce must have at most 512 bytes")]
-    NonceTooLong,
+    #[error("nonce must have at most 512 bytes and no control characters")]
+    NonceMalformed,
     #[error("prompt must be none, login, consent or select_account, and none stands alone")]
     PromptMalformed,
     #[error("request objects are not supported; send the parameters themselves")]
@@ -63,7 +63,7 @@ impl AuthorizeViolation {
             Self::ChallengeMissing => wire(302, "invalid_request", "RFC 7636 section 4.4.1"),
             Self::ConsentRequired => wire(302, "consent_required", "OpenID Connect Core 3.1.2.6"),
             Self::LoginRequired => wire(302, "login_required", "OpenID Connect Core 3.1.2.6"),
-            Self::MaxAgeMalformed | Self::NonceTooLong | Self::PromptMalformed => {
+            Self::MaxAgeMalformed | Self::NonceMalformed | Self::PromptMalformed => {
                 wire(302, "invalid_request", "OpenID Connect Core 3.1.2.1")
             }
             Self::RequestObject => wire(302, "request_not_supported", "RFC 9101 section 7"),
