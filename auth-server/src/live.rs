@@ -39,19 +39,16 @@ pub(crate) async fn access_token(app: &App, token: &str) -> Result<Live, BearerE
     }
     let revoked = BearerViolation::Revoked;
     let client = app.client(&claims.client_id).await?.ok_or(revoked.clone())?;
-    let (granted, began, open) = match claims.fam {
-        Some(id) => {
-            let family = app.store.family(id).await?.filter(|family| !family.revoked);
-            let family = family.ok_or(revoked.clone())?;
-            let user = app.accounts.user(&family.grant.user).await?;
-            let user = user.filter(|user| user.accepts(family.created)).ok_or(revoked.clone())?;
-            let open = user.workspaces();
-            (Some((family.grant, user)), family.created, open)
-        }
-        None => {
-            let service = client.service.ok_or(revoked.clone())?;
-            (None, Timestamp::from_secs(claims.iat), service.workspaces)
-        }
+    let (granted, began, open) = if let Some(id) = claims.fam {
+        let family = app.store.family(id).await?.filter(|family| !family.revoked);
+        let family = family.ok_or(revoked.clone())?;
+        let user = app.accounts.user(&family.grant.user).await?;
+        let user = user.filter(|user| user.accepts(family.created)).ok_or(revoked.clone())?;
+        let open = user.workspaces();
+        (Some((family.grant, user)), family.created, open)
+    } else {
+        let service = client.service.ok_or(revoked.clone())?;
+        (None, Timestamp::from_secs(claims.iat), service.workspaces)
     };
     let cut_off = client.cutoff.is_some_and(|cutoff| began <= cutoff);
     let left = !claims.workspaces.iter().cloned().collect::<BTreeSet<_>>().is_subset(&open);

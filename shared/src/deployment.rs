@@ -216,6 +216,10 @@ impl Resource {
             problems.push(Problem::new(place("scope"), "a name is no scope token", "see RFC 6749"));
             return None;
         };
+        for name in RESERVED.iter().filter(|name| all.contains(name)) {
+            let what = format!("names {name}, which says something about the person, not about it");
+            problems.push(Problem::new(place("scope"), what, "choose another name"));
+        }
         let mut subset = |key: &str, names: &[String]| {
             let scope = Scope::from_tokens(names.iter().map(String::as_str)).unwrap_or_default();
             if scope.len() != names.len() || !all.includes(&scope) {
@@ -287,6 +291,9 @@ impl Resource {
         self.scopes.iter().find(|(name, _)| name == scope).map(|(_, words)| words.as_str())
     }
 }
+
+/// Scopes that belong to the sign-in, never to a resource (OpenID Connect Core 5.4 and 11).
+const RESERVED: [&str; 4] = ["email", "offline_access", "openid", "profile"];
 
 fn five_minutes() -> u64 {
     300

@@ -28,8 +28,7 @@ pub struct AuthorizationServerMetadata {
     pub subject_types_supported: Vec<&'static str>,
     pub id_token_signing_alg_values_supported: Vec<&'static str>,
     pub prompt_values_supported: Vec<&'static str>,
-    pub claims_parameter_supported: bool,
-    pub request_parameter_supported: bool,
+    /// Said, because OpenID Connect Discovery 3 takes the absence for true.
     pub request_uri_parameter_supported: bool,
     pub authorization_response_iss_parameter_supported: bool,
     pub client_id_metadata_document_supported: bool,

@@ -171,7 +171,9 @@ async fn nobody_but_the_hinted_person_answers() {
     for unknown in ["nonsense", &hint] {
         let request = request(&other).with("id_token_hint", unknown).with("prompt", "none");
         let page = demo.open(&request.url()).await;
-        assert!(page.reply.status == 303 && page.reply.header("location").contains("login_required"));
+        assert!(
+            page.reply.status == 303 && page.reply.header("location").contains("login_required")
+        );
     }
 }
 

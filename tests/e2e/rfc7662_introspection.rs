@@ -31,8 +31,7 @@ async fn a_resource_server_learns_what_its_token_says() {
         let claims = Judge::of(&world).await.access_token(&world, &tokens.access, RESOURCE);
         let told = ask(&resource_server, &tokens.access).await;
         assert_eq!((&told["active"], &told["token_type"]), (&json!(true), &json!("Bearer")));
-        for member in
-            ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub", "workspaces"]
+        for member in ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub", "workspaces"]
         {
             assert_ne!(told[member], Value::Null, "{member}");
             assert_eq!(told[member], claims[member], "{member}");
@@ -97,7 +96,9 @@ async fn a_token_of_somebody_who_left_is_not_active() {
     let choice = Choice { workspaces: Some(&["ws_acme"]), ..Choice::default() };
     let code = client.code_of(&mut browser, client.authorization(), choice).await;
     let narrow = Tokens::of(&client.exchange(&code).send().await);
-    world.restart(|text| text.replace(r#"{ workspace = "ws_globex", role = "member" },"#, "")).await;
+    world
+        .restart(|text| text.replace(r#"{ workspace = "ws_globex", role = "member" },"#, ""))
+        .await;
     is_inactive(&resource_server, &member.access, "it names the workspace").await;
     assert_eq!(ask(&resource_server, &narrow.access).await["active"], true);
     world.restart(|text| text.replace("usr_demo", "usr_other")).await;

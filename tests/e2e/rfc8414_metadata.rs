@@ -85,8 +85,6 @@ async fn the_document_says_what_is_true() {
         ("client_id_metadata_document_supported", json!(false)),
         ("subject_types_supported", json!(["public"])),
         ("id_token_signing_alg_values_supported", json!(["ES256"])),
-        ("claims_parameter_supported", json!(false)),
-        ("request_parameter_supported", json!(false)),
         ("request_uri_parameter_supported", json!(false)),
     ] {
         assert_eq!(metadata[name], value, "{name}");

@@ -18,7 +18,9 @@ use shared::{
 use url::Url;
 use web::client_address::TrustedProxies;
 
-pub use self::raw::{RawAuth, RawClient, RawMembership, RawService, RawUser, RawWorkspace, Registration};
+pub use self::raw::{
+    RawAuth, RawClient, RawMembership, RawService, RawUser, RawWorkspace, Registration,
+};
 use crate::rules::{
     client::{Client, ClientAuth, Origin, SecretMethod},
     redirect_uri::check_registration,

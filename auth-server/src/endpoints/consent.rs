@@ -297,9 +297,10 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
 fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
     let deployment = &app.config.deployment;
     let mut choices: Vec<ScopeChoice> = Vec::new();
-    let of_resources = request.scopes.iter().filter_map(|(indicator, asked)| {
-        Some((deployment.resource(indicator.as_str())?, asked))
-    });
+    let of_resources = request
+        .scopes
+        .iter()
+        .filter_map(|(indicator, asked)| Some((deployment.resource(indicator.as_str())?, asked)));
     for (resource, asked) in of_resources.chain([(&deployment.account, &request.identity)]) {
         for (name, words) in &resource.scopes {
             if asked.contains(name) && !choices.iter().any(|choice| &choice.value == name) {

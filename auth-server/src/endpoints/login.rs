@@ -50,14 +50,7 @@ pub(crate) async fn submit(
     };
     let (username, password) = (field("username"), field("password"));
     let again = |error: String| {
-        page(
-            &app,
-            &client,
-            &interaction.request,
-            sealed.to_owned(),
-            Some(error),
-            Some(username),
-        )
+        page(&app, &client, &interaction.request, sealed.to_owned(), Some(error), Some(username))
     };
     let address = app.address(peer, &headers);
     if let Err(limited) = app.limits.charge(SIGN_IN, address) {

@@ -88,8 +88,6 @@ pub(crate) fn document(config: &Config) -> Bytes {
         subject_types_supported: vec!["public"],
         id_token_signing_alg_values_supported: vec!["ES256"],
         prompt_values_supported: vec!["none", "login", "consent", "select_account"],
-        claims_parameter_supported: false,
-        request_parameter_supported: false,
         request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: false,

@@ -161,7 +161,10 @@ mod tests {
         let both = run(&alone.replace("state=s", "scope=openid%20contacts:write")).unwrap();
         assert_eq!(all(&both), "contacts:write");
         let both = run(&GOOD.replace("state=s", "scope=openid")).unwrap();
-        assert_eq!((all(&both).as_str(), both.identity.contains("openid")), ("contacts:read", true));
+        assert_eq!(
+            (all(&both).as_str(), both.identity.contains("openid")),
+            ("contacts:read", true)
+        );
         // Without openid the others mean nothing.
         let neither = run(&alone.replace("state=s", "scope=email%20profile")).unwrap();
         assert_eq!((all(&neither).as_str(), neither.identity.is_empty()), ("contacts:read", true));

@@ -220,9 +220,7 @@ impl TokenViolation {
             }
             Self::ScopeWider => wire(400, "invalid_scope", "RFC 6749 section 6"),
             Self::IntrospectionClient => wire(401, "invalid_client", "RFC 7662 section 2.1"),
-            Self::IntrospectionTokenMissing => {
-                wire(400, "invalid_request", "RFC 7662 section 2.1")
-            }
+            Self::IntrospectionTokenMissing => wire(400, "invalid_request", "RFC 7662 section 2.1"),
             Self::TokenMissing => wire(400, "invalid_request", "RFC 7009 section 2.1"),
             Self::TokenTypeUnsupported => {
                 wire(400, "unsupported_token_type", "RFC 7009 section 2.2.1")

@@ -21,9 +21,7 @@ use shared::{
 };
 
 use super::record_contract;
-use super::{
-    CodeRecord, EmbeddedStore, Expected, Kind, Owner, Redemption, RedisStore, Session, Store,
-};
+use super::{CodeRecord, EmbeddedStore, Owner, Redemption, RedisStore, Session, Store};
 use crate::rules::{
     consent::Grant,
     pkce::CodeChallenge,
