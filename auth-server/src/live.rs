@@ -39,12 +39,12 @@ pub(crate) async fn access_token(app: &App, token: &str) -> Result<Live, BearerE
     }
     let revoked = BearerViolation::Revoked;
     let client = app.client(&claims.client_id).await?.ok_or(revoked.clone())?;
-    let (granted, began, open) = if let Some(id) = claims.fam {
+    let (granted, began, open): (_, _, BTreeSet<_>) = if let Some(id) = claims.fam {
         let family = app.store.family(id).await?.filter(|family| !family.revoked);
         let family = family.ok_or(revoked.clone())?;
         let user = app.accounts.user(&family.grant.user).await?;
         let user = user.filter(|user| user.accepts(family.created)).ok_or(revoked.clone())?;
-        let open = user.workspaces();
+        let open = user.memberships.keys().cloned().collect();
         (Some((family.grant, user)), family.created, open)
     } else {
         let service = client.service.ok_or(revoked.clone())?;

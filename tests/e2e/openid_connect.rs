@@ -83,11 +83,12 @@ async fn userinfo_tells_no_more_than_was_granted() {
     assert_eq!(tokens.scope, "openid profile");
     let told = userinfo(&world, &client, &tokens.access).await.expect_status(200).json();
     assert_eq!((&told["name"], &told["email"]), (&json!("Dana Demo"), &Value::Null));
-    // An account without an address has none to tell.
+    // Who signs in with an address, and has no other, has that one.
     let mut second = Browser::of(&world, Person::second());
     let tokens = signed_in(&client, &mut second, "openid email").await;
-    let told = userinfo(&world, &client, &tokens.access).await.expect_status(200);
-    assert_eq!(told.json(), json!({ "sub": "usr_second" }));
+    let told = userinfo(&world, &client, &tokens.access).await.expect_status(200).json();
+    let (sub, email) = ("usr_second", "second@example.com");
+    assert_eq!(told, json!({ "sub": sub, "email": email, "email_verified": true }));
 }
 
 #[tokio::test]

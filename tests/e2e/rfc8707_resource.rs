@@ -1,5 +1,6 @@
 //! Resource indicators (RFC 8707 section 2): a token names exactly one resource.
 
+use shared::deployment::{Deployment, RawDeployment};
 use tests::{Browser, Choice, Client, Judge, Options, RESOURCE, RESOURCE_STRICT, Tokens, World};
 
 use crate::cases::{Redirected, Refused, are_redirected, is_refused};
@@ -160,4 +161,26 @@ async fn the_person_sees_every_resource_that_is_asked_for() {
     let page = Browser::new(&world).reach_consent(&request.url()).await;
     assert!(page.reply.text.contains("Northwind CRM, Northwind ledger"));
     assert_eq!(page.form().offered("scope"), ["contacts:read", "contacts:write", "ledger:read"]);
+}
+
+/// Tokens with the issuer as audience only sign people in, and no resource may take them.
+#[test]
+fn a_resource_is_neither_the_issuer_nor_owner_of_sign_in_scopes() {
+    let issuer = "https://auth.example";
+    for (url, scope, fits) in [
+        ("https://auth.example/mcp", "contacts:read", true),
+        ("https://auth.example", "contacts:read", false),
+        ("https://auth.example/", "contacts:read", false),
+        ("https://auth.example/mcp", "openid", false),
+        ("https://auth.example/mcp", "email", false),
+    ] {
+        let resource = format!(
+            "url = \"{url}\"\nname = \"CRM\"\ndefault_scopes = []\nprm_scopes = []\n\
+             scope = [{{ name = \"{scope}\", description = \"See it\" }}]"
+        );
+        let raw = RawDeployment { name: "CRM".to_owned(), issuer: issuer.to_owned() };
+        let resource = toml::from_str(&resource).unwrap();
+        let resolved = Deployment::resolve(raw, vec![resource]);
+        assert_eq!(resolved.is_ok(), fits, "{url} {scope}: {resolved:?}");
+    }
 }

@@ -12,7 +12,7 @@ use argon2::{
 use shared::{ids::UserId, secret::Secret};
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use super::{Email, User};
+use super::User;
 use crate::config::ConfiguredUser;
 
 /// How many passwords are hashed at the same time, and how many may wait.
@@ -62,8 +62,8 @@ impl Local {
             by_name.insert(user.username.to_lowercase(), (user.id.clone(), hash));
             let known = User {
                 cutoff: None,
-                // The operator wrote it down, and vouches for it.
-                email: user.email.clone().map(|address| Email { address, verified: true }),
+                email: user.email.clone(),
+                email_verified: user.email.is_some(),
                 id: user.id.clone(),
                 memberships: user.memberships.clone(),
                 name: user.name.clone(),

@@ -21,23 +21,15 @@ use crate::{config::ConfiguredUser, store::StoreError};
 /// A person as pages and grants need them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
-    /// Where mail reaches the person.
-    pub(crate) email: Option<Email>,
     /// Grants and sessions that began at or before this moment are over.
     pub(crate) cutoff: Option<Timestamp>,
+    pub(crate) email: Option<String>,
+    pub(crate) email_verified: bool,
     pub(crate) id: UserId,
     /// Workspace and role.
     pub(crate) memberships: BTreeMap<WorkspaceId, String>,
     pub(crate) name: String,
     pub(crate) username: String,
-}
-
-/// An e-mail address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Email {
-    pub(crate) address: String,
-    /// Whether it is known to be the person's own.
-    pub(crate) verified: bool,
 }
 
 impl User {

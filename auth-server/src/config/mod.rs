@@ -218,8 +218,9 @@ fn user(
             )),
         }
     }
+    let email = raw.email.as_ref().or(Some(&raw.username));
     Some(ConfiguredUser {
-        email: raw.email.clone(),
+        email: email.filter(|text| text.contains('@')).cloned(),
         id: id?,
         memberships,
         name: raw.name.clone(),

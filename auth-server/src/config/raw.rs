@@ -38,7 +38,8 @@ pub struct RawUser {
     pub username: String,
     /// The name pages show.
     pub name: String,
-    /// The person's e-mail address, which you vouch for; told to clients that may know it.
+    /// The e-mail address; without it the user name, where that is one. The operator vouches for
+    /// it.
     pub email: Option<String>,
     /// A file with the password, or with its argon2id hash (`$argon2id$…`).
     pub password_file: String,
@@ -73,16 +74,15 @@ pub struct RawClient {
     pub redirect_uris: Vec<String>,
     /// A file with the client's secret; without it the client is public.
     pub secret_file: Option<String>,
-    /// What the client may do without a person.
-    #[serde(default)]
-    pub service: RawService,
+    /// What the client may do on its own account.
+    pub service: Option<RawService>,
 }
 
-/// The `service` member of a `[[client]]` table.
+/// A `[client.service]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawService {
-    /// URLs of the resources whose tokens the client may introspect.
+    /// The resources whose tokens the client may introspect.
     #[serde(default)]
     pub introspects: Vec<String>,
 }

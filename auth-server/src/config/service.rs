@@ -15,15 +15,13 @@ pub(super) fn resolve(
     problems: &mut Vec<Problem>,
 ) -> Option<ServiceAccount> {
     let place = format!("client[{at}].service.introspects");
-    if raw.service.introspects.is_empty() {
-        return None;
-    }
+    let service = raw.service.as_ref()?;
     if raw.secret_file.is_none() {
         let what = "belongs to a client without a secret, which anybody could pretend to be";
         problems.push(Problem::new(place.clone(), what, "add secret_file"));
     }
     let mut introspects = BTreeSet::new();
-    for name in &raw.service.introspects {
+    for name in &service.introspects {
         match deployment.resource(name) {
             Some(resource) => _ = introspects.insert(resource.indicator.clone()),
             None => problems.push(Problem::new(

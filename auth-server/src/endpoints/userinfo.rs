@@ -75,11 +75,11 @@ pub(crate) async fn show(
     if !scope.contains("openid") {
         return Err(BearerViolation::Scope.into());
     }
-    let mail = user.email.as_ref().filter(|_| scope.contains("email"));
+    let email = user.email.as_deref().filter(|_| scope.contains("email"));
     let info = UserInfo {
         sub: &user.id,
         profile: scope.contains("profile").then(|| profile(&app, &grant, &user)),
-        mail: mail.map(|mail| Mail { email: &mail.address, email_verified: mail.verified }),
+        mail: email.map(|email| Mail { email, email_verified: user.email_verified }),
     };
     let body = serde_json::to_string(&info).unwrap_or_default();
     Ok(web::problem::json(StatusCode::OK, body))
