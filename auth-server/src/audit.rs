@@ -7,11 +7,17 @@ use shared::ids::{ClientId, FamilyId, UserId};
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
+    ClientChanged { client: &'a ClientId },
+    ClientDeleted { client: &'a ClientId },
     ClientRegistered { client: &'a ClientId, name: &'a str },
+    ClientSecretRotated { client: &'a ClientId },
+    ClientSecretWrong { client: &'a ClientId },
     CodeReplayed { client: &'a ClientId, family: FamilyId, revoked: bool },
     ConsentDenied { client: &'a ClientId, user: &'a UserId },
     ConsentGiven { client: &'a ClientId, scope: String, user: &'a UserId },
     GrantRevoked { family: FamilyId },
+    InitialAccessCreated { note: &'a str },
+    InitialAccessRevoked,
     RefreshForked { family: FamilyId },
     RefreshReused { client: &'a ClientId, family: FamilyId },
     RefreshRolledForward { family: FamilyId, to: u32 },
@@ -28,11 +34,17 @@ impl Event<'_> {
             Self::RefreshForked { .. } | Self::RefreshReused { .. } => {
                 tracing::warn!(target: "audit", %event);
             }
-            Self::ClientRegistered { .. }
+            Self::ClientChanged { .. }
+            | Self::ClientDeleted { .. }
+            | Self::ClientRegistered { .. }
+            | Self::ClientSecretRotated { .. }
+            | Self::ClientSecretWrong { .. }
             | Self::CodeReplayed { .. }
             | Self::ConsentDenied { .. }
             | Self::ConsentGiven { .. }
             | Self::GrantRevoked { .. }
+            | Self::InitialAccessCreated { .. }
+            | Self::InitialAccessRevoked
             | Self::RefreshRolledForward { .. }
             | Self::RefreshStale { .. }
             | Self::SignInFailed

@@ -62,12 +62,27 @@ pub(crate) enum RegistrationError {
     Closed,
     #[error("a fault of this server")]
     Fault(#[from] Fault),
+    /// As many clients are registered as the operator allows.
+    #[error("there is no room for another client")]
+    Full,
     #[error("too many requests")]
     Limited(Limited),
     #[error("the body is too large")]
     TooLarge,
     #[error("{0}")]
     Violation(#[from] RegistrationViolation),
+}
+
+impl From<StoreError> for RegistrationError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<NoRandomness> for RegistrationError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
 impl From<StoreError> for TokenError {
@@ -143,6 +158,11 @@ impl IntoResponse for RegistrationError {
             )
             .into_response(),
             Self::Fault(fault) => fault.into_response(),
+            Self::Full => {
+                let problem =
+                    "as many clients are registered as this server takes; try again later";
+                Problem::unavailable(problem, 60).into_response()
+            }
             Self::Limited(limited) => Problem::from(limited).into_response(),
             Self::TooLarge => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -154,9 +174,27 @@ impl IntoResponse for RegistrationError {
                 let wire = violation.wire();
                 tracing::info!(violation = ?violation, requirement = wire.requirement, "refused");
                 let status = status(wire.status);
-                Problem::new(status, wire.code, &describe(&violation, wire)).into_response()
+                let problem = Problem::new(status, wire.code, &describe(&violation, wire));
+                if wire.status == 401 {
+                    let missing = matches!(
+                        violation,
+                        RegistrationViolation::InitialAccessMissing
+                            | RegistrationViolation::ManagementMissing
+                    );
+                    return problem.with_challenge(bearer(missing)).into_response();
+                }
+                problem.into_response()
             }
         }
+    }
+}
+
+/// The challenge of RFC 6750 section 3: without an error code where no token was shown.
+fn bearer(is_missing: bool) -> &'static str {
+    if is_missing {
+        "Bearer realm=\"registration\""
+    } else {
+        "Bearer realm=\"registration\", error=\"invalid_token\""
     }
 }
 

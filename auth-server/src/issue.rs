@@ -80,17 +80,54 @@ pub(crate) fn tokens(
     // The scopes of OpenID Connect are the grant's, whichever resource the token is for.
     let told = sign_in.as_ref().filter(|_| *resource.indicator.as_str() != *claims.iss);
     let told = told.map(|_| family.grant.identity.intersect(&openid()));
-    let scope = &scope.union(&told.unwrap_or_default());
     let response = TokenResponse {
         access_token,
         expires_in: life.as_secs(),
         id_token: id_token.transpose()?,
         refresh_token: client.refreshes.then(|| refresh_token(app, id, family)).transpose()?,
-        scope: scope.to_string(),
+        scope: scope.union(&told.unwrap_or_default()).to_string(),
         token_type: "Bearer",
     };
-    let body = serde_json::to_string(&response).unwrap_or_default();
-    Ok(web::problem::json(StatusCode::OK, body).into_response())
+    Ok(answer(&response))
+}
+
+/// An access token for a client itself (RFC 6749 section 4.4.3): it begins now, so that a cutoff
+/// of the client ends it.
+pub(crate) fn token_of_client(
+    app: &App,
+    client: &Client,
+    purpose: Purpose<'_>,
+) -> Result<Response, Fault> {
+    let now = app.clock.now().secs();
+    let life = purpose.resource.access_token_life.as_secs();
+    let claims = AccessTokenClaims {
+        iss: app.config.deployment.issuer.as_str().to_owned(),
+        aud: purpose.resource.indicator.clone(),
+        sub: client.id.as_str().to_owned(),
+        client_id: client.id.clone(),
+        scope: purpose.scope,
+        exp: now + life,
+        iat: now,
+        jti: TokenId::parse(&mint::token_id()?).map_err(|_| mint::NoRandomness)?,
+        auth_time: now,
+        workspaces: purpose.workspaces.into_iter().collect(),
+        fam: None,
+        generation: None,
+    };
+    let response = TokenResponse {
+        access_token: keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?,
+        expires_in: life,
+        id_token: None,
+        refresh_token: None,
+        scope: claims.scope.to_string(),
+        token_type: "Bearer",
+    };
+    Ok(answer(&response))
+}
+
+fn answer(response: &TokenResponse) -> Response {
+    let body = serde_json::to_string(response).unwrap_or_default();
+    web::problem::json(StatusCode::OK, body).into_response()
 }
 
 /// Who signed in and when, for the client alone (OpenID Connect Core 2).

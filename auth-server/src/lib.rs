@@ -6,6 +6,8 @@
 
 mod accounts;
 mod audit;
+mod client_limits;
+pub mod clients;
 pub mod config;
 mod endpoints;
 mod error;

@@ -16,8 +16,8 @@ use web::{
 use crate::{
     App,
     endpoints::{
-        authorize, consent, health, internal, introspect, jwks, login, metadata, register, revoke,
-        token, userinfo,
+        authorize, client_configuration, consent, health, internal, introspect, jwks, login,
+        metadata, register, revoke, token, userinfo,
     },
     telemetry,
 };
@@ -28,6 +28,12 @@ pub fn router(app: App) -> Router {
     let mut public = Router::new()
         .route(&path("/jwks"), get(jwks::show))
         .route(&path("/register"), post(register::register))
+        .route(
+            &path("/register/{client_id}"),
+            get(client_configuration::show)
+                .put(client_configuration::replace)
+                .delete(client_configuration::remove),
+        )
         .route(&path("/revoke"), post(revoke::revoke))
         .route(&path("/token"), post(token::exchange))
         .route(&path("/userinfo"), get(userinfo::show).post(userinfo::show));

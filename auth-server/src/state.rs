@@ -24,6 +24,7 @@ use web::{
 use crate::{
     accounts::{AccountError, Accounts},
     audit::Event,
+    client_limits::ClientLimits,
     config::{Config, Registration},
     endpoints::metadata,
     mint::{self, NoRandomness},
@@ -35,6 +36,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct App {
     pub(crate) accounts: Arc<Accounts>,
+    /// Where the sweep of clients goes on.
+    pub(crate) client_sweep: Arc<Mutex<Option<String>>>,
     pub(crate) clock: Clock,
     pub(crate) config: Arc<Config>,
     pub(crate) cookies: Arc<Cookies>,
@@ -95,6 +98,7 @@ pub(crate) struct Limits {
     blocked: Mutex<HashMap<SecretHash, Timestamp>>,
     by_account: Limiter<SecretHash>,
     by_address: AddressLimits,
+    pub(crate) clients: ClientLimits,
 }
 
 /// How many blocked accounts are remembered before those that are over are forgotten.
@@ -143,6 +147,7 @@ impl App {
         };
         Ok(Self {
             accounts: Arc::new(Accounts::open(&config.users)?),
+            client_sweep: Arc::default(),
             clock,
             cookies: Arc::new(cookies),
             keys: Arc::new(keys),
@@ -187,16 +192,25 @@ impl App {
     pub async fn sweep(&self) -> Result<usize, StoreError> {
         self.limits.by_account.sweep();
         self.limits.by_address.sweep();
-        self.store.sweep(self.clock.now()).await
+        self.limits.clients.sweep();
+        let clients = self.sweep_clients().await?;
+        Ok(clients + self.store.sweep(self.clock.now()).await?)
     }
 
-    /// A client: of the deployment file, or registered where registration is open.
+    /// A client: of the deployment file, of an operator, or registered where registration is
+    /// open.
     pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let configured = self.config.clients.iter().find(|client| client.id == *id);
-        if configured.is_some() || self.config.registration == Registration::Closed {
+        if configured.is_some() {
             return Ok(configured.cloned());
         }
-        Ok(self.store.client(id).await?.filter(|client| client.origin != Origin::File))
+        let is_closed = self.config.registration == Registration::Closed;
+        let is_known = |client: &Client| match client.origin {
+            Origin::File => false,
+            Origin::Open => !is_closed,
+            Origin::Document | Origin::Operator | Origin::Token => true,
+        };
+        Ok(self.store.client(id).await?.filter(is_known))
     }
 
     /// Keeps a security event.
@@ -218,6 +232,7 @@ impl Limits {
             blocked: Mutex::default(),
             by_account: Limiter::new(account, 100_000),
             by_address: AddressLimits::new(&BUDGETS, 100_000),
+            clients: ClientLimits::new(),
         }
     }
 
@@ -258,12 +273,16 @@ impl Limits {
 
 /// An account at a network, without either in the clear.
 fn account_key(account: &str, address: IpAddr) -> SecretHash {
-    let network: Vec<u8> = match address.to_canonical() {
+    let name = account.trim().to_lowercase();
+    SecretHash::of(&[name.as_bytes(), b"|", &network(address)].concat())
+}
+
+/// What of an address is one user's: all of an IPv4 address, the /64 of an IPv6 one.
+pub(crate) fn network(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
-    };
-    let name = account.trim().to_lowercase();
-    SecretHash::of(&[name.as_bytes(), b"|", &network].concat())
+    }
 }
 
 /// How long one start waits for another that is making the same keys.

@@ -6,14 +6,16 @@ use shared::{
     time::Timestamp,
 };
 
-use crate::rules::client::{Client, ClientAuth, Origin};
+use crate::rules::client::{About, Client, ClientAuth, Life, Origin};
 
 /// A public client that anybody could have registered.
 pub(crate) fn client() -> Client {
     Client {
+        about: About::default(),
         auth: ClientAuth::None,
         cutoff: None,
         id: ClientId::parse("app").unwrap(),
+        life: Life::default(),
         management: None,
         name: "App".to_owned(),
         origin: Origin::Open,

@@ -10,14 +10,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[error("{0}")]
 pub struct InvalidId(&'static str);
 
-/// A client: a content-addressed or random id, or the URL of its metadata document.
+/// A client: a content-addressed or random id, or the URL of its metadata document; never of the
+/// form of a person's id, so that a client's `sub` never equals a person's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClientId(String);
 
 impl ClientId {
-    /// Accepts 1 to 512 visible ASCII characters (RFC 6749 appendix A.1).
+    /// Accepts 1 to 512 visible ASCII characters (RFC 6749 appendix A.1), but for `usr_…`.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        if text.starts_with("usr_") {
+            return Err(InvalidId("usr_ begins a person's id, not a client_id"));
+        }
         visible(text, 512).then(|| Self(text.to_owned())).ok_or(InvalidId("not a client_id"))
     }
 

@@ -29,6 +29,8 @@ mod openid_requests;
 #[cfg(test)]
 mod rfc6749_authorize;
 #[cfg(test)]
+mod rfc6749_client_credentials;
+#[cfg(test)]
 mod rfc6749_refresh;
 #[cfg(test)]
 mod rfc6749_token;
@@ -39,7 +41,11 @@ mod rfc7009_revocation;
 #[cfg(test)]
 mod rfc7517_jwks;
 #[cfg(test)]
+mod rfc7591_operations;
+#[cfg(test)]
 mod rfc7591_registration;
+#[cfg(test)]
+mod rfc7592_management;
 #[cfg(test)]
 mod rfc7636_pkce;
 #[cfg(test)]

@@ -213,13 +213,14 @@ async fn members_nobody_knows_and_self_assigned_ones_are_ignored() {
     let plain = client.register(&metadata).await.json()["client_id"].clone();
     metadata["client_id"] = json!("partner");
     metadata["client_secret"] = json!("chosen by myself");
+    metadata["registration_access_token"] = json!("chosen by myself");
     metadata["skip_consent"] = json!(true);
-    metadata["logo_uri"] = json!("http://169.254.169.254/");
+    metadata["sector_identifier_uri"] = json!("https://app.example/sector");
     metadata["grant_types"] = json!(["authorization_code", "refresh_token", "client_credentials"]);
     let answer = client.register(&metadata).await.expect_status(201).json();
     assert_eq!(answer["client_id"], plain);
     assert_eq!(answer["grant_types"], json!(["authorization_code", "refresh_token"]));
-    for ignored in ["client_secret", "skip_consent", "logo_uri"] {
+    for ignored in ["client_secret", "skip_consent", "sector_identifier_uri"] {
         assert!(!answer.as_object().unwrap().contains_key(ignored), "{ignored}");
     }
 }
@@ -281,8 +282,8 @@ async fn registering_again_disturbs_nobody() {
 async fn a_closed_server_registers_nobody() {
     let edit = |text: String| text.replace("\"open\"", "\"closed\"");
     let world = World::with(Options { edit, ..Options::default() }).await;
-    let client = Client::discover(&world).await;
-    let reply = client.register(&Client::public_metadata()).await;
+    let url = world.url("/register");
+    let reply = world.http.post_json(&url, &Client::public_metadata()).await;
     is_problem(&reply, 403, "access_denied", "RFC 7591 section 3");
     Client::partner(&world).await.tokens(&mut Browser::new(&world)).await;
 }

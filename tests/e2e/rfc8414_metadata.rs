@@ -79,7 +79,10 @@ async fn the_document_says_what_is_true() {
     for (name, value) in [
         ("response_types_supported", json!(["code"])),
         ("response_modes_supported", json!(["query"])),
-        ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
+        (
+            "grant_types_supported",
+            json!(["authorization_code", "refresh_token", "client_credentials"]),
+        ),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("authorization_response_iss_parameter_supported", json!(true)),
         ("client_id_metadata_document_supported", json!(false)),

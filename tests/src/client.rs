@@ -20,6 +20,8 @@ pub(crate) const PARTNER_SECRET: &str = "a secret that only the partner and the 
 
 /// What the client `resource-server` proves itself with.
 pub(crate) const RESOURCE_SERVER_SECRET: &str = "a secret of the service behind the resource";
+/// What a client with a second secret proves itself with.
+pub const NEXT_SECRET: &str = "another secret that replaces the first one after a while";
 
 /// How a client proves itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +158,29 @@ impl Client {
     #[must_use]
     pub fn signing_in(&self) -> Self {
         Self { resource: None, ..self.clone() }
+    }
+
+    /// A client of this id and secret.
+    pub async fn with_secret(world: &World, id: &str, secret: &str) -> Self {
+        let credential = Credential::Basic(secret.to_owned());
+        Self { credential, id: id.to_owned(), ..Self::discover(world).await }
+    }
+
+    /// A request for a token of its own (RFC 6749 section 4.4.2).
+    pub fn credentials(&self) -> Post {
+        self.authenticated("token_endpoint", Parameters::of([("grant_type", "client_credentials")]))
+    }
+
+    /// The same client with another proof.
+    #[must_use]
+    pub fn proving(&self, credential: Credential) -> Self {
+        Self { credential, ..self.clone() }
+    }
+
+    /// The same client at another redirect URI.
+    #[must_use]
+    pub fn returning_to(&self, uri: &str) -> Self {
+        Self { redirect_uri: uri.to_owned(), ..self.clone() }
     }
 
     /// The same client as another program at another address.

@@ -26,7 +26,7 @@ mod world;
 pub use self::{
     backend::{Answer, Backend, Received, Speaks},
     browser::{Browser, Choice, Page, Person},
-    client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, Tokens},
+    client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, NEXT_SECRET, Tokens},
     html::Form,
     http::{Http, Parameters, Post, Reply},
     judge::Judge,

@@ -247,6 +247,7 @@ fn table<T: DeserializeOwned>(tables: &mut toml::Table, name: &str) -> Option<T>
 /// The content of the files that a deployment names.
 fn secret(name: &str) -> &'static str {
     match name {
+        "next-secret" => crate::client::NEXT_SECRET,
         "partner-secret" => crate::client::PARTNER_SECRET,
         "resource-server-secret" => crate::client::RESOURCE_SERVER_SECRET,
         "password" => crate::browser::PASSWORD,

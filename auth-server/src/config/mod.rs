@@ -1,7 +1,7 @@
 //! auth-server's configuration, checked and typed, from what the command line has read.
 
+mod client;
 mod raw;
-mod service;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,25 +10,26 @@ use std::{
 
 use shared::{
     deployment::Deployment,
-    ids::{ClientId, UserId, WorkspaceId},
+    ids::{UserId, WorkspaceId},
     problem::Problem,
     secret::Secret,
-    time::Timestamp,
 };
 use url::Url;
 use web::client_address::TrustedProxies;
 
+pub(crate) use self::client::service;
 pub use self::raw::{
-    RawAuth, RawClient, RawMembership, RawService, RawUser, RawWorkspace, Registration,
+    RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUser, RawWorkspace,
+    Registration,
 };
-use crate::rules::{
-    client::{Client, ClientAuth, Origin, SecretMethod},
-    redirect_uri::check_registration,
-};
+use crate::rules::{blocked_redirects::BlockedRedirects, client::Client};
 
 /// Everything auth-server is told.
 #[derive(Debug)]
 pub struct Config {
+    pub(crate) blocked_redirects: BlockedRedirects,
+    /// How many clients may be stored.
+    pub(crate) client_capacity: u64,
     pub(crate) clients: Vec<Client>,
     pub(crate) deployment: Deployment,
     pub(crate) endpoints: Endpoints,
@@ -97,9 +98,7 @@ impl Config {
             .iter()
             .enumerate()
             .filter_map(|(at, raw)| {
-                let client = client(raw, at, read, &mut problems)?;
-                let service = service::resolve(raw, at, &parts.deployment, &mut problems);
-                Some(Client { service, ..client })
+                client::resolve(raw, at, &parts.deployment, read, &mut problems)
             })
             .collect();
         duplicates(&parts, &mut problems);
@@ -112,6 +111,11 @@ impl Config {
         }
         let endpoints = Endpoints::of(parts.deployment.issuer.as_str());
         Ok(Self {
+            blocked_redirects: BlockedRedirects::new(
+                &parts.auth.blocked_redirect_hosts,
+                &parts.auth.blocked_redirect_uris,
+            ),
+            client_capacity: parts.auth.client_capacity.unwrap_or(100_000),
             clients,
             deployment: parts.deployment,
             endpoints,
@@ -226,55 +230,5 @@ fn user(
         name: raw.name.clone(),
         password: Secret::new(password?.trim_end_matches(['\r', '\n']).to_owned()),
         username: raw.username.clone(),
-    })
-}
-
-fn client(
-    raw: &RawClient,
-    at: usize,
-    read: &dyn Fn(&str) -> Result<String, String>,
-    problems: &mut Vec<Problem>,
-) -> Option<Client> {
-    let before = problems.len();
-    let place = |key: &str| format!("client[{at}].{key}");
-    let id = ClientId::parse(&raw.id)
-        .map_err(|error| problems.push(Problem::new(place("id"), error.to_string(), "shorten it")));
-    for uri in &raw.redirect_uris {
-        if let Err(error) = check_registration(uri) {
-            problems.push(Problem::new(place("redirect_uris"), error.to_string(), "correct it"));
-        }
-    }
-    let auth = match &raw.secret_file {
-        None => ClientAuth::None,
-        Some(file) => match read(file) {
-            Ok(secret) if secret.trim().is_empty() => {
-                let remedy = "write the secret into the file";
-                problems.push(Problem::new(place("secret_file"), "names an empty file", remedy));
-                return None;
-            }
-            Ok(secret) => {
-                let secret = Secret::new(secret.trim_end_matches(['\r', '\n']).to_owned());
-                ClientAuth::secret(SecretMethod::Basic, secret.hash())
-            }
-            Err(error) => {
-                problems.push(Problem::new(place("secret_file"), error, "write the secret there"));
-                return None;
-            }
-        },
-    };
-    if problems.len() > before {
-        return None;
-    }
-    Some(Client {
-        auth,
-        cutoff: None,
-        id: id.ok()?,
-        management: None,
-        name: raw.name.clone(),
-        origin: Origin::File,
-        redirects: raw.redirect_uris.clone(),
-        refreshes: true,
-        registered: Timestamp::default(),
-        service: None,
     })
 }

@@ -6,7 +6,16 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawAuth {
-    /// `open`: anybody may register a client. `closed`: only the clients of this file exist.
+    /// Redirects to these hosts, and to hosts below them, are refused, whoever registered them.
+    #[serde(default)]
+    pub blocked_redirect_hosts: Vec<String>,
+    /// These redirect URIs are refused, whoever registered them.
+    #[serde(default)]
+    pub blocked_redirect_uris: Vec<String>,
+    /// How many clients may be stored; beyond, registration answers 503. 100,000 if absent.
+    pub client_capacity: Option<u64>,
+    /// `open`: anybody may register a client. `token`: whoever holds an initial access token.
+    /// `closed`: only the clients of this file, and those an operator stands behind, exist.
     #[serde(default)]
     pub registration: Registration,
     /// Hours after which a browser must sign in again, 1 to 720.
@@ -26,6 +35,7 @@ pub enum Registration {
     Closed,
     #[default]
     Open,
+    Token,
 }
 
 /// An `[[auth.user]]` table.
@@ -69,13 +79,31 @@ pub struct RawWorkspace {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawClient {
+    /// Any visible characters, but never `usr_…`, which names people.
     pub id: String,
     pub name: String,
+    /// Where people are sent back to; none for a client that acts on its own account alone.
+    #[serde(default)]
     pub redirect_uris: Vec<String>,
-    /// A file with the client's secret; without it the client is public.
+    /// `authorization_code`, `refresh_token` and `client_credentials`; by default the first two,
+    /// and none for a service without `redirect_uris`.
+    pub grant_types: Option<Vec<String>>,
+    /// A file with the client's secret; without any secret the client is public.
     pub secret_file: Option<String>,
+    /// Further secrets, each with its own end: the old and the new one of a rotation.
+    #[serde(default)]
+    pub secret: Vec<RawClientSecret>,
     /// What the client may do on its own account.
     pub service: Option<RawService>,
+}
+
+/// A `[[client.secret]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClientSecret {
+    pub file: String,
+    /// The moment from which the secret is refused, such as `"2026-12-31T00:00:00Z"`.
+    pub until: Option<String>,
 }
 
 /// A `[client.service]` table.
@@ -85,4 +113,12 @@ pub struct RawService {
     /// The resources whose tokens the client may introspect.
     #[serde(default)]
     pub introspects: Vec<String>,
+    /// The resource of the client's own tokens; the default one if absent.
+    pub resource: Option<String>,
+    /// What the client may do there; nothing if empty.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Where the client may do it.
+    #[serde(default)]
+    pub workspaces: Vec<String>,
 }

@@ -19,6 +19,7 @@ use crate::{
     App, live,
     rules::{
         authorization_request::check,
+        client::Client,
         params::Params,
         redirect_uri::RedirectTarget,
         violation::{AuthorizeViolation, UntrustedRedirect},
@@ -47,14 +48,18 @@ pub(crate) async fn show(
         Err(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
     };
     let client = match client {
-        Ok(Some(client)) => client,
-        Ok(None) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
+        Ok(Some(client)) if !client.has_lapsed(app.clock.now()) => client,
+        Ok(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
         Err(error) => return fault(&app, &error.into()),
     };
     let target = match RedirectTarget::find(&client.redirects, params.one("redirect_uri")) {
         Ok(target) => target,
         Err(violation) => return untrusted(&app, &violation),
     };
+    if app.config.blocked_redirects.block(target.as_str()) {
+        return untrusted(&app, &UntrustedRedirect::RedirectBlocked);
+    }
+    let params = with_registered_scope(&app, &client, params);
     let state = params.one("state");
     let mut request = match check(&params, &client.id, target.clone(), &app.config.deployment) {
         Ok(request) => request,
@@ -94,4 +99,15 @@ pub(crate) async fn show(
         None => login::page(&app, &client, &request, sealed, None, None),
     };
     with_cookie(page, cookie)
+}
+
+/// The parameters with the scope the client registered, if they name none: a default, not a
+/// ceiling, and none where it names nothing of this deployment.
+fn with_registered_scope(app: &App, client: &Client, params: Params) -> Params {
+    let Some(scope) = &client.about.scope else { return params };
+    let resources = &app.config.deployment.resources;
+    if resources.iter().any(|resource| !resource.all_scopes().intersect(scope).is_empty()) {
+        return params.or("scope", scope.to_string());
+    }
+    params
 }

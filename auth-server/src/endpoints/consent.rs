@@ -31,6 +31,7 @@ use crate::{
     rules::{
         authorization_request::AuthorizationRequest,
         client::Client,
+        client_life::Touch,
         consent::{Choice, Grant, grant},
         params::Params,
         redirect_uri::RedirectKind,
@@ -287,6 +288,8 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
         nonce: request.openid.nonce.clone(),
         redirect: request.redirect.clone(),
     };
+    // Before the code, so that the sweep never takes a client that has one.
+    app.store.touch_client(&grant.client, Touch::Used, now).await?;
     let family = mint::family()?;
     let code = format!("{CODE_PREFIX}{family}.{}", mint::secret()?.expose());
     let hash = shared::secret::SecretHash::of(code.as_bytes());

@@ -57,9 +57,10 @@ pub(crate) async fn introspect(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, TokenError> {
-    app.limits.charge(TOKEN, app.address(peer, &headers)).map_err(TokenError::Limited)?;
+    let address = app.address(peer, &headers);
+    app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
-    let client = authenticate(&app, &headers, &params).await?;
+    let client = authenticate(&app, &headers, &params, address).await?;
     if client.auth == ClientAuth::None {
         return Err(TokenViolation::IntrospectionClient.into());
     }

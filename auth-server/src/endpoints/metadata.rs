@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use shared::metadata::{AuthorizationServerMetadata, well_known_path};
 
-use crate::{App, Config};
+use crate::{App, Config, config::Registration};
 
 /// Answers the document.
 pub(crate) async fn show(State(app): State<App>) -> Response {
@@ -66,14 +66,15 @@ pub(crate) fn document(config: &Config) -> Bytes {
         issuer: config.deployment.issuer.as_str().to_owned(),
         authorization_endpoint: endpoints.authorize.clone(),
         token_endpoint: endpoints.token.clone(),
-        registration_endpoint: endpoints.register.clone(),
+        registration_endpoint: (config.registration != Registration::Closed)
+            .then(|| endpoints.register.clone()),
         revocation_endpoint: endpoints.revoke.clone(),
         introspection_endpoint: endpoints.introspect.clone(),
         userinfo_endpoint: endpoints.userinfo.clone(),
         jwks_uri: endpoints.jwks.clone(),
         response_types_supported: vec!["code"],
         response_modes_supported: vec!["query"],
-        grant_types_supported: vec!["authorization_code", "refresh_token"],
+        grant_types_supported: vec!["authorization_code", "refresh_token", "client_credentials"],
         code_challenge_methods_supported: vec!["S256"],
         token_endpoint_auth_methods_supported: methods.clone(),
         introspection_endpoint_auth_methods_supported: methods

@@ -32,9 +32,10 @@ pub(crate) async fn revoke(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, TokenError> {
-    app.limits.charge(TOKEN, app.address(peer, &headers)).map_err(TokenError::Limited)?;
+    let address = app.address(peer, &headers);
+    app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
-    let client = authenticate(&app, &headers, &params).await?;
+    let client = authenticate(&app, &headers, &params, address).await?;
     let token = params.one("token").ok_or(TokenViolation::TokenMissing)?;
     match RefreshToken::decode(token, &app.keys.refresh) {
         Ok((refresh, _)) => {

@@ -15,10 +15,12 @@ use shared::{
 /// A client as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Client {
+    pub(crate) about: About,
     pub(crate) auth: ClientAuth,
     /// Grants that began at or before this moment are over.
     pub(crate) cutoff: Option<Timestamp>,
     pub(crate) id: ClientId,
+    pub(crate) life: Life,
     /// The registration access token (RFC 7592), for clients that have one.
     pub(crate) management: Option<SecretHash>,
     pub(crate) name: String,
@@ -29,6 +31,43 @@ pub(crate) struct Client {
     pub(crate) registered: Timestamp,
     /// What it may do on its own account.
     pub(crate) service: Option<ServiceAccount>,
+}
+
+/// What a client says about itself (RFC 7591 section 2): kept as it was written, never fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct About {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) application_type: Option<ApplicationType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) contacts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) logo_uri: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy_uri: Option<String>,
+    /// The scope of requests that name none: a default, not a ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<Scope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tos_uri: Option<String>,
+}
+
+/// Where a client runs, if it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ApplicationType {
+    Native,
+    Web,
+}
+
+/// What the sweep knows of a client; coarse, because each change is a durable write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Life {
+    /// When it was last registered or used.
+    pub(crate) touched: Timestamp,
+    /// Whether a code was ever issued to it.
+    pub(crate) used: bool,
 }
 
 /// How a client proves who it is at the token endpoint.
@@ -104,6 +143,11 @@ impl Client {
     /// Whether an operator wrote or approved it.
     pub(crate) fn is_preregistered(&self) -> bool {
         matches!(self.origin, Origin::File | Origin::Operator)
+    }
+
+    /// Whether everybody who registered the same holds it: then nobody may change it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.origin == Origin::Open && self.auth == ClientAuth::None
     }
 
     /// Whether its identity is proven by more than what anybody could have registered: such a

@@ -9,19 +9,21 @@ use sha2::{Digest, Sha256};
 use shared::scope::Scope;
 
 use super::{
-    redirect_uri::{check_registration, without_loopback_port},
+    client::{About, ApplicationType, ClientAuth, SecretMethod},
+    metadata_members::{contacts, name, public_web_page, strings, web_page},
+    redirect_uri::{RedirectKind, check_registration, registered_kind, without_loopback_port},
+    software_statement,
     violation::RegistrationViolation,
 };
 
 /// A registration request that passed every check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Registration {
+    pub(crate) about: About,
     pub(crate) auth: AuthMethod,
-    pub(crate) client_uri: Option<String>,
     pub(crate) name: String,
     pub(crate) redirects: Vec<String>,
     pub(crate) refresh: bool,
-    pub(crate) scope: Option<Scope>,
 }
 
 /// The methods a stranger may choose from.
@@ -42,20 +44,26 @@ impl AuthMethod {
     }
 }
 
+/// The registered name of a client's method.
+pub(crate) fn method_name(auth: &ClientAuth) -> &'static str {
+    match auth {
+        ClientAuth::None => "none",
+        ClientAuth::PrivateKeyJwt { .. } => "private_key_jwt",
+        ClientAuth::Secret { method: SecretMethod::Basic, .. } => "client_secret_basic",
+        ClientAuth::Secret { method: SecretMethod::Post, .. } => "client_secret_post",
+    }
+}
+
+/// Members that name pages of the client; none is ever fetched, and none may lead inside.
+const PAGES_ELSEWHERE: [&str; 2] = ["backchannel_logout_uri", "sector_identifier_uri"];
+
 /// Checks a registration request's JSON object.
 pub(crate) fn check(body: &Map<String, Value>) -> Result<Registration, RegistrationViolation> {
-    let auth = match body.get("token_endpoint_auth_method").and_then(Value::as_str) {
-        // RFC 7591 section 2: absent means client_secret_basic.
-        None if body.get("token_endpoint_auth_method").is_none_or(Value::is_null) => {
-            AuthMethod::ClientSecretBasic
-        }
-        Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
-        Some("client_secret_post") => AuthMethod::ClientSecretPost,
-        Some("none") => AuthMethod::None,
-        _ => return Err(RegistrationViolation::AuthMethod),
-    };
+    software_statement::refuse(body)?;
+    let auth = auth_method(body)?;
     let grants = strings(body, "grant_types", RegistrationViolation::GrantTypes)?;
     let grants = grants.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
+    // Grants that nobody may give to himself are dropped, and the answer says so.
     if !grants.iter().any(|grant| grant == "authorization_code") {
         return Err(RegistrationViolation::GrantTypes);
     }
@@ -63,20 +71,24 @@ pub(crate) fn check(body: &Map<String, Value>) -> Result<Registration, Registrat
     if responses.is_some_and(|all| all.iter().any(|one| one != "code") || all.is_empty()) {
         return Err(RegistrationViolation::ResponseTypes);
     }
-    let scope = match body.get("scope") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => {
-            Some(Scope::parse(text).map_err(|_| RegistrationViolation::Scope)?)
-        }
-        Some(_) => return Err(RegistrationViolation::Scope),
-    };
+    for member in PAGES_ELSEWHERE {
+        public_web_page(body, member)?;
+    }
+    let application_type = application_type(body)?;
     Ok(Registration {
+        about: About {
+            application_type,
+            client_uri: web_page(body, "client_uri")?,
+            contacts: contacts(body)?,
+            logo_uri: public_web_page(body, "logo_uri")?,
+            policy_uri: public_web_page(body, "policy_uri")?,
+            scope: scope(body)?,
+            tos_uri: public_web_page(body, "tos_uri")?,
+        },
         auth,
-        client_uri: web_page(body, "client_uri")?,
         name: name(body)?,
-        redirects: redirects(body)?,
+        redirects: redirects(body, application_type)?,
         refresh: grants.iter().any(|grant| grant == "refresh_token"),
-        scope,
     })
 }
 
@@ -84,12 +96,14 @@ impl Registration {
     /// The id of a registration without a secret: the hash of everything stored, shown or
     /// enforced, loopback ports removed, so that identical registrations share one client.
     pub(crate) fn content_address(&self) -> String {
-        let mut redirects: Vec<String> =
-            self.redirects.iter().map(|uri| without_loopback_port(uri)).collect();
-        redirects.sort();
-        redirects.dedup();
-        let canonical =
-            serde_json::json!([1, self.auth.as_str(), self.name, redirects, self.refresh]);
+        let canonical = serde_json::json!([
+            1,
+            self.auth.as_str(),
+            self.name,
+            self.shared_redirects(),
+            self.refresh,
+            self.about,
+        ]);
         let digest = Sha256::digest(canonical.to_string().as_bytes());
         // Letters and digits only, so that raw and form-encoded credentials agree.
         let text: String = URL_SAFE_NO_PAD
@@ -104,11 +118,8 @@ impl Registration {
         format!("c{text}")
     }
 
-    /// The redirect URIs as they are stored: for a shared client without loopback ports.
-    pub(crate) fn stored_redirects(&self) -> Vec<String> {
-        if self.auth != AuthMethod::None {
-            return self.redirects.clone();
-        }
+    /// The redirect URIs as a shared client has them: without loopback ports, in order.
+    pub(crate) fn shared_redirects(&self) -> Vec<String> {
         let mut redirects: Vec<String> =
             self.redirects.iter().map(|uri| without_loopback_port(uri)).collect();
         redirects.sort();
@@ -117,7 +128,46 @@ impl Registration {
     }
 }
 
-fn redirects(body: &Map<String, Value>) -> Result<Vec<String>, RegistrationViolation> {
+fn auth_method(body: &Map<String, Value>) -> Result<AuthMethod, RegistrationViolation> {
+    match body.get("token_endpoint_auth_method") {
+        // RFC 7591 section 2: absent means client_secret_basic.
+        None | Some(Value::Null) => Ok(AuthMethod::ClientSecretBasic),
+        Some(method) => match method.as_str() {
+            Some("client_secret_basic") => Ok(AuthMethod::ClientSecretBasic),
+            Some("client_secret_post") => Ok(AuthMethod::ClientSecretPost),
+            Some("none") => Ok(AuthMethod::None),
+            _ => Err(RegistrationViolation::AuthMethod),
+        },
+    }
+}
+
+fn scope(body: &Map<String, Value>) -> Result<Option<Scope>, RegistrationViolation> {
+    match body.get("scope") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => {
+            Scope::parse(text).map(Some).map_err(|_| RegistrationViolation::Scope)
+        }
+        Some(_) => Err(RegistrationViolation::Scope),
+    }
+}
+
+fn application_type(
+    body: &Map<String, Value>,
+) -> Result<Option<ApplicationType>, RegistrationViolation> {
+    match body.get("application_type") {
+        None | Some(Value::Null) => Ok(None),
+        Some(kind) => match kind.as_str() {
+            Some("native") => Ok(Some(ApplicationType::Native)),
+            Some("web") => Ok(Some(ApplicationType::Web)),
+            _ => Err(RegistrationViolation::ApplicationType),
+        },
+    }
+}
+
+fn redirects(
+    body: &Map<String, Value>,
+    application: Option<ApplicationType>,
+) -> Result<Vec<String>, RegistrationViolation> {
     let uris = strings(body, "redirect_uris", RegistrationViolation::Redirects)?;
     let uris = uris.ok_or(RegistrationViolation::Redirects)?;
     if uris.is_empty() || uris.len() > 32 {
@@ -125,128 +175,14 @@ fn redirects(body: &Map<String, Value>) -> Result<Vec<String>, RegistrationViola
     }
     for uri in &uris {
         check_registration(uri)?;
+        let is_web = application == Some(ApplicationType::Web);
+        if is_web && registered_kind(uri) != Some(RedirectKind::Https) {
+            return Err(RegistrationViolation::RedirectOfWeb(uri.clone()));
+        }
     }
     Ok(uris)
 }
 
-fn name(body: &Map<String, Value>) -> Result<String, RegistrationViolation> {
-    let name = match body.get("client_name") {
-        None | Some(Value::Null) => "",
-        Some(Value::String(name)) => name.trim(),
-        Some(_) => return Err(RegistrationViolation::ClientName),
-    };
-    // Controls and direction overrides could make a name read as another's.
-    let shown: String = name.chars().filter(|c| !c.is_control() && !is_format(*c)).collect();
-    if shown.chars().count() > 128 {
-        return Err(RegistrationViolation::ClientName);
-    }
-    Ok(if shown.is_empty() { "An application without a name".to_owned() } else { shown })
-}
-
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-fn web_page(
-    body: &Map<String, Value>,
-    member: &'static str,
-) -> Result<Option<String>, RegistrationViolation> {
-    match body.get(member) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(Value::String(text)) => {
-            let url = url::Url::parse(text).map_err(|_| RegistrationViolation::Uri(member))?;
-            let fits = matches!(url.scheme(), "https" | "http") && text.len() <= 2048;
-            if fits { Ok(Some(text.clone())) } else { Err(RegistrationViolation::Uri(member)) }
-        }
-        Some(_) => Err(RegistrationViolation::Uri(member)),
-    }
-}
-
-fn strings(
-    body: &Map<String, Value>,
-    member: &str,
-    violation: RegistrationViolation,
-) -> Result<Option<Vec<String>>, RegistrationViolation> {
-    match body.get(member) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(items)) => {
-            let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-            texts.collect::<Option<Vec<_>>>().map(Some).ok_or(violation)
-        }
-        Some(_) => Err(violation),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(body: &Value) -> Result<Registration, RegistrationViolation> {
-        check(body.as_object().unwrap())
-    }
-
-    #[test]
-    fn the_smallest_registration_gets_the_defaults() {
-        let registration =
-            run(&serde_json::json!({"redirect_uris": ["https://a.example/cb"]})).unwrap();
-        assert_eq!(registration.auth, AuthMethod::ClientSecretBasic);
-        assert!(!registration.refresh);
-    }
-
-    #[test]
-    fn each_deviation_has_its_answer() {
-        use RegistrationViolation as V;
-        let good = "https://a.example/cb";
-        let cases = [
-            (serde_json::json!({}), V::Redirects),
-            (serde_json::json!({"redirect_uris": []}), V::Redirects),
-            (serde_json::json!({"redirect_uris": [1]}), V::Redirects),
-            (serde_json::json!({"redirect_uris": vec![good; 33]}), V::Redirects),
-            (
-                serde_json::json!({"redirect_uris": [good], "token_endpoint_auth_method": "x"}),
-                V::AuthMethod,
-            ),
-            (
-                serde_json::json!({"redirect_uris": [good], "grant_types": ["implicit"]}),
-                V::GrantTypes,
-            ),
-            (
-                serde_json::json!({"redirect_uris": [good], "response_types": ["token"]}),
-                V::ResponseTypes,
-            ),
-            (serde_json::json!({"redirect_uris": [good], "client_name": 5}), V::ClientName),
-            (
-                serde_json::json!({"redirect_uris": [good], "client_uri": "javascript:1"}),
-                V::Uri("client_uri"),
-            ),
-        ];
-        for (body, expected) in cases {
-            assert_eq!(run(&body).unwrap_err(), expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn identical_registrations_share_an_id_whatever_their_loopback_port() {
-        let id = |port: u16, name: &str| {
-            run(&serde_json::json!({
-                "redirect_uris": [format!("http://localhost:{port}/cb")],
-                "client_name": name, "token_endpoint_auth_method": "none", "software_id": port,
-            }))
-            .unwrap()
-            .content_address()
-        };
-        assert_eq!(id(1, "a"), id(2, "a"));
-        assert_ne!(id(1, "a"), id(1, "b"));
-        assert!(id(1, "a").bytes().all(|b| b.is_ascii_alphanumeric()));
-    }
-
-    #[test]
-    fn a_name_cannot_hide_its_letters() {
-        let body = serde_json::json!({
-            "redirect_uris": ["https://a.example/cb"], "client_name": "Cl\u{202e}au\u{200b}de\u{0}",
-        });
-        assert_eq!(run(&body).unwrap().name, "Claude");
-    }
-}
+#[path = "client_metadata_tests.rs"]
+mod tests;

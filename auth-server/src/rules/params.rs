@@ -45,6 +45,12 @@ impl Params {
         Ok(params)
     }
 
+    /// The same with a value for a parameter that was not sent.
+    pub(crate) fn or(mut self, name: &str, value: String) -> Self {
+        self.once.entry(name.to_owned()).or_insert(value);
+        self
+    }
+
     /// A parameter, if it was sent with a value.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         self.once.get(name).map(String::as_str)

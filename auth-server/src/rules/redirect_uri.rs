@@ -113,6 +113,11 @@ pub(crate) fn without_loopback_port(uri: &str) -> String {
     }
 }
 
+/// What kind of place a registered URI is; none if it could not be registered.
+pub(crate) fn registered_kind(uri: &str) -> Option<RedirectKind> {
+    kind(uri)
+}
+
 fn matches(registered: &str, asked: &str) -> bool {
     if registered == asked {
         return true;

@@ -90,6 +90,8 @@ pub(crate) enum UntrustedRedirect {
     Parameters,
     #[error("the request does not say where to return to (redirect_uri)")]
     RedirectMissing,
+    #[error("this server sends nobody to that address")]
+    RedirectBlocked,
     #[error("the address to return to is not one the application registered")]
     RedirectUnregistered,
 }
@@ -100,6 +102,7 @@ impl UntrustedRedirect {
             Self::ClientMissing => wire(400, "invalid_request", "RFC 6749 section 4.1.1"),
             Self::ClientUnknown => wire(400, "invalid_client", "RFC 6749 section 3.1.2.4"),
             Self::Parameters => wire(400, "invalid_request", "RFC 6749 section 3.1"),
+            Self::RedirectBlocked => wire(400, "invalid_request", "RFC 7591 section 5"),
             Self::RedirectMissing => wire(400, "invalid_request", "RFC 6749 section 3.1.2.3"),
             Self::RedirectUnregistered => wire(400, "invalid_request", "RFC 6749 section 3.1.2.4"),
         }
@@ -113,6 +116,10 @@ impl UntrustedRedirect {
             }
             Self::ClientMissing | Self::Parameters => {
                 "Start again from the application. If it happens again, tell its makers."
+            }
+            Self::RedirectBlocked => {
+                "Nothing was sent anywhere. The operator of this server blocked the address; do not \
+                 trust the application that sent you here."
             }
             Self::RedirectMissing | Self::RedirectUnregistered => {
                 "Nothing was sent anywhere. Connect again from the application; if it happens again, \
@@ -133,6 +140,10 @@ pub(crate) enum TokenViolation {
     ClientAuthenticationTwice,
     #[error("client_id is missing")]
     ClientMissing,
+    #[error(
+        "client_credentials is for clients with a secret or key that the operator approved for it"
+    )]
+    ClientNotApproved,
     #[error("this client is not registered here; register it again")]
     ClientUnknown,
     #[error("the code was issued to another client")]
@@ -143,7 +154,7 @@ pub(crate) enum TokenViolation {
     CodeMissing,
     #[error("grant_type is missing")]
     GrantMissing,
-    #[error("grant_type must be authorization_code or refresh_token")]
+    #[error("grant_type must be authorization_code, refresh_token or client_credentials")]
     GrantUnsupported,
     #[error("only a client with a credential may ask about tokens")]
     IntrospectionClient,
@@ -167,10 +178,16 @@ pub(crate) enum TokenViolation {
     RefreshRevoked,
     #[error("the refresh token was replaced by a newer one; use the newest, or sign in again")]
     RefreshStale,
+    #[error("the operator did not give this client the resource")]
+    ResourceNotGiven,
     #[error("the resource is not part of this grant; send it as the resource metadata has it")]
     ResourceRefused,
     #[error("name one resource: the grant has several")]
     ResourceSeveral,
+    #[error("scope holds a character that scope tokens may not have")]
+    ScopeMalformed,
+    #[error("the operator gave this client none of the scopes asked for")]
+    ScopeNotGiven,
     #[error("a scope is wider than the grant; ask for it in a new authorization")]
     ScopeWider,
     #[error("token is missing")]
@@ -196,6 +213,7 @@ impl TokenViolation {
             }
             Self::ClientAuthenticationTwice => wire(400, "invalid_request", "RFC 6749 section 2.3"),
             Self::ClientMissing => wire(401, "invalid_client", "RFC 6749 section 3.2.1"),
+            Self::ClientNotApproved => wire(400, "unauthorized_client", "RFC 6749 section 4.4"),
             Self::CodeInvalid => wire(400, "invalid_grant", "RFC 6749 section 4.1.2"),
             Self::BodyType | Self::CodeMissing => {
                 wire(400, "invalid_request", "RFC 6749 section 4.1.3")
@@ -215,9 +233,11 @@ impl TokenViolation {
                 wire(400, "invalid_grant", "RFC 9700 section 4.14.2")
             }
             Self::RefreshRevoked => wire(400, "invalid_grant", "RFC 7009 section 2.1"),
-            Self::ResourceRefused | Self::ResourceSeveral => {
+            Self::ResourceNotGiven | Self::ResourceRefused | Self::ResourceSeveral => {
                 wire(400, "invalid_target", "RFC 8707 section 2.2")
             }
+            Self::ScopeMalformed => wire(400, "invalid_scope", "RFC 6749 section 3.3"),
+            Self::ScopeNotGiven => wire(400, "invalid_scope", "RFC 6749 section 4.4.2"),
             Self::ScopeWider => wire(400, "invalid_scope", "RFC 6749 section 6"),
             Self::IntrospectionClient => wire(401, "invalid_client", "RFC 7662 section 2.1"),
             Self::IntrospectionTokenMissing => wire(400, "invalid_request", "RFC 7662 section 2.1"),
@@ -262,50 +282,105 @@ impl BearerViolation {
     }
 }
 
-/// What the registration endpoint answers (RFC 7591 section 3.2.2).
+/// What the registration endpoint answers (RFC 7591 section 3.2.2), also where a registration is
+/// read, changed and deleted (RFC 7592).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RegistrationViolation {
+    #[error("application_type must be native or web")]
+    ApplicationType,
     #[error("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")]
     AuthMethod,
     #[error("the body must be a JSON object: {0}")]
     Body(String),
     #[error("the content type must be application/json")]
     BodyType,
+    #[error("client_id must be the one of this address")]
+    ClientId,
     #[error("client_name must have at most 128 characters")]
     ClientName,
+    #[error("contacts must hold at most 8 texts of at most 256 characters")]
+    Contacts,
     #[error("grant_types must hold authorization_code; refresh_token may stand beside it")]
     GrantTypes,
+    #[error("the initial access token is unknown, used up or expired; ask the operator for one")]
+    InitialAccessInvalid,
+    #[error("registration needs an initial access token; ask the operator for one")]
+    InitialAccessMissing,
+    #[error("the registration access token is not one of this client, or the client is gone")]
+    ManagementInvalid,
+    #[error("this address needs the registration access token of the client")]
+    ManagementMissing,
+    #[error("a client cannot come to or part from its secret or key; register it anew")]
+    MethodFixed,
+    #[error("redirect URI {0} leads to a place this server sends nobody to")]
+    RedirectBlocked(String),
     #[error("redirect URI {0} has a wildcard, which is never matched")]
     RedirectWildcard(String),
     #[error("redirect URI {0} is neither https, nor loopback http, nor a private-use scheme")]
     RedirectScheme(String),
     #[error("redirect URI {0} is not an absolute URI without fragment and user info")]
     RedirectMalformed(String),
+    #[error("redirect URI {0} is not https, and application_type is web")]
+    RedirectOfWeb(String),
     #[error("redirect_uris must hold 1 to 32 URIs of at most 2048 characters")]
     Redirects,
     #[error("response_types must hold code alone")]
     ResponseTypes,
     #[error("scope holds a character that scope tokens may not have")]
     Scope,
+    #[error("client_secret must be the current one or left out")]
+    Secret,
+    #[error("{0} is the server's to choose; leave it out")]
+    ServerMember(&'static str),
+    #[error("software_statement is not a signed JWT")]
+    StatementInvalid,
+    #[error("this server trusts no issuer of software statements; leave software_statement out")]
+    StatementUnapproved,
     #[error("{0} must be an http or https URL")]
     Uri(&'static str),
+    #[error("{0} must be at a public host name")]
+    UriInside(&'static str),
 }
 
 impl RegistrationViolation {
     pub(crate) fn wire(&self) -> Wire {
         match self {
+            Self::ApplicationType => {
+                wire(400, "invalid_client_metadata", "OpenID Connect Registration section 2")
+            }
             Self::AuthMethod
             | Self::ClientName
+            | Self::Contacts
             | Self::GrantTypes
             | Self::ResponseTypes
             | Self::Scope
             | Self::Uri(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 2"),
             Self::Body(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 3.1"),
             Self::BodyType => wire(415, "invalid_client_metadata", "RFC 7591 section 3.1"),
+            Self::ClientId | Self::MethodFixed | Self::Secret | Self::ServerMember(_) => {
+                wire(400, "invalid_client_metadata", "RFC 7592 section 2.2")
+            }
+            Self::InitialAccessInvalid | Self::InitialAccessMissing => {
+                wire(401, "invalid_token", "RFC 7591 section 3")
+            }
+            Self::ManagementInvalid | Self::ManagementMissing => {
+                wire(401, "invalid_token", "RFC 7592 section 2.1")
+            }
+            Self::RedirectBlocked(_) => wire(400, "invalid_redirect_uri", "RFC 7591 section 5"),
             Self::RedirectMalformed(_)
             | Self::RedirectScheme(_)
             | Self::RedirectWildcard(_)
             | Self::Redirects => wire(400, "invalid_redirect_uri", "RFC 7591 section 3.2.2"),
+            Self::RedirectOfWeb(_) => {
+                wire(400, "invalid_redirect_uri", "OpenID Connect Registration section 2")
+            }
+            Self::StatementInvalid => {
+                wire(400, "invalid_software_statement", "RFC 7591 section 3.2.2")
+            }
+            Self::StatementUnapproved => {
+                wire(400, "unapproved_software_statement", "RFC 7591 section 3.2.2")
+            }
+            Self::UriInside(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 5"),
         }
     }
 }

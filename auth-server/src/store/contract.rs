@@ -20,8 +20,8 @@ use shared::{
     time::Timestamp,
 };
 
-use super::record_contract;
 use super::{CodeRecord, EmbeddedStore, Owner, Redemption, RedisStore, Session, Store};
+use super::{client_contract, record_contract};
 use crate::rules::{
     consent::Grant,
     pkce::CodeChallenge,
@@ -36,6 +36,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Runs the whole list against one engine.
 async fn holds(store: Arc<dyn Store>) {
     a_ticket_is_taken_once(&*store).await;
+    client_contract::holds(&store).await;
     record_contract::holds(&store).await;
     a_session_is_found_by_its_secret_alone(&*store).await;
     a_code_is_redeemed_once(Arc::clone(&store)).await;

@@ -2,6 +2,9 @@
 //! nothing. Records that have expired may be gone at any time, so every read compares `now`.
 
 #[cfg(test)]
+mod client_contract;
+mod clients;
+#[cfg(test)]
 mod contract;
 mod embedded;
 mod families;

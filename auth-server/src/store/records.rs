@@ -20,6 +20,10 @@ use crate::{rules::client::Client, store::Session};
 pub(crate) enum Kind {
     /// A client, by its id.
     Client,
+    /// When the grants of a deleted client ended, by its id: it may be registered again.
+    ClientCutoff,
+    /// An initial access token, by its hash.
+    InitialAccess,
     /// A set of keys, sealed, by its purpose.
     KeySet,
     /// A signed-in browser, by its secret's hash.
@@ -30,12 +34,21 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 4] = [Self::Client, Self::KeySet, Self::Session, Self::Ticket];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Client,
+        Self::ClientCutoff,
+        Self::InitialAccess,
+        Self::KeySet,
+        Self::Session,
+        Self::Ticket,
+    ];
 
     /// The name in keys.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::ClientCutoff => "client-cutoff",
+            Self::InitialAccess => "initial-access",
             Self::KeySet => "keys",
             Self::Session => "session",
             Self::Ticket => "ticket",
@@ -45,7 +58,7 @@ impl Kind {
     /// Whether a change is answered only when it cannot be lost.
     pub(crate) fn is_durable(self) -> bool {
         match self {
-            Self::Client | Self::KeySet => true,
+            Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet => true,
             Self::Session | Self::Ticket => false,
         }
     }
@@ -53,9 +66,15 @@ impl Kind {
     /// Whether [`Records::records`] lists it.
     pub(crate) fn is_listed(self) -> bool {
         match self {
-            Self::Client | Self::KeySet => true,
-            Self::Session | Self::Ticket => false,
+            Self::Client | Self::InitialAccess | Self::KeySet => true,
+            Self::ClientCutoff | Self::Session | Self::Ticket => false,
         }
+    }
+
+    /// Whether [`Records::count`] knows how many there are. Such records are listed and have no
+    /// expiry of their own.
+    pub(crate) fn is_counted(self) -> bool {
+        self == Self::Client
     }
 }
 
@@ -94,6 +113,9 @@ pub(crate) trait Records {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// How many records of a counted kind there are, without looking at them.
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError>;
 }
 
 /// How often a change is tried against others that change the same record.
@@ -204,17 +226,6 @@ impl dyn Store + '_ {
     /// A stored client.
     pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         self.read(Kind::Client, id.as_str()).await
-    }
-
-    /// Creates or recreates a client.
-    pub(crate) async fn put_client(&self, client: &Client) -> Result<(), StoreError> {
-        // Registering again is common, and durable writes are few: nothing is written when
-        // nothing changed.
-        let registered = |stored: Client| Client { registered: client.registered, ..stored };
-        if self.client(&client.id).await?.map(registered).as_ref() == Some(client) {
-            return Ok(());
-        }
-        self.write(Kind::Client, client.id.as_str(), client, None).await
     }
 
     /// A set of keys, as it was sealed.

@@ -1,11 +1,15 @@
 //! `POST /token`: client authentication, then the grant (RFC 6749 section 3.2).
 
 mod authorization_code;
+mod client_credentials;
 mod refresh_token;
 
 pub(crate) use self::authorization_code::PREFIX as CODE_PREFIX;
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
     body::Body,
@@ -21,9 +25,13 @@ use web::form::{BodyError, read_body};
 
 use crate::{
     App,
+    audit::Event,
     error::{Fault, TokenError},
     rules::{
-        client::Client, client_auth::Presented, consent::Grant, params::Params,
+        client::{Client, ClientAuth, Origin},
+        client_auth::Presented,
+        consent::Grant,
+        params::Params,
         violation::TokenViolation,
     },
     state::TOKEN,
@@ -42,9 +50,10 @@ pub(crate) async fn exchange(
     app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
     let grant = params.one("grant_type").ok_or(TokenViolation::GrantMissing)?.to_owned();
-    let client = authenticate(&app, &headers, &params).await?;
+    let client = authenticate(&app, &headers, &params, address).await?;
     match grant.as_str() {
         "authorization_code" => authorization_code::exchange(&app, &client, &params).await,
+        "client_credentials" => client_credentials::exchange(&app, &client, &params),
         "refresh_token" => {
             let context = refresh_token::context(&headers, address);
             refresh_token::exchange(&app, &client, &params, context).await
@@ -72,6 +81,7 @@ pub(crate) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     params: &Params,
+    address: IpAddr,
 ) -> Result<Client, TokenError> {
     let header = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     let challenge = |violation| match header {
@@ -80,9 +90,24 @@ pub(crate) async fn authenticate(
     };
     let presented = Presented::read(header, params).map_err(challenge)?;
     let client = app.client(&presented.client).await.map_err(Fault::from)?;
+    let now = app.clock.now();
+    let client = client.filter(|client| !client.has_lapsed(now));
     let client = client.ok_or_else(|| challenge(TokenViolation::ClientUnknown))?;
-    presented.check(&client, app.clock.now()).map_err(challenge)?;
-    Ok(client)
+    let fits = presented.check(&client, now);
+    let blocked = app.limits.clients.check_secret(&client.id, address, now);
+    match (fits, blocked) {
+        // What this server drew cannot be guessed: its owner passes, however many try beside him.
+        (Ok(()), Ok(())) => Ok(client),
+        (Ok(()), Err(_)) if client.origin != Origin::File => Ok(client),
+        (_, Err(limited)) => Err(TokenError::Limited(limited)),
+        (Err(violation), Ok(())) => {
+            if client.auth != ClientAuth::None {
+                app.limits.clients.charge_secret(&client.id, address, now);
+                app.audit(&Event::ClientSecretWrong { client: &client.id });
+            }
+            Err(challenge(violation))
+        }
+    }
 }
 
 /// The workspaces of a grant that its person is a member of still: whoever left one no longer

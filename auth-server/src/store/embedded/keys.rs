@@ -10,6 +10,11 @@ pub(super) fn record_key(kind: Kind, key: &str) -> String {
     format!("{}/{key}", kind.name())
 }
 
+/// How many records of a kind there are.
+pub(super) fn count_key(kind: Kind) -> String {
+    format!("count/{}", kind.name())
+}
+
 pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
     format!("code/{family}/{}", code.as_str())
 }

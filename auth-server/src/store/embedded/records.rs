@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use shared::time::Timestamp;
 use store::Writer;
 
-use super::{EmbeddedStore, keys::record_key};
+use super::{
+    EmbeddedStore,
+    keys::{count_key, number, record_key},
+};
 use crate::store::{Expected, Kind, Records, StoreError};
 
 #[async_trait]
@@ -29,11 +32,18 @@ impl Records for EmbeddedStore {
             Expected::Same(bytes) => Some(Some(bytes.to_vec())),
         };
         let (value, expires) = (value.map(<[u8]>::to_vec), expires.map(Timestamp::millis));
+        let counter = kind.is_counted().then(|| count_key(kind));
         let work = move |writer: &mut Writer<'_>| {
             if let Some(expected) = expected
                 && writer.get(key.as_bytes())? != expected
             {
                 return Ok(false);
+            }
+            if let Some(counter) = &counter {
+                let (was, is) = (writer.get(key.as_bytes())?.is_some(), value.is_some());
+                let count = writer.get(counter.as_bytes())?.map_or(0, |bytes| number(&bytes));
+                let count = (count + u64::from(is)).saturating_sub(u64::from(was));
+                writer.put(counter.as_bytes(), &count.to_be_bytes(), None)?;
             }
             match value {
                 Some(value) => writer.put(key.as_bytes(), &value, expires)?,
@@ -64,5 +74,10 @@ impl Records for EmbeddedStore {
             Some((key.strip_prefix(&start)?.to_owned(), value))
         };
         Ok(entries.into_iter().filter_map(named).collect())
+    }
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        let counter = count_key(kind);
+        let count = self.engine.read(|reader| reader.get(counter.as_bytes()))?;
+        Ok(count.map_or(0, |bytes| number(&bytes)))
     }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::store::{Expected, Kind, Records, StoreError};
 
+static COUNT: Script = Script::new("count", "return redis.call('ZCARD', KEYS[1])");
 static GET: Script = Script::new("get", "return redis.call('GET', KEYS[1])");
 static LIST: Script = Script::new("list", include_str!("list.lua"));
 static NOTE: Script = Script::new("note", "return redis.call('ZADD', KEYS[1], 0, ARGV[1])");
@@ -91,5 +92,9 @@ impl Records for RedisStore {
             }
         }
         Ok(found)
+    }
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        let count = self.redis.run(&COUNT, &[&list_key(kind)], &[]).await?.as_int()?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 }

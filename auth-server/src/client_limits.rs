@@ -1,0 +1,121 @@
+//! Budgets of clients: for new registrations, and for wrong secrets. None is keyed by a client
+//! alone, so that nobody can shut another's client out.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use shared::{ids::ClientId, secret::SecretHash, time::Timestamp};
+use web::limits::{Budget, Limited, Limiter};
+
+use crate::state::{REGISTRATION, TOKEN, network};
+
+/// New clients of every address together: fewer in an hour than there is room for.
+const OVERALL: Budget = Budget { name: REGISTRATION, burst: 3000, per_minute: 1200 };
+/// New clients with the same metadata: a hosted application registers for each of its users.
+const BY_METADATA: Budget = Budget { name: REGISTRATION, burst: 600, per_minute: 300 };
+/// Wrong secrets of a client at a network.
+const WRONG_SECRETS: Budget = Budget { name: TOKEN, burst: 20, per_minute: 10 };
+
+/// How many keys each budget remembers.
+const MOST_KEYS: usize = 100_000;
+/// How many blocks are remembered before those that are over are forgotten.
+const MOST_BLOCKED: usize = 10_000;
+
+/// The budgets.
+#[derive(Debug)]
+pub(crate) struct ClientLimits {
+    blocked: Mutex<HashMap<SecretHash, Timestamp>>,
+    by_metadata: Limiter<SecretHash>,
+    overall: Limiter<()>,
+    wrong_secrets: Limiter<SecretHash>,
+}
+
+impl ClientLimits {
+    pub(crate) fn new() -> Self {
+        Self {
+            blocked: Mutex::default(),
+            by_metadata: Limiter::new(BY_METADATA, MOST_KEYS),
+            overall: Limiter::new(OVERALL, 1),
+            wrong_secrets: Limiter::new(WRONG_SECRETS, MOST_KEYS),
+        }
+    }
+
+    /// Charges a client that would be new.
+    pub(crate) fn charge_new(&self, metadata: &str) -> Result<(), Limited> {
+        self.by_metadata.check(&SecretHash::of(metadata.as_bytes()))?;
+        self.overall.check(&())
+    }
+
+    /// Refuses while wrong secrets have spent the budget of the client at this network.
+    pub(crate) fn check_secret(
+        &self,
+        client: &ClientId,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), Limited> {
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        match blocked.get(&key(client, address)) {
+            Some(until) if now < *until => {
+                Err(Limited { budget: TOKEN, retry_after: until.since(now).as_secs().max(1) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Charges the client at this network one wrong secret.
+    pub(crate) fn charge_secret(&self, client: &ClientId, address: IpAddr, now: Timestamp) {
+        let key = key(client, address);
+        if let Err(limited) = self.wrong_secrets.check(&key) {
+            let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            if blocked.len() >= MOST_BLOCKED {
+                blocked.retain(|_, until| now < *until);
+            }
+            blocked.insert(key, now.plus(Duration::from_secs(limited.retry_after)));
+        }
+    }
+
+    /// Forgets what has been quiet. Call it every minute.
+    pub(crate) fn sweep(&self) {
+        self.by_metadata.sweep();
+        self.wrong_secrets.sweep();
+    }
+}
+
+/// A client at a network, without either in the clear.
+fn key(client: &ClientId, address: IpAddr) -> SecretHash {
+    SecretHash::of(&[client.as_str().as_bytes(), b"|", &network(address)].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_secrets_shut_out_the_network_they_come_from_and_nobody_else() {
+        let limits = ClientLimits::new();
+        let now = Timestamp::from_secs(1_800_000_000);
+        let (client, other) = (ClientId::parse("a").unwrap(), ClientId::parse("b").unwrap());
+        let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        for _ in 0..=WRONG_SECRETS.burst {
+            assert_eq!(limits.check_secret(&client, here, now), Ok(()));
+            limits.charge_secret(&client, here, now);
+        }
+        let wait = limits.check_secret(&client, here, now).unwrap_err().retry_after;
+        assert_eq!(limits.check_secret(&client, there, now), Ok(()));
+        assert_eq!(limits.check_secret(&other, here, now), Ok(()));
+        let later = now.plus(Duration::from_secs(wait));
+        assert_eq!(limits.check_secret(&client, here, later), Ok(()));
+    }
+
+    #[test]
+    fn the_same_metadata_has_a_budget_of_its_own() {
+        let limits = ClientLimits::new();
+        let passed = (0..5000).filter(|_| limits.charge_new("same").is_ok()).count();
+        assert!(passed >= 600 && passed < 700, "{passed}");
+        assert_eq!(limits.charge_new("another"), Ok(()));
+    }
+}

@@ -1,0 +1,128 @@
+//! Clients and initial access tokens: what is written about them, on either engine.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use shared::{ids::ClientId, secret::SecretHash, time::Timestamp};
+
+use super::{Expected, Kind, Owner, Store, StoreError, record::decode};
+use crate::rules::{client::Client, client_life::Touch, initial_access::InitialAccess};
+
+/// How many grants of a client are looked at; one with more is alive.
+const MOST_GRANTS: usize = 200;
+
+impl dyn Store + '_ {
+    /// Creates a client; grants that were ended under its id stay ended. False if there is one.
+    pub(crate) async fn create_client(&self, client: &Client) -> Result<bool, StoreError> {
+        let key = client.id.as_str();
+        let cutoff = self.read(Kind::ClientCutoff, key).await?;
+        let client = Client { cutoff, ..client.clone() };
+        self.create(Kind::Client, key, &client, None).await
+    }
+
+    /// Notes that a client is alive, if that is not noted yet; none if there is no such client.
+    pub(crate) async fn touch_client(
+        &self,
+        id: &ClientId,
+        touch: Touch,
+        now: Timestamp,
+    ) -> Result<Option<Client>, StoreError> {
+        self.update(Kind::Client, id.as_str(), |held: &Client| {
+            held.touched(touch, now).map(|life| (Client { life, ..held.clone() }, None))
+        })
+        .await
+    }
+
+    /// Changes a stored client; none if there is no such client.
+    pub(crate) async fn change_client(
+        &self,
+        id: &ClientId,
+        change: impl Fn(&Client) -> Client + Send + Sync,
+    ) -> Result<Option<Client>, StoreError> {
+        self.update(Kind::Client, id.as_str(), |held: &Client| Some((change(held), None))).await
+    }
+
+    /// Remembers until `expires` that the client's grants up to `cutoff` are over.
+    pub(crate) async fn remember_cutoff(
+        &self,
+        id: &ClientId,
+        cutoff: Timestamp,
+        expires: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(Kind::ClientCutoff, id.as_str(), &cutoff, Some(expires)).await
+    }
+
+    /// Deletes the clients of one page that were not used for long, unless they are touched at
+    /// the same moment. Returns where the next page begins and how many are gone.
+    pub(crate) async fn forget_clients(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(Option<String>, usize), StoreError> {
+        let page = self.records(Kind::Client, "", after, limit).await?;
+        let next = (page.len() == limit).then(|| page.last().map(|(key, _)| key.clone())).flatten();
+        let mut gone = 0;
+        for (key, bytes) in page {
+            let client: Client = decode(&bytes)?;
+            if !client.may_be_forgotten(now) || self.has_live_grant(&client.id, now).await? {
+                continue;
+            }
+            let same = Expected::Same(&bytes);
+            if self.replace_record(Kind::Client, &key, same, None, None).await? {
+                gone += 1;
+            }
+        }
+        Ok((next, gone))
+    }
+
+    async fn has_live_grant(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
+        let families = self.families_of(Owner::Client(id), MOST_GRANTS).await?;
+        if families.len() == MOST_GRANTS {
+            return Ok(true);
+        }
+        for family in families {
+            let family = self.family(family).await?;
+            let ends = |ends: Timestamp| now < ends;
+            if family.is_some_and(|family| {
+                !family.revoked && ends(family.idle_expiry) && ends(family.absolute_expiry)
+            }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// An initial access token.
+    pub(crate) async fn initial_access(
+        &self,
+        token: &SecretHash,
+    ) -> Result<Option<InitialAccess>, StoreError> {
+        self.read(Kind::InitialAccess, token.as_str()).await
+    }
+
+    /// Keeps an initial access token.
+    pub(crate) async fn put_initial_access(
+        &self,
+        token: &SecretHash,
+        access: &InitialAccess,
+    ) -> Result<(), StoreError> {
+        self.write(Kind::InitialAccess, token.as_str(), access, access.expires).await
+    }
+
+    /// Spends one registration of an initial access token. False if none is left.
+    pub(crate) async fn spend_initial_access(
+        &self,
+        token: &SecretHash,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let spent = AtomicBool::new(false);
+        let spend = |held: &InitialAccess| {
+            let rest = held.spent(now);
+            spent.store(rest.is_some(), Ordering::Relaxed);
+            // Nothing is counted, so nothing is written.
+            rest.filter(|rest| rest != held).map(|rest| (rest.clone(), rest.expires))
+        };
+        let held = self.update(Kind::InitialAccess, token.as_str(), spend).await?;
+        Ok(held.is_some() && spent.load(Ordering::Relaxed))
+    }
+}
