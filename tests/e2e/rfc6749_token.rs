@@ -41,7 +41,7 @@ const DEVIATIONS: [Refused; 14] = [
     },
     Refused {
         requirement: "RFC 6749 section 5.2",
-        deviation: |r| r.set("grant_type", "client_credentials"),
+        deviation: |r| r.set("grant_type", "password"),
         status: 400,
         error: "unsupported_grant_type",
     },

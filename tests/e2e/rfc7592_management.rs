@@ -13,6 +13,9 @@ use tests::{Browser, Client, Credential, ENGINES, Options, Reply, World};
 
 use crate::cases::is_problem;
 
+/// What is wrong with a change.
+type Deviation = fn(&mut Value);
+
 /// A registration and the way to it.
 struct Managed<'w> {
     token: String,
@@ -106,7 +109,7 @@ async fn a_change_that_is_not_the_clients_to_make_changes_nothing() {
     let client = Client::registered(&world, metadata()).await;
     let managed = Managed::of(&world, &client);
     let before = managed.send(Method::GET, &Value::Null).await.json();
-    let deviations: [(fn(&mut Value), &str); 10] = [
+    let deviations: [(Deviation, &str); 10] = [
         (|m| _ = m.as_object_mut().unwrap().remove("client_id"), "RFC 7592 section 2.2"),
         (|m| m["client_id"] = json!("another"), "RFC 7592 section 2.2"),
         (|m| m["client_secret"] = json!("guessed"), "RFC 7592 section 2.2"),

@@ -116,13 +116,13 @@ impl dyn Store + '_ {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let spent = AtomicBool::new(false);
-        let spend = |held: &InitialAccess| {
+        let change = |held: &InitialAccess| {
             let rest = held.spent(now);
             spent.store(rest.is_some(), Ordering::Relaxed);
             // Nothing is counted, so nothing is written.
             rest.filter(|rest| rest != held).map(|rest| (rest.clone(), rest.expires))
         };
-        let held = self.update(Kind::InitialAccess, token.as_str(), spend).await?;
+        let held = self.update(Kind::InitialAccess, token.as_str(), change).await?;
         Ok(held.is_some() && spent.load(Ordering::Relaxed))
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn exchange(
     let asked = (params.resources(), params.one("scope"));
     let (resource, scope) = service_account::at_token(deployment, client, asked.0, asked.1)?;
     let workspaces = client.service.iter().flat_map(|service| &service.workspaces).cloned();
-    let purpose = issue::Purpose { resource, scope, sign_in: None, workspaces: workspaces.collect() };
+    let purpose =
+        issue::Purpose { resource, scope, sign_in: None, workspaces: workspaces.collect() };
     Ok(issue::token_of_client(app, client, purpose)?)
 }
