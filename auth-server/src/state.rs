@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +30,7 @@ use crate::{
     endpoints::metadata,
     mint::{self, NoRandomness},
     rules::client::{Client, Origin},
-    store::{EmbeddedStore, RedisStore, Store, StoreError},
+    store::{EmbeddedStore, GuardedStore, RedisStore, Store, StoreError},
 };
 
 /// Everything a request needs; cheap to clone.
@@ -53,8 +54,8 @@ pub struct App {
 pub enum Engine {
     /// One process, one file.
     Embedded(store::Embedded),
-    /// Many processes, one Redis.
-    Redis(store::Redis),
+    /// Many processes, one Redis, and for each process a journal of the last revocations.
+    Redis(store::Redis, PathBuf),
 }
 
 /// Why auth-server cannot start.
@@ -127,9 +128,10 @@ impl App {
         let epoch = mint::token_id()?;
         let store: Arc<dyn Store> = match engine {
             Engine::Embedded(engine) => Arc::new(EmbeddedStore::new(engine, epoch)),
-            Engine::Redis(redis) => {
+            Engine::Redis(redis, journal) => {
                 let manual = matches!(clock, Clock::Manual(_));
-                Arc::new(RedisStore::new(redis, epoch, manual))
+                let inner = RedisStore::new(redis, epoch, manual);
+                Arc::new(GuardedStore::open(inner, &journal, clock.clone()).await?)
             }
         };
         let issuer = key_set(&*store, Purpose::Issuer, key, &clock).await?;

@@ -70,10 +70,23 @@ pub(crate) struct RawStore {
     /// `embedded` (a file in the data folder, one process) or `redis`.
     #[serde(default)]
     pub(crate) engine: RawEngine,
-    /// The file with auth-server's Redis URL, `redis://user:password@host:port/0`.
+    /// The file with auth-server's Redis URL, `redis://user:password@host:port/0`, or `rediss`
+    /// for TLS. With `cluster` one URL a line; with `sentinel` the name of the primary stands
+    /// in place of the host.
     pub(crate) auth_redis_url_file: Option<PathBuf>,
     /// The file with the gateway's Redis URL.
     pub(crate) gateway_redis_url_file: Option<PathBuf>,
+    /// The certificates of the authorities that may have signed the servers' certificates; by
+    /// default those of the system.
+    pub(crate) redis_ca_file: Option<PathBuf>,
+    /// The certificate to show to the servers, and its key.
+    pub(crate) redis_certificate_file: Option<PathBuf>,
+    pub(crate) redis_key_file: Option<PathBuf>,
+    /// The file with the sentinels' URLs, one a line, with the credentials they ask for.
+    pub(crate) redis_sentinels_file: Option<PathBuf>,
+    /// Whether the URL leads to one server, to a Cluster, or to what sentinels watch.
+    #[serde(default)]
+    pub(crate) redis_topology: RawTopology,
     /// How many replicas must hold a grant or a revocation before it is answered.
     #[serde(default)]
     pub(crate) replicas: u32,
@@ -85,6 +98,15 @@ pub(crate) enum RawEngine {
     #[default]
     Embedded,
     Redis,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawTopology {
+    Cluster,
+    Sentinel,
+    #[default]
+    Single,
 }
 
 /// The `[keys]` table.

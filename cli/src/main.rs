@@ -7,6 +7,7 @@ mod gateway_keys;
 mod in_process;
 mod listen;
 mod log;
+mod redis;
 mod reference_crm;
 mod secret_file;
 mod serve;

@@ -27,13 +27,16 @@ use crate::{
     deployment_file::{File, RawEngine, chain, report},
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
-    listen, secret_file,
+    listen, redis, secret_file,
 };
 
 /// How long answers under way may take once the end began.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
+
+/// The journal of revocations, in the data folder.
+const JOURNAL: &str = "revocations.journal";
 
 /// Which services run in this process.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +226,7 @@ async fn open_auth_server(file: &File, running: &Running) -> Result<AuthServer, 
     let engine = match file.store.engine {
         RawEngine::Embedded => Engine::Embedded(embedded(&running.data_dir.join("auth.redb"))?),
         RawEngine::Redis => {
-            Engine::Redis(redis(file, "auth:", file.store.auth_redis_url_file.as_deref()).await?)
+            Engine::Redis(redis::auth_server(&file.store).await?, running.data_dir.join(JOURNAL))
         }
     };
     let key = key_encryption_key(file, running)?;
@@ -239,10 +242,7 @@ async fn open_gateway(
 ) -> Result<Gateway, String> {
     let store = match file.store.engine {
         RawEngine::Embedded => gateway_keys::embedded(&running.data_dir.join("gateway.redb"))?,
-        RawEngine::Redis => {
-            let url = file.store.gateway_redis_url_file.as_deref();
-            GatewayStore::Redis(redis(file, "gateway:", url).await?)
-        }
+        RawEngine::Redis => GatewayStore::Redis(redis::gateway(&file.store).await?),
     };
     let deployment = file.deployment()?;
     let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
@@ -276,24 +276,6 @@ async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Re
 
 fn embedded(path: &Path) -> Result<store::Embedded, String> {
     store::Embedded::open(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-async fn redis(file: &File, prefix: &str, url_file: Option<&Path>) -> Result<store::Redis, String> {
-    let path = url_file.ok_or_else(|| {
-        format!(
-            "store.{}redis_url_file is missing: write the URL into a file",
-            prefix.replace(':', "_")
-        )
-    })?;
-    let url = secret_file::read(path)?;
-    let config = store::RedisConfig {
-        connect_timeout: Duration::from_secs(2),
-        prefix: prefix.to_owned(),
-        replicas: file.store.replicas,
-        response_timeout: Duration::from_secs(8),
-        url,
-    };
-    store::Redis::connect(config).await.map_err(|error| format!("Redis: {}", chain(&error)))
 }
 
 fn key_encryption_key(file: &File, running: &Running) -> Result<KeyEncryptionKey, String> {

@@ -11,4 +11,4 @@ pub mod test_server;
 
 pub use embedded::{Embedded, Entry, Reader, Writer};
 pub use error::StoreError;
-pub use redis::{Redis, RedisConfig, Reply, Role, Script, ServerIdentity};
+pub use redis::{Redis, RedisConfig, Reply, Role, Script, ServerIdentity, Tls, Topology};

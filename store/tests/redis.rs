@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{Redis, RedisConfig, Role, Script, ServerIdentity, StoreError};
+use store::{Redis, RedisConfig, Role, Script, ServerIdentity, StoreError, Topology};
 use tokio::task::JoinSet;
 
 use store::test_server::RedisServer;
@@ -19,10 +19,8 @@ static BROKEN: Script = Script::new("broken", "return redis.call('HGET', KEYS[1]
 fn config(server: &RedisServer) -> RedisConfig {
     RedisConfig {
         connect_timeout: Duration::from_secs(5),
-        prefix: "test:".to_owned(),
-        replicas: 0,
         response_timeout: Duration::from_secs(5),
-        url: server.url(),
+        ..server.config("test:")
     }
 }
 
@@ -47,12 +45,16 @@ async fn add_durably(redis: &Redis, key: &str) -> Result<i64, StoreError> {
 async fn healed(redis: &Redis) -> ServerIdentity {
     let limit = Instant::now() + Duration::from_secs(20);
     loop {
-        match redis.identity().await {
-            Ok(identity) => return identity,
+        match redis.identities().await {
+            Ok(mut identities) => return identities.remove(0),
             Err(error) => assert!(Instant::now() < limit, "it did not heal: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+async fn only(redis: &Redis) -> ServerIdentity {
+    redis.identities().await.unwrap().remove(0)
 }
 
 fn wait_until(what: &str, done: impl Fn() -> bool) {
@@ -214,7 +216,7 @@ async fn a_replica_takes_no_writes() {
         // Where the server knows WAITAOF a replica is noticed at once.
         return assert!(knows_waitaof(&replica));
     };
-    assert_eq!(redis.identity().await.unwrap().role, Role::Replica);
+    assert_eq!(only(&redis).await.role, Role::Replica);
     let error = add(&redis, "n").await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     let error = add_durably(&redis, "n").await.unwrap_err();
@@ -225,7 +227,7 @@ async fn a_replica_takes_no_writes() {
 async fn a_server_that_changes_its_role_is_noticed() {
     let (primary, replica) = pair();
     let redis = connected(&primary).await;
-    let before = redis.identity().await.unwrap();
+    let before = only(&redis).await;
     assert_eq!(before.role, Role::Primary);
     primary.ask(&["REPLICAOF", "127.0.0.1", &replica.port()]);
     assert!(matches!(add(&redis, "n").await, Err(StoreError::Unavailable(_))));
@@ -239,8 +241,8 @@ async fn an_outage_is_unavailable_and_ends_by_itself() {
     let redis = Redis::connect(impatient(&server)).await.unwrap();
     assert_eq!(add_durably(&redis, "n").await, Ok(1));
     assert_eq!(add(&redis, "n").await, Ok(2));
-    let before = redis.identity().await.unwrap();
-    assert_eq!(redis.identity().await.unwrap(), before);
+    let before = only(&redis).await;
+    assert_eq!(only(&redis).await, before);
     server.stop();
     for _ in 0..3 {
         let asked = Instant::now();
@@ -261,7 +263,7 @@ async fn an_outage_is_unavailable_and_ends_by_itself() {
 async fn a_reconnect_is_noticed() {
     let server = RedisServer::start();
     let redis = connected(&server).await;
-    let before = redis.identity().await.unwrap();
+    let before = only(&redis).await;
     server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
     let after = healed(&redis).await;
     assert_ne!(after.connection, before.connection);
@@ -297,12 +299,16 @@ async fn credentials_are_checked_and_not_shown() {
     ]);
     let address = server.port();
     for url in [server.url(), format!("redis://:wrong-one@127.0.0.1:{address}/")] {
-        let error = Redis::connect(RedisConfig { url, ..config(&server) }).await.unwrap_err();
+        let error =
+            Redis::connect(RedisConfig { topology: Topology::Single { url }, ..config(&server) })
+                .await
+                .unwrap_err();
         assert!(matches!(error, StoreError::Denied(_)), "{error}");
+        assert!(error.to_string().contains("user and password"), "{error}");
         assert!(!error.to_string().contains("wrong-one"));
     }
     let url = format!("redis://:hush@127.0.0.1:{address}/");
-    let settings = RedisConfig { url, ..config(&server) };
+    let settings = RedisConfig { topology: Topology::Single { url }, ..config(&server) };
     assert!(!format!("{settings:?}").contains("hush"));
     let redis = Redis::connect(settings).await.unwrap();
     assert_eq!(add(&redis, "n").await, Ok(1));
@@ -314,7 +320,10 @@ async fn a_refusal_while_reconnecting_does_not_last_for_ever() {
     let server = RedisServer::start();
     server.ask(&["ACL", "SETUSER", "app", "on", ">hush", "allkeys", "allcommands"]);
     let url = format!("redis://app:hush@127.0.0.1:{}/", server.port());
-    let redis = Redis::connect(RedisConfig { url, ..config(&server) }).await.unwrap();
+    let redis =
+        Redis::connect(RedisConfig { topology: Topology::Single { url }, ..config(&server) })
+            .await
+            .unwrap();
     server.ask(&["ACL", "SETUSER", "app", "off"]);
     server.ask(&["CLIENT", "KILL", "USER", "app"]);
     let limit = Instant::now() + Duration::from_secs(10);
@@ -339,12 +348,25 @@ async fn the_time_is_the_servers() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused() {
     let server = RedisServer::start();
+    let single = |url: &str| Topology::Single { url: url.to_owned() };
     for settings in [
         RedisConfig { prefix: "a{b}c:".to_owned(), ..config(&server) },
-        RedisConfig { url: "http://127.0.0.1/".to_owned(), ..config(&server) },
-        RedisConfig { url: "rediss://127.0.0.1/".to_owned(), ..config(&server) },
+        RedisConfig { topology: single("http://127.0.0.1/"), ..config(&server) },
+        RedisConfig { topology: single("rediss://127.0.0.1/#insecure"), ..config(&server) },
+        RedisConfig { topology: Topology::Cluster { seeds: Vec::new() }, ..config(&server) },
     ] {
         let error = Redis::connect(settings).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid(_)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn keys_of_one_script_in_two_slots_are_refused_even_by_one_server() {
+    let server = RedisServer::start();
+    let redis = connected(&server).await;
+    let error = redis.run(&ADD, &["fam:{a}", "fam:{b}"], &[b"1"]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Invalid(_)), "{error}");
+    let error = redis.run_durable(&ADD, &["fam:{a}", "fam:{b}"], &[b"1"]).await.unwrap_err();
+    assert!(error.to_string().contains("several slots"), "{error}");
+    assert_eq!(redis.run(&ADD, &["fam:{a}", "code:{a}:1"], &[b"1"]).await.unwrap().as_int(), Ok(1));
 }

@@ -242,7 +242,8 @@ async fn engine(store: Store) -> (Engine, Option<RedisServer>) {
         Store::Redis => {
             let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
             let redis = Redis::connect(server.config("auth:")).await.unwrap();
-            (Engine::Redis(redis), Some(server))
+            let journal = server.folder().join("revocations.journal");
+            (Engine::Redis(redis, journal), Some(server))
         }
     }
 }

@@ -17,11 +17,11 @@ use shared::{
     resource::ResourceIndicator,
     scope::Scope,
     secret::SecretHash,
-    time::Timestamp,
+    time::{Clock, Timestamp},
 };
 
 use super::{CodeRecord, EmbeddedStore, Owner, Redemption, RedisStore, Session, Store};
-use super::{client_contract, record_contract};
+use super::{client_contract, guarded_contract, record_contract};
 use crate::rules::{
     consent::Grant,
     pkce::CodeChallenge,
@@ -30,8 +30,8 @@ use crate::rules::{
     rotation::{Attempt, Context, Family, Policy, Presented, Step, step},
 };
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs the whole list against one engine.
 async fn holds(store: Arc<dyn Store>) {
@@ -64,11 +64,27 @@ async fn the_redis_store_holds_the_contract() {
     holds(Arc::new(RedisStore::new(redis, "epoch".to_owned(), true))).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_redis_store_holds_the_contract_in_a_cluster() {
+    let cluster = tokio::task::spawn_blocking(store::test_server::Cluster::start).await.unwrap();
+    let redis = store::Redis::connect(cluster.config("auth:")).await.unwrap();
+    holds(Arc::new(RedisStore::new(redis, "epoch".to_owned(), true))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guarded_store_holds_the_contract() {
+    let server = store::test_server::RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let store = guarded_contract::guarded(server.config("auth:"), &path, Clock::System).await;
+    holds(Arc::new(store)).await;
+}
+
 fn hash(text: &str) -> SecretHash {
     SecretHash::of(text.as_bytes())
 }
 
-fn id(byte: u8) -> FamilyId {
+pub(super) fn id(byte: u8) -> FamilyId {
     FamilyId::from_bytes([byte; 16])
 }
 
@@ -94,7 +110,7 @@ fn nonce(generation: u32) -> Nonce {
     u128::from(generation).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
 }
 
-fn token(generation: u32) -> Presented {
+pub(super) fn token(generation: u32) -> Presented {
     let (nonce, next) = (nonce(generation), nonce(generation + 1));
     Presented { generation, issued: NOW, next, nonce }
 }
@@ -141,13 +157,18 @@ fn policy() -> Policy {
     }
 }
 
-async fn create(store: &dyn Store, family_id: FamilyId) {
+pub(super) async fn create(store: &dyn Store, family_id: FamilyId) {
     store.put_code(family_id, &hash("code"), &code()).await.unwrap();
     let made = store.redeem_code(family_id, &hash("code"), NOW, &family()).await.unwrap();
     assert_eq!(made, Redemption::First);
 }
 
-async fn present(store: &dyn Store, family_id: FamilyId, token: Presented, after: u32) -> Step {
+pub(super) async fn present(
+    store: &dyn Store,
+    family_id: FamilyId,
+    token: Presented,
+    after: u32,
+) -> Step {
     let client = client();
     let now = NOW.plus(SECOND * after);
     let attempt = Attempt { client: &client, context: Context(0), now, policy: policy() };
@@ -162,7 +183,7 @@ async fn a_ticket_is_taken_once(store: &dyn Store) {
 
 /// Redis forgets by its own clock, so what must stay has to expire after the real present.
 fn real_now() -> Timestamp {
-    shared::time::Clock::System.now().max(NOW)
+    Clock::System.now().max(NOW)
 }
 
 async fn a_session_is_found_by_its_secret_alone(store: &dyn Store) {

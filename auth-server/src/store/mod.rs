@@ -9,6 +9,9 @@ mod contract;
 mod embedded;
 mod families;
 mod feed;
+mod guarded;
+#[cfg(test)]
+mod guarded_contract;
 mod record;
 #[cfg(test)]
 mod record_contract;
@@ -25,6 +28,7 @@ pub(crate) use self::{
     embedded::EmbeddedStore,
     families::{CodeRecord, Families, Redemption, Rotation, WRONG_VERIFIERS},
     feed::{EventFeed, Feed},
+    guarded::GuardedStore,
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
 };
@@ -41,6 +45,9 @@ pub enum StoreError {
     /// A record that cannot be read.
     #[error("a record cannot be read: {0}")]
     Corrupt(String),
+    /// The journal of revocations cannot be read or written.
+    #[error("the journal of revocations cannot be used: {0}; see to the data folder")]
+    Journal(String),
     /// The engine's fault.
     #[error("the store cannot answer")]
     Engine(#[from] store::StoreError),

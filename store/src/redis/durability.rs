@@ -2,18 +2,21 @@
 //! replicas as configured. The waiting commands block a connection, so each use has its own.
 
 use std::{
+    collections::HashMap,
     fmt::{self, Debug},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use redis::{RedisResult, ScriptInvocation, Value, aio::MultiplexedConnection};
+use redis::{
+    ErrorKind, RedisResult, ScriptInvocation, ServerErrorKind, Value, aio::MultiplexedConnection,
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
     RedisConfig,
     fault::{fault, silent},
-    server::Server,
+    server::{Place, Server},
 };
 use crate::StoreError;
 
@@ -22,9 +25,10 @@ const CONNECTIONS: usize = 8;
 
 /// The connections for durable writes.
 pub(super) struct Durable {
-    idle: Mutex<Vec<Line>>,
-    mark: String,
+    /// By the server they lead to.
+    idle: Mutex<HashMap<String, Vec<Line>>>,
     permits: Semaphore,
+    prefix: String,
     replicas: u32,
     response_timeout: Duration,
 }
@@ -47,17 +51,19 @@ impl Durable {
     pub(super) fn new(config: &RedisConfig) -> Self {
         Self {
             idle: Mutex::default(),
-            mark: [&config.prefix, "durable"].concat(),
             permits: Semaphore::new(CONNECTIONS),
+            prefix: config.prefix.clone(),
             replicas: config.replicas,
             response_timeout: config.response_timeout,
         }
     }
 
-    /// Makes sure that the server can promise what is asked of it.
+    /// Makes sure that the servers can promise what is asked of them.
     pub(super) async fn check(&self, server: &Server) -> Result<(), StoreError> {
-        let line = self.open(server).await?;
-        self.put_back(line);
+        for place in server.places().await? {
+            let line = self.open(server, &place).await?;
+            self.put_back(&place, line);
+        }
         Ok(())
     }
 
@@ -65,32 +71,65 @@ impl Durable {
     pub(super) async fn run(
         &self,
         server: &Server,
+        key: Option<&str>,
         call: &ScriptInvocation<'_>,
     ) -> Result<Value, StoreError> {
         let permit = timeout(self.response_timeout, self.permits.acquire()).await;
         let _permit = permit
             .map_err(|_| StoreError::Busy)?
             .map_err(|_| StoreError::Unavailable("the store is being closed".to_owned()))?;
+        match self.run_at(&server.place(key).await?, server, call).await {
+            // It did not run: somebody else owns the slot now.
+            Err(Failure { error, moved: true }) => {
+                server.forget_places();
+                let place = server.place(key).await.map_err(|_| error)?;
+                self.run_at(&place, server, call).await.map_err(|failure| failure.error)
+            }
+            other => other.map_err(|failure| failure.error),
+        }
+    }
+
+    async fn run_at(
+        &self,
+        place: &Place,
+        server: &Server,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Value, Failure> {
         // A line is put back only after everything went well: one that was left in the middle of
         // an answer must not be used again.
-        let mut line = self.take(server).await?;
-        let done = self.run_on(&mut line, call).await;
-        match &done {
-            Ok(_) => self.put_back(line),
-            // The others lead to the same server.
-            Err(StoreError::Unavailable(_)) => self.idle().clear(),
-            Err(_) => {}
+        let taken = self.take(server, place).await;
+        let done = match taken {
+            Ok(mut line) => match self.run_on(&mut line, place, call).await {
+                Ok(value) => {
+                    self.put_back(place, line);
+                    return Ok(value);
+                }
+                Err(failure) => failure,
+            },
+            Err(error) => error.into(),
+        };
+        if matches!(done.error, StoreError::Unavailable(_)) {
+            // The others lead to the same server, which may be another one's replica by now.
+            self.forget(place);
+            server.forget_places();
         }
-        done
+        Err(done)
     }
 
     async fn run_on(
         &self,
         line: &mut Line,
+        place: &Place,
         call: &ScriptInvocation<'_>,
-    ) -> Result<Value, StoreError> {
-        let value = self.answer(call.invoke_async(&mut line.connection)).await?;
-        timeout(self.response_timeout, self.settle(line))
+    ) -> Result<Value, Failure> {
+        let value = timeout(self.response_timeout, call.invoke_async(&mut line.connection))
+            .await
+            .map_err(|_| silent(self.response_timeout))?
+            .map_err(|error| Failure {
+                moved: error.kind() == ErrorKind::Server(ServerErrorKind::Moved),
+                error: fault(&error),
+            })?;
+        timeout(self.response_timeout, self.settle(line, place))
             .await
             .map_err(|_| unacknowledged("no answer in time"))?
             .map_err(|error| unacknowledged(&error.to_string()))?
@@ -100,15 +139,16 @@ impl Durable {
 
     /// Waits until nothing that was written so far can be lost; the inner error tells what is
     /// missing.
-    async fn settle(&self, line: &mut Line) -> RedisResult<Result<(), String>> {
+    async fn settle(&self, line: &mut Line, place: &Place) -> RedisResult<Result<(), String>> {
         if line.disk == Disk::Always && self.replicas == 0 {
             return Ok(Ok(()));
         }
         // The waiting commands wait for the last write of their connection. Without a write of
         // our own, a repeated call that finds its work done would be answered before the first
         // one's writes are safe.
+        let mark = [&self.prefix, &place.tag, "durable"].concat();
         let mut pipeline = redis::pipe();
-        pipeline.cmd("SET").arg(&self.mark).arg("1").ignore();
+        pipeline.cmd("SET").arg(mark).arg("1").ignore();
         let limit = self.response_timeout.as_millis().max(1).to_string();
         pipeline.cmd("WAIT").arg(self.replicas).arg(&limit);
         let (replicas,): (u32,) = pipeline.query_async(&mut line.connection).await?;
@@ -129,20 +169,20 @@ impl Durable {
     }
 
     /// An idle connection that still works, or a new one.
-    async fn take(&self, server: &Server) -> Result<Line, StoreError> {
-        let idle = self.idle().pop();
+    async fn take(&self, server: &Server, place: &Place) -> Result<Line, StoreError> {
+        let idle = self.idle().get_mut(&place.name()).and_then(Vec::pop);
         if let Some(mut line) = idle {
             let ping = redis::cmd("PING");
             if self.answer(ping.query_async::<Value>(&mut line.connection)).await.is_ok() {
                 return Ok(line);
             }
-            self.idle().clear();
+            self.forget(place);
         }
-        self.open(server).await
+        self.open(server, place).await
     }
 
-    async fn open(&self, server: &Server) -> Result<Line, StoreError> {
-        let mut connection = server.own().await?;
+    async fn open(&self, server: &Server, place: &Place) -> Result<Line, StoreError> {
+        let mut connection = server.own(place).await?;
         let disk = self.disk(&mut connection).await?;
         Ok(Line { connection, disk })
     }
@@ -199,12 +239,29 @@ impl Durable {
             .map_err(|error| fault(&error))
     }
 
-    fn put_back(&self, line: Line) {
-        self.idle().push(line);
+    fn put_back(&self, place: &Place, line: Line) {
+        self.idle().entry(place.name()).or_default().push(line);
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
+    fn forget(&self, place: &Place) {
+        self.idle().remove(&place.name());
+    }
+
+    fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<Line>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a durable call failed.
+struct Failure {
+    error: StoreError,
+    /// Nothing ran, because another node owns the slot.
+    moved: bool,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { error, moved: false }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct ServerIdentity {
     pub role: Role,
     /// Names the process: another one after every start.
     pub run_id: String,
+    /// The slots of a Cluster that it owns, first and last.
+    pub slots: Vec<(u16, u16)>,
 }
 
 impl ServerIdentity {
@@ -34,17 +36,21 @@ impl ServerIdentity {
         pipeline
     }
 
-    pub(super) fn read(answer: &(String, String, i64)) -> Result<Self, StoreError> {
-        let (server, replication, connection) = answer;
-        let role = match field(replication, "role")? {
+    pub(super) fn read(
+        info: &str,
+        connection: i64,
+        slots: Vec<(u16, u16)>,
+    ) -> Result<Self, StoreError> {
+        let role = match field(info, "role")? {
             "master" => Role::Primary,
             _ => Role::Replica,
         };
         Ok(Self {
-            connection: *connection,
-            replication_id: field(replication, "master_replid")?.to_owned(),
+            connection,
+            replication_id: field(info, "master_replid")?.to_owned(),
             role,
-            run_id: field(server, "run_id")?.to_owned(),
+            run_id: field(info, "run_id")?.to_owned(),
+            slots,
         })
     }
 }

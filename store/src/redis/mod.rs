@@ -1,6 +1,7 @@
 //! The Redis engine: one script per verb, on one shared connection, or on a connection of its own
 //! where the answer must wait until the writes cannot be lost.
 
+mod config;
 mod durability;
 mod fault;
 mod identity;
@@ -8,46 +9,19 @@ mod reply;
 mod script;
 mod server;
 
-use std::{
-    fmt::{self, Debug},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use self::{durability::Durable, server::Server};
 pub use self::{
+    config::{RedisConfig, Tls, Topology},
     identity::{Role, ServerIdentity},
     reply::Reply,
     script::Script,
 };
+use self::{
+    durability::Durable,
+    server::{Server, share_a_slot},
+};
 use crate::StoreError;
-
-/// How to reach and use a Redis server.
-#[derive(Clone)]
-pub struct RedisConfig {
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// Stands before every key.
-    pub prefix: String,
-    /// How many replicas must have a durable write before it is answered.
-    pub replicas: u32,
-    /// How long one answer may take, reconnecting included.
-    pub response_timeout: Duration,
-    /// Where the server is, and its credentials.
-    pub url: String,
-}
-
-impl Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL may hold a password.
-        f.debug_struct("RedisConfig")
-            .field("connect_timeout", &self.connect_timeout)
-            .field("prefix", &self.prefix)
-            .field("replicas", &self.replicas)
-            .field("response_timeout", &self.response_timeout)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A Redis server. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -70,11 +44,15 @@ impl Redis {
                     .to_owned(),
             ));
         }
-        let server = Server::new(&config)?;
+        Self::reach(config).await.map_err(remedy)
+    }
+
+    async fn reach(config: RedisConfig) -> Result<Self, StoreError> {
+        let server = Server::open(&config).await?;
         let durable = Durable::new(&config);
         durable.check(&server).await?;
         let redis = Self(Arc::new(Inner { durable, prefix: config.prefix, server }));
-        redis.identity().await?;
+        redis.identities().await?;
         Ok(redis)
     }
 
@@ -88,7 +66,8 @@ impl Redis {
         arguments: &[&[u8]],
     ) -> Result<Reply, StoreError> {
         let (server, mut connection) = (&self.0.server, self.0.server.shared());
-        let call = script.call(&self.0.prefix, keys, arguments);
+        let keys = self.keys(script, keys)?;
+        let call = script.call(&keys, arguments);
         Reply::from_value(server.answer(call.invoke_async(&mut connection)).await?)
     }
 
@@ -103,8 +82,10 @@ impl Redis {
         keys: &[&str],
         arguments: &[&[u8]],
     ) -> Result<Reply, StoreError> {
-        let call = script.call(&self.0.prefix, keys, arguments);
-        Reply::from_value(self.0.durable.run(&self.0.server, &call).await?)
+        let keys = self.keys(script, keys)?;
+        let call = script.call(&keys, arguments);
+        let first = keys.first().map(String::as_str);
+        Reply::from_value(self.0.durable.run(&self.0.server, first, &call).await?)
     }
 
     /// The server's clock, in milliseconds since 1970.
@@ -116,12 +97,41 @@ impl Redis {
         Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
     }
 
-    /// Which server answers, and on which connection. Any difference to an earlier answer means
-    /// that writes may have been lost in between.
-    pub async fn identity(&self) -> Result<ServerIdentity, StoreError> {
-        let (server, mut connection) = (&self.0.server, self.0.server.shared());
-        let question = ServerIdentity::question();
-        let answer = server.answer(question.query_async(&mut connection)).await?;
-        ServerIdentity::read(&answer)
+    /// Which servers answer, and on which connections: one, or in a Cluster every owner of slots.
+    /// Any difference to an earlier answer means that writes may have been lost in between.
+    pub async fn identities(&self) -> Result<Vec<ServerIdentity>, StoreError> {
+        self.0.server.identities().await
+    }
+
+    /// How often the shared connection failed. While it stays, the connection leads to where it
+    /// led; the nodes of a Cluster may change without it.
+    pub fn faults(&self) -> u64 {
+        self.0.server.faults()
+    }
+
+    /// The keys as they are stored. All of one call share a slot, on every topology, so that what
+    /// works on one server works in a Cluster.
+    fn keys(&self, script: &Script, keys: &[&str]) -> Result<Vec<String>, StoreError> {
+        let keys: Vec<String> =
+            keys.iter().map(|key| [self.0.prefix.as_str(), key].concat()).collect();
+        if keys.len() > 1 && !share_a_slot(&keys) {
+            let name = script.name();
+            return Err(StoreError::Invalid(format!("the keys of {name} are in several slots")));
+        }
+        Ok(keys)
+    }
+}
+
+/// What to do about a refusal at the start.
+fn remedy(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Denied(said) if said.contains("NOPERM") || said.contains("permissions") => {
+            StoreError::Denied(format!("{said}; allow it to the user with ACL SETUSER"))
+        }
+        StoreError::Denied(said) => StoreError::Denied(format!(
+            "{said}; write the user and password that Redis expects into the URL, \
+             redis://user:password@host:port/0"
+        )),
+        other => other,
     }
 }

@@ -23,16 +23,11 @@ impl Script {
         self.name
     }
 
-    pub(super) fn call(
-        &self,
-        prefix: &str,
-        keys: &[&str],
-        arguments: &[&[u8]],
-    ) -> ScriptInvocation<'_> {
+    pub(super) fn call(&self, keys: &[String], arguments: &[&[u8]]) -> ScriptInvocation<'_> {
         let script = self.hashed.get_or_init(|| redis::Script::new(self.source));
         let mut call = script.prepare_invoke();
         for key in keys {
-            call.key([prefix, key].concat());
+            call.key(key);
         }
         for argument in arguments {
             call.arg(*argument);

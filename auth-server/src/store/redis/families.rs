@@ -233,6 +233,12 @@ impl Families for RedisStore {
 }
 
 impl RedisStore {
+    /// Revokes a family that was revoked before and may have been lost, and nothing else.
+    pub(crate) async fn revoke_again(&self, family: FamilyId) -> Result<(), StoreError> {
+        self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+        Ok(())
+    }
+
     /// Makes a revocation durable and puts it on the feed, once: the note is written last, so
     /// that an attempt that ends in between is finished by the next.
     async fn announce_revoked(&self, family: FamilyId, now: Timestamp) -> Result<(), StoreError> {

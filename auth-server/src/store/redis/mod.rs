@@ -27,6 +27,11 @@ impl RedisStore {
     pub(crate) fn new(redis: Redis, epoch: String, trust_caller_clock: bool) -> Self {
         Self { epoch, redis, trust_caller_clock }
     }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Redis {
+        &self.redis
+    }
 }
 
 #[async_trait]

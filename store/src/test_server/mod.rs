@@ -1,11 +1,17 @@
-//! A real Redis server for one test, on a free loopback port and in a folder of its own. Only with
-//! the feature `test-server`.
+//! Real Redis servers for one test, on free loopback ports and in folders of their own: one, one
+//! with TLS, a primary with replica and sentinels, or a Cluster. Only with the feature
+//! `test-server`.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test without its server must fail")]
+
+mod cluster;
+mod sentinel;
+mod tls;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -13,7 +19,8 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::RedisConfig;
+pub use self::{cluster::Cluster, sentinel::Sentinels, tls::TlsServer};
+use crate::{RedisConfig, Tls, Topology};
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -40,9 +47,7 @@ impl RedisServer {
         let mut server = Self { arguments, child: None, folder, port: 0 };
         // Somebody else may take a free port before the server does.
         for _ in 0..5 {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-            server.port = listener.local_addr().expect("its address").port();
-            drop(listener);
+            server.port = free_port();
             if server.run() {
                 return server;
             }
@@ -76,6 +81,11 @@ impl RedisServer {
         self.port.to_string()
     }
 
+    /// Its folder, which goes when it goes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
@@ -83,13 +93,7 @@ impl RedisServer {
 
     /// How to connect to it, with this prefix before every key.
     pub fn config(&self, prefix: &str) -> RedisConfig {
-        RedisConfig {
-            connect_timeout: Duration::from_secs(2),
-            prefix: prefix.to_owned(),
-            replicas: 0,
-            response_timeout: Duration::from_secs(5),
-            url: self.url(),
-        }
+        config(prefix, Topology::Single { url: self.url() })
     }
 
     /// Asks it something, on a connection of its own and without the code under test. The answer
@@ -101,14 +105,14 @@ impl RedisServer {
     fn try_ask(&self, words: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            let length = word.len().to_string();
-            request.extend(["$", &length, "\r\n", word, "\r\n"]);
-        }
-        stream.write_all(request.as_bytes())?;
-        let mut reader = BufReader::new(stream);
+        let mut reader = BufReader::new(stream.try_clone()?);
         let mut line = String::new();
+        if let Some(password) = self.password() {
+            stream.write_all(request(&["AUTH", password]).as_bytes())?;
+            reader.read_line(&mut line)?;
+            line.clear();
+        }
+        stream.write_all(request(words).as_bytes())?;
         reader.read_line(&mut line)?;
         if let Some(length) = line.strip_prefix('$').and_then(|rest| rest.trim().parse().ok()) {
             let mut text = vec![0; length];
@@ -118,14 +122,27 @@ impl RedisServer {
         Ok(line.trim().to_owned())
     }
 
+    fn password(&self) -> Option<&str> {
+        let at = self.arguments.iter().position(|argument| argument == "--requirepass")?;
+        self.arguments.get(at + 1).map(String::as_str)
+    }
+
+    fn wait_for(&self, what: &str, words: &[&str], part: &str) {
+        wait_until(what, || self.try_ask(words).is_ok_and(|said| said.contains(part)));
+    }
+
     fn run(&mut self) -> bool {
+        // A file of settings stands before every other argument.
+        let is_file = |argument: &&String| !argument.starts_with("--");
+        let file = self.arguments.first().filter(is_file);
         let started = Command::new("redis-server")
+            .args(file)
             .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
             .arg("--port")
             .arg(self.port.to_string())
             .arg("--dir")
             .arg(self.folder.path())
-            .args(&self.arguments)
+            .args(self.arguments.iter().skip(usize::from(file.is_some())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -137,9 +154,8 @@ impl RedisServer {
         while Instant::now() < limit {
             let child = self.child.as_ref().expect("a child");
             let ours = format!("process_id:{}\r", child.id());
-            // Another server may have taken the port. With a password ours answers by refusing.
-            let said = self.try_ask(&["INFO", "server"]).unwrap_or_default();
-            if said.contains(&ours) || said.starts_with("-NOAUTH") {
+            // Another server may have taken the port.
+            if self.try_ask(&["INFO", "server"]).is_ok_and(|said| said.contains(&ours)) {
                 return true;
             }
             let child = self.child.as_mut().expect("a child");
@@ -149,6 +165,41 @@ impl RedisServer {
             thread::sleep(Duration::from_millis(10));
         }
         false
+    }
+}
+
+/// Waits for a condition, but not for ever.
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let limit = Instant::now() + START;
+    while !done() {
+        assert!(Instant::now() < limit, "not in time: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn request(words: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        let length = word.len().to_string();
+        request.extend(["$", &length, "\r\n", word, "\r\n"]);
+    }
+    request
+}
+
+/// A port that nobody uses now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn config(prefix: &str, topology: Topology) -> RedisConfig {
+    RedisConfig {
+        connect_timeout: Duration::from_secs(2),
+        prefix: prefix.to_owned(),
+        replicas: 0,
+        response_timeout: Duration::from_secs(5),
+        tls: Tls::default(),
+        topology,
     }
 }
 

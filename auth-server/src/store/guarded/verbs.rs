@@ -1,0 +1,208 @@
+//! The verbs, each only where the servers hold what was revoked.
+
+use async_trait::async_trait;
+use shared::{
+    ids::FamilyId,
+    internal::{Event, Receipt},
+    secret::SecretHash,
+    time::Timestamp,
+};
+
+use super::{GuardedStore, Patience};
+use crate::{
+    rules::{
+        refresh_token::Nonce,
+        rotation::{Attempt, Context, Family, Presented, Step},
+    },
+    store::{
+        CodeRecord, EventFeed, Expected, Families, Feed, Kind, Owner, Records, Redemption,
+        Rotation, Store, StoreError,
+    },
+};
+
+#[async_trait]
+impl Store for GuardedStore {
+    async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
+        // Also follows the feed where nobody asks for anything.
+        self.admit().await?;
+        self.inner.sweep(now).await
+    }
+}
+
+#[async_trait]
+impl EventFeed for GuardedStore {
+    async fn append_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+        self.journal.write(vec![event.clone()], self.clock.now()).await?;
+        self.admit().await?;
+        self.inner.append_event(event, now).await
+    }
+
+    async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
+        self.admit().await?;
+        self.inner.feed(after).await
+    }
+}
+
+#[async_trait]
+impl Records for GuardedStore {
+    async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let patience = Patience::new();
+        loop {
+            let read = match self.admit().await {
+                Ok(()) => self.inner.record(kind, key).await,
+                Err(error) => Err(error),
+            };
+            // A refresh reads its client first.
+            match patience.pause(&read) {
+                Some(pause) if kind == Kind::Client => tokio::time::sleep(pause).await,
+                _ => return read,
+            }
+        }
+    }
+
+    async fn replace_record(
+        &self,
+        kind: Kind,
+        key: &str,
+        expected: Expected<'_>,
+        value: Option<&[u8]>,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.admit().await?;
+        self.inner.replace_record(kind, key, expected, value, expires).await
+    }
+
+    async fn records(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.admit().await?;
+        self.inner.records(kind, prefix, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Families for GuardedStore {
+    async fn put_code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        record: &CodeRecord,
+    ) -> Result<(), StoreError> {
+        self.admit().await?;
+        self.inner.put_code(family, code, record).await
+    }
+
+    async fn code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<(CodeRecord, Option<Timestamp>)>, StoreError> {
+        self.admit().await?;
+        self.inner.code(family, code, now).await
+    }
+
+    async fn miss_code(&self, family: FamilyId, code: &SecretHash) -> Result<(), StoreError> {
+        self.admit().await?;
+        self.inner.miss_code(family, code).await
+    }
+
+    async fn redeem_code(
+        &self,
+        family: FamilyId,
+        code: &SecretHash,
+        now: Timestamp,
+        created: &Family,
+    ) -> Result<Redemption, StoreError> {
+        self.admit().await?;
+        self.inner.redeem_code(family, code, now, created).await
+    }
+
+    async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
+        let patience = Patience::new();
+        loop {
+            let read = self.family_now(family).await;
+            match patience.pause(&read) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return read,
+            }
+        }
+    }
+
+    async fn families_of(
+        &self,
+        owner: Owner<'_>,
+        limit: usize,
+    ) -> Result<Vec<FamilyId>, StoreError> {
+        self.admit().await?;
+        self.inner.families_of(owner, limit).await
+    }
+
+    async fn rotate_refresh(
+        &self,
+        family: FamilyId,
+        token: &Presented,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<Rotation>, StoreError> {
+        let patience = Patience::new();
+        let rotation = loop {
+            let rotation = self.rotate_now(family, token, attempt).await;
+            match patience.pause(&rotation) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break rotation?,
+            }
+        };
+        if let Some(Rotation { step: Step::Reuse | Step::Revoked, .. }) = rotation {
+            self.journal.write(vec![Event::Family { family }], self.clock.now()).await?;
+        }
+        Ok(rotation)
+    }
+
+    async fn roll_forward(
+        &self,
+        family: FamilyId,
+        from: (u32, Nonce),
+        to: (u32, Nonce),
+        from_here: (Timestamp, Context),
+    ) -> Result<bool, StoreError> {
+        self.admit().await?;
+        self.inner.roll_forward(family, from, to, from_here).await
+    }
+
+    async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
+        // First: where the store does not answer, the revocation is pending here.
+        self.journal.write(vec![Event::Family { family }], self.clock.now()).await?;
+        self.admit().await?;
+        self.inner.revoke_family(family, now).await
+    }
+
+    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError> {
+        self.admit().await?;
+        self.inner.confirm(receipt).await
+    }
+}
+
+impl GuardedStore {
+    async fn family_now(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
+        self.admit().await?;
+        let found = self.inner.family(family).await?;
+        self.still_admitted()?;
+        Ok(found)
+    }
+
+    async fn rotate_now(
+        &self,
+        family: FamilyId,
+        token: &Presented,
+        attempt: &Attempt<'_>,
+    ) -> Result<Option<Rotation>, StoreError> {
+        self.admit().await?;
+        let rotation = self.inner.rotate_refresh(family, token, attempt).await?;
+        self.still_admitted()?;
+        Ok(rotation)
+    }
+}
