@@ -80,11 +80,11 @@ impl GuardedStore {
         let (at, faults) = (Instant::now(), self.inner.engine().faults());
         let servers = self.inner.engine().identities().await?;
         let now = self.clock.now();
-        if servers != followed.servers {
+        if servers == followed.servers {
+            followed.feed = Some(self.follow(followed.feed.take(), now).await?);
+        } else {
             let feed = self.replay(now).await?;
             *followed = Followed { feed: Some(feed), servers };
-        } else {
-            followed.feed = Some(self.follow(followed.feed.take(), now).await?);
         }
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(Seen { at, faults });
         Ok(())

@@ -72,6 +72,11 @@ impl Records for GuardedStore {
         self.inner.replace_record(kind, key, expected, value, expires).await
     }
 
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        self.admit().await?;
+        self.inner.count(kind).await
+    }
+
     async fn records(
         &self,
         kind: Kind,

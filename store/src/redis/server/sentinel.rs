@@ -21,7 +21,7 @@ pub(super) struct Sentinels {
     name: String,
     /// How to speak to the primary, wherever it is.
     primary: Client,
-    sentinels: Vec<Client>,
+    watchers: Vec<Client>,
 }
 
 impl Sentinels {
@@ -47,10 +47,7 @@ impl Sentinels {
         Ok(Self {
             connect_timeout,
             name: name.clone(),
-            sentinels: sentinels
-                .iter()
-                .map(|url| sentinel(tls, url))
-                .collect::<Result<_, StoreError>>()?,
+            watchers: sentinels.iter().map(|url| tls.client(url)).collect::<Result<_, _>>()?,
             primary,
         })
     }
@@ -58,7 +55,7 @@ impl Sentinels {
     /// A connection to the primary of now.
     pub(super) async fn open(&self) -> Result<MultiplexedConnection, StoreError> {
         let mut last = None;
-        for sentinel in &self.sentinels {
+        for sentinel in &self.watchers {
             let found = match self.locate(sentinel).await {
                 Ok(address) => self.reach(address).await,
                 Err(error) => Err(error),
@@ -66,7 +63,7 @@ impl Sentinels {
             match found {
                 Ok(connection) => return Ok(connection),
                 // A sentinel may be behind the others, or gone.
-                Err(error) => last = worse(last, error),
+                Err(error) => last = Some(worse(last, error)),
             }
         }
         Err(last.unwrap_or_else(|| StoreError::Unavailable("no sentinel answered".to_owned())))
@@ -132,16 +129,7 @@ pub(super) fn at(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAd
     }
 }
 
-/// Sentinels usually stand elsewhere than the servers, and may do without TLS only where the
-/// servers do: a false sentinel could send us anywhere.
-fn sentinel(tls: &Tls, url: &str) -> Result<Client, StoreError> {
-    tls.client(url)
-}
-
 /// A mistake that somebody must mend says more than a silence.
-fn worse(earlier: Option<StoreError>, later: StoreError) -> Option<StoreError> {
-    Some(match earlier {
-        Some(earlier) if !earlier.is_transient() => earlier,
-        _ => later,
-    })
+fn worse(earlier: Option<StoreError>, later: StoreError) -> StoreError {
+    earlier.filter(|earlier| !earlier.is_transient()).unwrap_or(later)
 }
