@@ -19,10 +19,10 @@ STOP_SECONDS = 20
 
 
 class Demo:
-    """The demo as a child process; `restart` keeps ports and data folder."""
+    """The demo as a child process; `restart` keeps ports and data folder. `how` goes to Popen."""
 
-    def __init__(self, binary, more=()):
-        self.binary, self.more = str(binary), list(more)
+    def __init__(self, binary, more=(), **how):
+        self.binary, self.more, self.how = str(binary), list(more), how
         self.folder = tempfile.mkdtemp(prefix="vestibule-clients-")
         self.auth, self.gateway = _free_ports(2)
         self.issuer = f"http://localhost:{self.auth}"
@@ -49,7 +49,7 @@ class Demo:
                  "--gateway-listen", f"127.0.0.1:{self.gateway}",
                  "--data-dir", f"{self.folder}/data", *self.more],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "VESTIBULE_DEMO_PASSWORD": PASSWORD})
+                env={**os.environ, "VESTIBULE_DEMO_PASSWORD": PASSWORD}, **self.how)
         documents = (f"{self.issuer}/.well-known/oauth-authorization-server",
                      f"http://localhost:{self.gateway}/.well-known/oauth-protected-resource/mcp")
         limit = time.monotonic() + START_SECONDS

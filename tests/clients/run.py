@@ -81,6 +81,16 @@ class Control:
     def begin(self):
         self.person, self.restarts, self.trouble = Person(USERNAME, PASSWORD), 0, []
 
+    def answer(self, path, query):
+        if path == "/restart":
+            return self.restart()
+        if path == "/fault":
+            return self.fault(query["kind"])
+        return self.open(query)
+
+    def fault(self, kind):
+        raise AssertionError(f"this demo cannot have: {kind}")
+
     def restart(self):
         self.restarts += 1
         return {"seconds": round(self.demo.restart(), 3)}
@@ -107,7 +117,7 @@ class Control:
                 parts = urllib.parse.urlsplit(self.path)
                 query = dict(urllib.parse.parse_qsl(parts.query))
                 try:
-                    status, answer = 200, control.restart() if parts.path == "/restart" else control.open(query)
+                    status, answer = 200, control.answer(parts.path, query)
                 except Exception as why:  # the driver reports it
                     control.trouble.append(str(why))
                     status, answer = 500, {"error": str(why)}

@@ -30,6 +30,11 @@ export async function restart() {
   return `restarted in ${seconds} s`;
 }
 
+/** Has a fault happen to the demo, at once or at the next refresh. */
+export async function fault(kind) {
+  await ask(`/fault?kind=${encodeURIComponent(kind)}`);
+}
+
 export function assert(condition, message) {
   if (!condition) throw new Error(message);
 }

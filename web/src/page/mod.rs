@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_FRAME_OPTIONS,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+        X_FRAME_OPTIONS,
     },
 };
 
@@ -62,9 +63,15 @@ impl IntoResponse for Page {
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RELOAD_SECONDS));
+        }
         response
     }
 }
+
+/// When a page that cannot be shown now is worth another look.
+const RELOAD_SECONDS: &str = "2";
 
 const FIXED_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
@@ -111,6 +118,14 @@ mod tests {
         for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
             assert!(policy.contains(part), "{policy}");
         }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_shown_now_says_when_to_come_back() {
+        let unavailable =
+            Page { status: StatusCode::SERVICE_UNAVAILABLE, ..page(FormTarget::None) };
+        assert_eq!(unavailable.into_response().headers()["retry-after"], "2");
+        assert!(!page(FormTarget::None).into_response().headers().contains_key("retry-after"));
     }
 
     #[test]
