@@ -6,6 +6,8 @@
 //! I/O; randomness is drawn in `generate.rs` alone.
 
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod generate;
 mod json;
 mod jwks;

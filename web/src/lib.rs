@@ -6,6 +6,8 @@ pub mod client_address;
 pub mod cookie;
 pub mod cors;
 pub mod form;
+#[cfg(test)]
+mod fuzz;
 pub mod limits;
 pub mod listener;
 pub mod page;

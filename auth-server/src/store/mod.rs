@@ -12,6 +12,8 @@ mod feed;
 mod guarded;
 #[cfg(test)]
 mod guarded_contract;
+#[cfg(test)]
+mod measure;
 mod record;
 #[cfg(test)]
 mod record_contract;

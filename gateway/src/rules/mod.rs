@@ -9,6 +9,8 @@ pub(crate) mod catalogue;
 pub(crate) mod credential;
 pub(crate) mod eras;
 pub(crate) mod examine;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod handle;
 pub(crate) mod headers;
 pub(crate) mod members;

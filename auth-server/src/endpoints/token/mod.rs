@@ -5,6 +5,8 @@ mod client_credentials;
 mod refresh_token;
 
 pub(crate) use self::authorization_code::PREFIX as CODE_PREFIX;
+#[cfg(test)]
+pub(crate) use self::authorization_code::family_of as family_of_code;
 
 use std::{
     collections::BTreeSet,
