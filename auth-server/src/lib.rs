@@ -11,6 +11,8 @@ pub mod clients;
 pub mod config;
 mod endpoints;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod issue;
 mod live;
 mod mint;

@@ -1,7 +1,7 @@
 //! The log: JSON lines or readable text on stderr; in the demo one readable line per request on
 //! stdout.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io::IsTerminal};
 
 use tracing::{
     Event, Subscriber,
@@ -33,7 +33,10 @@ pub(crate) fn start(arguments: &Arguments) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
     let lines = demo.then(|| Lines.with_filter(filter_fn(|meta| meta.target() == REQUEST)));
     let registry = tracing_subscriber::registry().with(lines);
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    let format = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_target(true);
     if json {
         registry.with(format.json().with_filter(filter)).init();
     } else {

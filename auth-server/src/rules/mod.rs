@@ -10,8 +10,6 @@ pub(crate) mod consent;
 pub(crate) mod initial_access;
 pub(crate) mod metadata_members;
 pub(crate) mod openid;
-#[cfg(test)]
-mod fuzz;
 pub(crate) mod params;
 pub(crate) mod pkce;
 pub(crate) mod redirect_uri;

@@ -10,16 +10,19 @@ use shared::{
 };
 use url::Url;
 
-use super::{
-    authorization_request,
-    client_auth::Presented,
-    client_metadata,
-    params::Params,
-    pkce::CodeChallenge,
-    redirect_uri::{RedirectKind, RedirectTarget, check_registration, without_loopback_port},
-    refresh_token::RefreshToken,
+use crate::{
+    endpoints::token::family_of_code,
+    rules::{
+        authorization_request,
+        client_auth::Presented,
+        client_metadata,
+        params::Params,
+        pkce::CodeChallenge,
+        redirect_uri::{RedirectKind, RedirectTarget, check_registration, without_loopback_port},
+        refresh_token::RefreshToken,
+    },
+    testing,
 };
-use crate::{endpoints::token::family_of_code, testing};
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
