@@ -1,54 +1,137 @@
 //! Who did what, as data: metadata only, never a token or a payload.
 
 use serde::Serialize;
-use shared::ids::{ClientId, FamilyId, UserId};
+use shared::ids::{ClientId, FamilyId, UserId, WorkspaceId};
 
-/// A security event.
+/// A security event. The page `docs/operate/audit.md` lists every one.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
+    AccountCreated {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    AccountDisabled {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    AccountEnabled {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    AccountRemoved {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    AdminActed {
+        act: &'a str,
+        actor: &'a Actor,
+        status: u16,
+    },
     ClientChanged { client: &'a ClientId },
     ClientDeleted { client: &'a ClientId },
-    ClientRegistered { client: &'a ClientId, name: &'a str },
+    ClientRegistered {
+        client: &'a ClientId,
+        name: &'a str,
+    },
     ClientSecretRotated { client: &'a ClientId },
     ClientSecretWrong { client: &'a ClientId },
-    CodeReplayed { client: &'a ClientId, family: FamilyId, revoked: bool },
-    ConsentDenied { client: &'a ClientId, user: &'a UserId },
-    ConsentGiven { client: &'a ClientId, scope: String, user: &'a UserId },
-    GrantRevoked { family: FamilyId },
+    CodeReplayed {
+        client: &'a ClientId,
+        family: FamilyId,
+        revoked: bool,
+    },
+    ConsentDenied {
+        client: &'a ClientId,
+        user: &'a UserId,
+    },
+    ConsentGiven {
+        client: &'a ClientId,
+        scope: String,
+        user: &'a UserId,
+    },
+    GrantRevoked {
+        family: FamilyId,
+    },
     InitialAccessCreated { note: &'a str },
     InitialAccessRevoked,
-    RefreshForked { family: FamilyId },
-    RefreshReused { client: &'a ClientId, family: FamilyId },
-    RefreshRolledForward { family: FamilyId, to: u32 },
-    RefreshStale { client: &'a ClientId, family: FamilyId },
+    MembershipGiven {
+        actor: &'a Actor,
+        role: &'a str,
+        user: &'a UserId,
+        workspace: &'a WorkspaceId,
+    },
+    MembershipTaken {
+        actor: &'a Actor,
+        user: &'a UserId,
+        workspace: &'a WorkspaceId,
+    },
+    PasswordChanged {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    PersonSignedOut {
+        actor: &'a Actor,
+        user: &'a UserId,
+    },
+    RefreshForked {
+        family: FamilyId,
+    },
+    RefreshReused {
+        client: &'a ClientId,
+        family: FamilyId,
+    },
+    RefreshRolledForward {
+        family: FamilyId,
+        to: u32,
+    },
+    RefreshStale {
+        client: &'a ClientId,
+        family: FamilyId,
+    },
+    SignInDelayed,
     SignInFailed,
-    SignedIn { user: &'a UserId },
+    SignedIn {
+        user: &'a UserId,
+    },
+    WorkspaceCreated {
+        actor: &'a Actor,
+        workspace: &'a WorkspaceId,
+    },
+    WorkspacePlanChanged {
+        actor: &'a Actor,
+        workspace: &'a WorkspaceId,
+    },
+    WorkspaceRemoved {
+        actor: &'a Actor,
+        workspace: &'a WorkspaceId,
+    },
+}
+
+/// Who acted: an operator, by what the operating system says of their process, or the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub(crate) enum Actor {
+    Operator {
+        /// The name the operator's command gave.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<i32>,
+        uid: u32,
+    },
+    /// On the account's own page.
+    Person,
 }
 
 impl Event<'_> {
     /// Writes the event to the log, under the target `audit`.
     pub(crate) fn record(&self) {
         let event = serde_json::to_string(self).unwrap_or_default();
-        match self {
-            Self::RefreshForked { .. } | Self::RefreshReused { .. } => {
-                tracing::warn!(target: "audit", %event);
-            }
-            Self::ClientChanged { .. }
-            | Self::ClientDeleted { .. }
-            | Self::ClientRegistered { .. }
-            | Self::ClientSecretRotated { .. }
-            | Self::ClientSecretWrong { .. }
-            | Self::CodeReplayed { .. }
-            | Self::ConsentDenied { .. }
-            | Self::ConsentGiven { .. }
-            | Self::GrantRevoked { .. }
-            | Self::InitialAccessCreated { .. }
-            | Self::InitialAccessRevoked
-            | Self::RefreshRolledForward { .. }
-            | Self::RefreshStale { .. }
-            | Self::SignInFailed
-            | Self::SignedIn { .. } => tracing::info!(target: "audit", %event),
+        if matches!(self, Self::RefreshForked { .. } | Self::RefreshReused { .. }) {
+            tracing::warn!(target: "audit", %event);
+        } else {
+            tracing::info!(target: "audit", %event);
         }
     }
 }

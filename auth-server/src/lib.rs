@@ -5,7 +5,9 @@
 //! nothing of sockets, arguments or environment.
 
 mod accounts;
+mod admin;
 mod audit;
+mod audit_log;
 mod client_limits;
 pub mod clients;
 pub mod config;
@@ -19,6 +21,7 @@ mod mint;
 mod pages;
 mod routes;
 mod rules;
+mod sign_in;
 mod state;
 mod store;
 mod telemetry;
@@ -27,6 +30,7 @@ mod testing;
 
 pub use self::{
     accounts::AccountError,
+    admin::{AdminPeer, admin_router},
     config::Config,
     routes::{internal_router, router},
     state::{App, Engine, StartError},

@@ -1,10 +1,9 @@
 //! What a handler can reach, and what is made of it at start.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,17 +13,18 @@ use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey, VerifyingK
 use shared::{
     ids::ClientId,
     internal::{Cursor, Events, Usage},
-    secret::SecretHash,
-    time::{Clock, Timestamp},
+    time::Clock,
 };
+use tokio_util::sync::CancellationToken;
 use web::{
     cookie::Cookie,
-    limits::{AddressLimits, Budget, Limited, Limiter},
+    limits::{AddressLimits, Budget, Limited},
 };
 
 use crate::{
-    accounts::{AccountError, Accounts},
+    accounts::{AccountError, Accounts, Throttle, Workspaces},
     audit::Event,
+    audit_log::AuditLog,
     client_limits::ClientLimits,
     config::{Config, Registration},
     endpoints::metadata,
@@ -37,6 +37,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct App {
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) audit_log: Arc<AuditLog>,
     /// Where the sweep of clients goes on.
     pub(crate) client_sweep: Arc<Mutex<Option<String>>>,
     pub(crate) clock: Clock,
@@ -47,6 +48,7 @@ pub struct App {
     /// The metadata document's bytes: they change only with the configuration.
     pub(crate) metadata: Bytes,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) workspaces: Arc<Workspaces>,
 }
 
 /// Where auth-server keeps its state.
@@ -96,25 +98,19 @@ pub(crate) struct Cookies {
 /// Budgets, apart from one another so that a flood of one never starves another.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    blocked: Mutex<HashMap<SecretHash, Timestamp>>,
-    by_account: Limiter<SecretHash>,
     by_address: AddressLimits,
     pub(crate) clients: ClientLimits,
+    pub(crate) sign_in: Throttle,
 }
 
-/// How many blocked accounts are remembered before those that are over are forgotten.
-const MOST_BLOCKED: usize = 10_000;
-
 /// Hosted clients share few addresses, so budgets per address are wide.
-const BUDGETS: [Budget; 4] = [
+const BUDGETS: [Budget; 3] = [
     Budget { name: PAGES, burst: 600, per_minute: 600 },
     Budget { name: REGISTRATION, burst: 300, per_minute: 120 },
-    Budget { name: SIGN_IN, burst: 60, per_minute: 60 },
     Budget { name: TOKEN, burst: 6000, per_minute: 6000 },
 ];
 pub(crate) const PAGES: &str = "pages";
 pub(crate) const REGISTRATION: &str = "registration";
-pub(crate) const SIGN_IN: &str = "sign-in";
 pub(crate) const TOKEN: &str = "token";
 
 impl App {
@@ -148,13 +144,15 @@ impl App {
             session: Cookie::new("vestibule-auth", "session", config.public()),
         };
         Ok(Self {
-            accounts: Arc::new(Accounts::open(&config.users)?),
+            accounts: Arc::new(Accounts::open(&config.users, Arc::clone(&store))?),
+            audit_log: Arc::new(AuditLog::new(Arc::clone(&store), config.audit)),
             client_sweep: Arc::default(),
             clock,
             cookies: Arc::new(cookies),
             keys: Arc::new(keys),
             limits: Arc::new(Limits::new()),
             metadata: metadata::document(&config),
+            workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),
             store,
         })
@@ -192,8 +190,8 @@ impl App {
 
     /// Forgets what has expired. Call it every minute.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        self.limits.by_account.sweep();
         self.limits.by_address.sweep();
+        self.limits.sign_in.sweep(self.clock.now());
         self.limits.clients.sweep();
         let clients = self.sweep_clients().await?;
         Ok(clients + self.store.sweep(self.clock.now()).await?)
@@ -215,10 +213,20 @@ impl App {
         Ok(self.store.client(id).await?.filter(is_known))
     }
 
-    /// Keeps a security event.
-    #[expect(clippy::unused_self, reason = "events are also kept in the store")]
+    /// Keeps a security event: in the log at once, in the store as soon as it can be written.
     pub(crate) fn audit(&self, event: &Event<'_>) {
         event.record();
+        self.audit_log.keep(event, self.clock.now());
+    }
+
+    /// Writes security events to the store until the shutdown. Run it in the background.
+    pub async fn keep_audit(self, shutdown: CancellationToken) {
+        self.audit_log.run(shutdown).await;
+    }
+
+    /// Writes the security events that wait, before the process ends.
+    pub async fn flush_audit(&self) -> Result<(), StoreError> {
+        self.audit_log.flush().await
     }
 
     /// The client's address of a request.
@@ -229,12 +237,10 @@ impl App {
 
 impl Limits {
     fn new() -> Self {
-        let account = Budget { name: SIGN_IN, burst: 10, per_minute: 6 };
         Self {
-            blocked: Mutex::default(),
-            by_account: Limiter::new(account, 100_000),
             by_address: AddressLimits::new(&BUDGETS, 100_000),
             clients: ClientLimits::new(),
+            sign_in: Throttle::default(),
         }
     }
 
@@ -242,41 +248,6 @@ impl Limits {
     pub(crate) fn charge(&self, budget: &'static str, address: IpAddr) -> Result<(), Limited> {
         self.by_address.check(budget, address)
     }
-
-    /// Refuses a sign-in while wrong passwords have spent the account's budget at this network:
-    /// before anything is hashed, and whether the password is right or not.
-    pub(crate) fn check_account(
-        &self,
-        account: &str,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<(), Limited> {
-        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-        match blocked.get(&account_key(account, address)) {
-            Some(until) if now < *until => {
-                Err(Limited { budget: SIGN_IN, retry_after: until.since(now).as_secs().max(1) })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Charges an account one wrong password; a spent budget blocks it for a while.
-    pub(crate) fn charge_account(&self, account: &str, address: IpAddr, now: Timestamp) {
-        let key = account_key(account, address);
-        if let Err(limited) = self.by_account.check(&key) {
-            let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
-            if blocked.len() >= MOST_BLOCKED {
-                blocked.retain(|_, until| now < *until);
-            }
-            blocked.insert(key, now.plus(Duration::from_secs(limited.retry_after)));
-        }
-    }
-}
-
-/// An account at a network, without either in the clear.
-fn account_key(account: &str, address: IpAddr) -> SecretHash {
-    let name = account.trim().to_lowercase();
-    SecretHash::of(&[name.as_bytes(), b"|", &network(address)].concat())
 }
 
 /// What of an address is one user's: all of an IPv4 address, the /64 of an IPv6 one.

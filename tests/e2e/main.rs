@@ -71,8 +71,12 @@ mod rfc9700_reuse;
 #[cfg(test)]
 mod rfc9728_discovery;
 #[cfg(test)]
+mod sign_in_throttling;
+#[cfg(test)]
 mod story_client_connects;
 #[cfg(test)]
 mod story_integrator_registers;
+#[cfg(test)]
+mod story_operator_manages_people;
 #[cfg(test)]
 mod story_service_signs_in;

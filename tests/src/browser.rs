@@ -42,6 +42,8 @@ pub struct Page {
 /// A browser with its cookies. It follows redirects only when told to.
 #[derive(Clone, Debug)]
 pub struct Browser {
+    /// Where the requests come from, if they pass a proxy.
+    pub address: Option<String>,
     /// Cookies of the one host there is, by name.
     pub cookies: BTreeMap<String, String>,
     pub person: Person,
@@ -60,7 +62,8 @@ impl Person {
         Self::named("second@example.com")
     }
 
-    fn named(username: &str) -> Self {
+    /// Somebody with everybody's password.
+    pub fn named(username: &str) -> Self {
         Self { password: PASSWORD.to_owned(), username: username.to_owned() }
     }
 }
@@ -97,7 +100,7 @@ impl Browser {
     /// A person's browser, with no cookies.
     pub fn of(world: &World, person: Person) -> Self {
         let (http, origin) = (world.http.clone(), world.origin());
-        Self { cookies: BTreeMap::new(), person, http, origin }
+        Self { address: None, cookies: BTreeMap::new(), person, http, origin }
     }
 
     /// Opens an address, without following where it leads.
@@ -180,6 +183,9 @@ impl Browser {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
+        if let Some(address) = &self.address {
+            headers.insert("x-forwarded-for", HeaderValue::from_str(address).unwrap());
+        }
         if !self.cookies.is_empty() {
             let pairs = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
             let cookies = pairs.collect::<Vec<_>>().join("; ");

@@ -6,12 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use auth_server::{App, Engine};
+use auth_server::{AdminPeer, App, Engine, admin_router};
+use axum::{body::Body, extract::Request};
+use reqwest::{Method, header::HeaderMap};
+use serde_json::Value;
 use shared::{internal::Event, time::Clock};
 use store::{Embedded, Redis, test_server::RedisServer};
+use tower::ServiceExt as _;
+use url::Url;
 
 use crate::{
-    http::Http,
+    http::{Http, Reply},
     services::{CRM_AUDIENCE, Running, Shared, Tables, address, listen},
 };
 
@@ -190,6 +195,32 @@ impl World {
     /// What gateways are told to refuse at this moment.
     pub async fn revocations(&self) -> Vec<Event> {
         self.app.events(None).await.unwrap().events
+    }
+
+    /// Asks the admin interface as an operator's command does, without a socket.
+    pub async fn admin(&self, method: Method, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.admin_with(method, path, HeaderMap::new(), body).await
+    }
+
+    /// The same with these headers and this body.
+    pub async fn admin_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: String,
+    ) -> Reply {
+        let url = Url::parse(&format!("http://localhost{path}")).unwrap();
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = url.as_str().parse().unwrap();
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(AdminPeer { pid: Some(1), uid: 1000 });
+        let answer = admin_router(self.app.clone()).oneshot(request).await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        Reply { headers, status, text: String::from_utf8(text.to_vec()).unwrap(), url }
     }
 
     /// Asks until the answer is yes.

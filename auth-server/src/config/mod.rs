@@ -12,6 +12,7 @@ use shared::{
     deployment::Deployment,
     ids::{UserId, WorkspaceId},
     problem::Problem,
+    resource::ResourceIndicator,
     secret::Secret,
 };
 use url::Url;
@@ -27,6 +28,7 @@ use crate::rules::{blocked_redirects::BlockedRedirects, client::Client};
 /// Everything auth-server is told.
 #[derive(Debug)]
 pub struct Config {
+    pub(crate) audit: AuditRetention,
     pub(crate) blocked_redirects: BlockedRedirects,
     /// How many clients may be stored.
     pub(crate) client_capacity: u64,
@@ -39,7 +41,14 @@ pub struct Config {
     pub(crate) session_life: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) users: Vec<ConfiguredUser>,
-    pub(crate) workspaces: BTreeMap<WorkspaceId, String>,
+    pub(crate) workspaces: BTreeMap<WorkspaceId, ConfiguredWorkspace>,
+}
+
+/// How long, and how many, security events are kept for queries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditRetention {
+    pub(crate) life: Duration,
+    pub(crate) most: u64,
 }
 
 /// The public URL of each endpoint.
@@ -67,6 +76,14 @@ pub(crate) struct ConfiguredUser {
     pub(crate) username: String,
 }
 
+/// A workspace of the deployment file.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfiguredWorkspace {
+    pub(crate) name: String,
+    /// The resources it may use; none given means all.
+    pub(crate) resources: Option<BTreeSet<ResourceIndicator>>,
+}
+
 /// What the command line has read for auth-server.
 #[derive(Debug)]
 pub struct Parts {
@@ -85,7 +102,7 @@ impl Config {
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let workspaces = workspaces(&parts.auth.workspace, &mut problems);
+        let workspaces = workspaces(&parts, &mut problems);
         let users = parts
             .auth
             .user
@@ -106,11 +123,13 @@ impl Config {
         if !(1..=720).contains(&hours) {
             problems.push(Problem::new("auth.session_hours", "is not 1 to 720", "write 12"));
         }
+        let audit = audit_retention(&parts.auth, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
         let endpoints = Endpoints::of(parts.deployment.issuer.as_str());
         Ok(Self {
+            audit,
             blocked_redirects: BlockedRedirects::new(
                 &parts.auth.blocked_redirect_hosts,
                 &parts.auth.blocked_redirect_uris,
@@ -175,12 +194,30 @@ fn duplicates(parts: &Parts, problems: &mut Vec<Problem>) {
     check("client.id", parts.clients.iter().map(|client| client.id.clone()).collect());
 }
 
-fn workspaces(raw: &[RawWorkspace], problems: &mut Vec<Problem>) -> BTreeMap<WorkspaceId, String> {
+fn audit_retention(raw: &RawAuth, problems: &mut Vec<Problem>) -> AuditRetention {
+    let days = raw.audit_days.unwrap_or(90);
+    if !(1..=3650).contains(&days) {
+        problems.push(Problem::new("auth.audit_days", "is not 1 to 3650", "write 90"));
+    }
+    let most = raw.audit_records.unwrap_or(100_000);
+    if !(1000..=10_000_000).contains(&most) {
+        let what = "is not 1000 to 10000000";
+        problems.push(Problem::new("auth.audit_records", what, "write 100000"));
+    }
+    AuditRetention { life: Duration::from_secs(days.saturating_mul(86_400)), most }
+}
+
+fn workspaces(
+    parts: &Parts,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<WorkspaceId, ConfiguredWorkspace> {
     let mut workspaces = BTreeMap::new();
-    for (at, raw) in raw.iter().enumerate() {
+    for (at, raw) in parts.auth.workspace.iter().enumerate() {
         let place = format!("auth.workspace[{at}].id");
+        let resources = resources(raw, at, &parts.deployment, problems);
+        let workspace = ConfiguredWorkspace { name: raw.name.clone(), resources };
         match WorkspaceId::parse(&raw.id) {
-            Ok(id) if workspaces.insert(id.clone(), raw.name.clone()).is_none() => {}
+            Ok(id) if workspaces.insert(id.clone(), workspace).is_none() => {}
             Ok(_) => problems.push(Problem::new(place, "is given twice", "remove one of the two")),
             Err(error) => problems.push(Problem::new(place, error.to_string(), "write another")),
         }
@@ -188,10 +225,33 @@ fn workspaces(raw: &[RawWorkspace], problems: &mut Vec<Problem>) -> BTreeMap<Wor
     workspaces
 }
 
+/// The plan of a workspace: the resources it may use.
+fn resources(
+    raw: &RawWorkspace,
+    at: usize,
+    deployment: &Deployment,
+    problems: &mut Vec<Problem>,
+) -> Option<BTreeSet<ResourceIndicator>> {
+    let mut resources = BTreeSet::new();
+    for url in raw.resources.as_ref()? {
+        match deployment.resource(url) {
+            Some(resource) => {
+                resources.insert(resource.indicator.clone());
+            }
+            None => problems.push(Problem::new(
+                format!("auth.workspace[{at}].resources"),
+                format!("names the resource {url:?}, which does not exist"),
+                "write the url of a [[resource]]",
+            )),
+        }
+    }
+    Some(resources)
+}
+
 fn user(
     raw: &RawUser,
     at: usize,
-    workspaces: &BTreeMap<WorkspaceId, String>,
+    workspaces: &BTreeMap<WorkspaceId, ConfiguredWorkspace>,
     read: &dyn Fn(&str) -> Result<String, String>,
     problems: &mut Vec<Problem>,
 ) -> Option<ConfiguredUser> {

@@ -18,6 +18,10 @@ pub struct RawAuth {
     /// `closed`: only the clients of this file, and those an operator stands behind, exist.
     #[serde(default)]
     pub registration: Registration,
+    /// Days for which security events are kept for queries, 1 to 3650; 90 without it.
+    pub audit_days: Option<u64>,
+    /// How many security events are kept for queries, 1000 to 10000000; 100000 without it.
+    pub audit_records: Option<u64>,
     /// Hours after which a browser must sign in again, 1 to 720.
     pub session_hours: Option<u64>,
     /// People who sign in with a password.
@@ -73,6 +77,8 @@ pub struct RawMembership {
 pub struct RawWorkspace {
     pub id: String,
     pub name: String,
+    /// The URLs of the resources that the workspace may use; without it all of them.
+    pub resources: Option<Vec<String>>,
 }
 
 /// A `[[client]]` table: a client registered by the operator.

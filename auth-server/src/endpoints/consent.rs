@@ -37,7 +37,7 @@ use crate::{
         redirect_uri::RedirectKind,
         violation::AuthorizeViolation,
     },
-    store::{CodeRecord, MOST_FAMILIES, Owner},
+    store::{CodeRecord, MOST_FAMILIES, Owner, StoreError},
 };
 
 /// How long a code may wait for its exchange.
@@ -86,7 +86,11 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         return page(&app, &client, request, &person.user, sealed, Some(problem)).await;
     }
     let granted = if decision == "approve" {
-        match choose(&app, request, &person.user, &form) {
+        let offered = match offered(&app, request, &person.user).await {
+            Ok(offered) => offered,
+            Err(error) => return fault(&app, &error.into()),
+        };
+        match choose(&app, request, &person.user, &offered, &form) {
             Ok(granted) => Some(Grant { signed_in: signed_in(&granted, &person), ..granted }),
             Err(empty) => {
                 let problem = Some(empty);
@@ -147,18 +151,10 @@ pub(super) async fn page(
     let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let kind = request.redirect.kind();
     let doubtful = !doubtful(app, client, request, user).await.is_empty();
-    // A sign-in alone opens no workspace.
-    let workspaces: Vec<WorkspaceChoice> = user
-        .memberships
-        .iter()
-        .filter(|_| !request.scopes.is_empty())
-        .map(|(id, role)| WorkspaceChoice {
-            value: id.to_string(),
-            name: app.config.workspaces.get(id).cloned().unwrap_or_else(|| id.to_string()),
-            role: role.clone(),
-            checked: true,
-        })
-        .collect();
+    let workspaces = match offered(app, request, user).await {
+        Ok(offered) => offered,
+        Err(error) => return fault(app, &error.into()),
+    };
     let resources = request.resources();
     let names: Vec<&str> = resources
         .filter_map(|indicator| app.config.deployment.resource(indicator.as_str()))
@@ -242,6 +238,27 @@ async fn doubtful(
     doubtful
 }
 
+/// The person's workspaces that may use one of the resources at least.
+async fn offered(
+    app: &App,
+    request: &AuthorizationRequest,
+    user: &User,
+) -> Result<Vec<WorkspaceChoice>, StoreError> {
+    let mut offered = Vec::new();
+    for (id, role) in &user.memberships {
+        let Some(workspace) = app.workspaces.workspace(id).await? else { continue };
+        if request.resources().any(|resource| workspace.permits(resource)) {
+            offered.push(WorkspaceChoice {
+                value: id.to_string(),
+                name: workspace.name.clone(),
+                role: role.clone(),
+                checked: true,
+            });
+        }
+    }
+    Ok(offered)
+}
+
 fn choice(form: &Form) -> Choice {
     let workspaces: BTreeSet<WorkspaceId> =
         form.all("workspace").filter_map(|value| WorkspaceId::parse(value).ok()).collect();
@@ -253,10 +270,13 @@ fn choose(
     app: &App,
     request: &AuthorizationRequest,
     user: &User,
+    offered: &[WorkspaceChoice],
     form: &Form,
 ) -> Result<Grant, String> {
     let single = is_single(app, request);
-    let granted = grant(request, &user.id, &user.workspaces(), &choice(form), single)
+    let offered: BTreeSet<WorkspaceId> =
+        offered.iter().filter_map(|one| WorkspaceId::parse(&one.value).ok()).collect();
+    let granted = grant(request, &user.id, &offered, &choice(form), single)
         .map_err(|empty| empty.to_string())?;
     let most = granted.workspaces.iter().map(|id| id.as_str().len() + 3).sum::<usize>()
         + granted.all_scopes().to_string().len();

@@ -7,7 +7,10 @@ use axum::{
     extract::{ConnectInfo, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::{
+    HeaderMap, StatusCode,
+    header::{HeaderValue, RETRY_AFTER},
+};
 use shared::secret::Secret;
 use web::{
     form::{Form, same_site},
@@ -18,11 +21,14 @@ use super::browser::{self, Stale, fault, form_target, stale, with_cookie};
 use crate::{
     App,
     accounts::SignInError,
-    audit::Event,
     pages::sign_in::SignInPage,
     rules::{authorization_request::AuthorizationRequest, client::Client},
-    state::SIGN_IN,
+    sign_in::{Refused, sign_in},
+    state::PAGES,
 };
+
+/// How long a crowd takes to pass, in seconds.
+const BUSY: u64 = 5;
 
 /// Checks name and password.
 pub(crate) async fn submit(
@@ -53,24 +59,28 @@ pub(crate) async fn submit(
         page(&app, &client, &interaction.request, sealed.to_owned(), Some(error), Some(username))
     };
     let address = app.address(peer, &headers);
-    if let Err(limited) = app.limits.charge(SIGN_IN, address) {
+    if let Err(limited) = app.limits.charge(PAGES, address) {
         return Problem::from(limited).into_response();
     }
-    let now = app.clock.now();
-    if let Err(limited) = app.limits.check_account(username, address, now) {
-        return Problem::from(limited).into_response();
-    }
-    let user = match app.accounts.sign_in(username, Secret::new(password.to_owned())).await {
-        Ok(user) => user,
-        Err(error @ SignInError::Busy) => return again(error.to_string()),
-        Err(error @ SignInError::Wrong) => {
-            app.audit(&Event::SignInFailed);
-            app.limits.charge_account(username, address, now);
-            return again(error.to_string());
+    let password = Secret::new(password.to_owned());
+    let entry = match sign_in(&app, &headers, address, username, password).await {
+        Ok(entry) => entry,
+        Err(Refused::Fault(error)) => return fault(&app, &error),
+        Err(refused) => {
+            let (status, wait) = match &refused {
+                Refused::Account(SignInError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, BUSY),
+                Refused::Limited(limited) => (StatusCode::TOO_MANY_REQUESTS, limited.retry_after),
+                Refused::Account(SignInError::Wrong) | Refused::Fault(_) => {
+                    return again(refused.to_string());
+                }
+            };
+            let mut response = again(refused.to_string());
+            *response.status_mut() = status;
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+            return response;
         }
     };
-    app.audit(&Event::SignedIn { user: &user.id });
-    let cookie = match browser::sign_in(&app, &user).await {
+    let cookie = match browser::sign_in(&app, &entry.user).await {
         Ok(cookie) => cookie,
         Err(error) => return fault(&app, &error),
     };
@@ -78,7 +88,7 @@ pub(crate) async fn submit(
         .append_pair("request", sealed)
         .finish();
     let consent = format!("{}?{query}", app.config.path("/consent"));
-    with_cookie(browser::back(&consent), Some(cookie))
+    with_cookie(with_cookie(browser::back(&consent), Some(cookie)), Some(entry.device))
 }
 
 /// The sign-in page, with the name that was typed or that the client hinted at.

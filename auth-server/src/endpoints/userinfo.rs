@@ -16,7 +16,7 @@ use web::form::Form;
 use crate::{
     App,
     accounts::User,
-    error::BearerError,
+    error::{BearerError, Fault},
     live,
     rules::{consent::Grant, violation::BearerViolation},
     state::TOKEN,
@@ -43,7 +43,7 @@ struct Profile<'a> {
 #[derive(Debug, Serialize)]
 struct Workspace<'a> {
     id: &'a WorkspaceId,
-    name: &'a str,
+    name: String,
     role: &'a str,
 }
 
@@ -76,23 +76,34 @@ pub(crate) async fn show(
         return Err(BearerViolation::Scope.into());
     }
     let email = user.email.as_deref().filter(|_| scope.contains("email"));
+    let profile = if scope.contains("profile") {
+        Some(profile(&app, &grant, &user).await?)
+    } else {
+        None
+    };
     let info = UserInfo {
         sub: &user.id,
-        profile: scope.contains("profile").then(|| profile(&app, &grant, &user)),
+        profile,
         mail: email.map(|email| Mail { email, email_verified: user.email_verified }),
     };
     let body = serde_json::to_string(&info).unwrap_or_default();
     Ok(web::problem::json(StatusCode::OK, body))
 }
 
-fn profile<'a>(app: &'a App, grant: &'a Grant, user: &'a User) -> Profile<'a> {
-    let workspaces = grant.workspaces.iter().filter_map(|id| {
-        let role = user.memberships.get(id)?;
-        let name = app.config.workspaces.get(id).map_or(id.as_str(), String::as_str);
-        Some(Workspace { id, name, role })
-    });
-    let workspaces = workspaces.collect();
-    Profile { name: &user.name, preferred_username: &user.username, workspaces }
+async fn profile<'a>(
+    app: &App,
+    grant: &'a Grant,
+    user: &'a User,
+) -> Result<Profile<'a>, BearerError> {
+    let mut workspaces = Vec::new();
+    for id in &grant.workspaces {
+        let Some(role) = user.memberships.get(id) else { continue };
+        let known = app.workspaces.workspace(id).await.map_err(Fault::from)?;
+        if let Some(known) = known {
+            workspaces.push(Workspace { id, name: known.name.clone(), role });
+        }
+    }
+    Ok(Profile { name: &user.name, preferred_username: &user.username, workspaces })
 }
 
 /// The one access token of a request: in the header, or in the form of a post (RFC 6750 section

@@ -1,5 +1,6 @@
 //! What the specifications say: pure functions without I/O, clock or randomness.
 
+pub(crate) mod account;
 pub(crate) mod authorization_request;
 pub(crate) mod blocked_redirects;
 pub(crate) mod client;
@@ -19,4 +20,5 @@ pub(crate) mod rotation;
 pub(crate) mod scope;
 pub(crate) mod service_account;
 pub(crate) mod software_statement;
+pub(crate) mod throttle;
 pub(crate) mod violation;

@@ -1,6 +1,7 @@
 //! What auth-server keeps, as verbs: each is atomic in every engine, and a failed one changed
 //! nothing. Records that have expired may be gone at any time, so every read compares `now`.
 
+mod accounts;
 #[cfg(test)]
 mod client_contract;
 mod clients;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use shared::{ids::UserId, time::Timestamp};
 
 pub(crate) use self::{
+    accounts::{Account, Workspace},
     embedded::EmbeddedStore,
     families::{CodeRecord, Families, Redemption, Rotation, WRONG_VERIFIERS},
     feed::{EventFeed, Feed},

@@ -18,6 +18,14 @@ use crate::{rules::client::Client, store::Session};
 /// What a record is. The name is part of the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// A person's account, by its id.
+    Account,
+    /// The id of an account, by the name that signs in.
+    AccountName,
+    /// A security event, by its number, the newest first.
+    Audit,
+    /// The number of the next security event.
+    AuditHead,
     /// A client, by its id.
     Client,
     /// When the grants of a deleted client ended, by its id: it may be registered again.
@@ -26,48 +34,64 @@ pub(crate) enum Kind {
     InitialAccess,
     /// A set of keys, sealed, by its purpose.
     KeySet,
+    /// When grants and sessions of a person of the deployment file ended, by the person's id.
+    PersonCutoff,
     /// A signed-in browser, by its secret's hash.
     Session,
     /// Something that happens once.
     Ticket,
+    /// A workspace, by its id.
+    Workspace,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Account,
+        Self::AccountName,
+        Self::Audit,
+        Self::AuditHead,
         Self::Client,
         Self::ClientCutoff,
         Self::InitialAccess,
         Self::KeySet,
+        Self::PersonCutoff,
         Self::Session,
         Self::Ticket,
+        Self::Workspace,
     ];
 
     /// The name in keys.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Account => "account",
+            Self::AccountName => "account-name",
+            Self::Audit => "audit",
+            Self::AuditHead => "audit-head",
             Self::Client => "client",
             Self::ClientCutoff => "client-cutoff",
             Self::InitialAccess => "initial-access",
             Self::KeySet => "keys",
+            Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
             Self::Ticket => "ticket",
+            Self::Workspace => "workspace",
         }
     }
 
     /// Whether a change is answered only when it cannot be lost.
     pub(crate) fn is_durable(self) -> bool {
         match self {
-            Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet => true,
-            Self::Session | Self::Ticket => false,
+            Self::Account | Self::AccountName | Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet | Self::PersonCutoff | Self::Workspace => true,
+            Self::Audit | Self::AuditHead | Self::Session | Self::Ticket => false,
         }
     }
 
     /// Whether [`Records::records`] lists it.
     pub(crate) fn is_listed(self) -> bool {
         match self {
-            Self::Client | Self::InitialAccess | Self::KeySet => true,
-            Self::ClientCutoff | Self::Session | Self::Ticket => false,
+            Self::Account | Self::Audit | Self::Client | Self::InitialAccess | Self::KeySet | Self::Workspace => true,
+            Self::AccountName | Self::AuditHead | Self::ClientCutoff | Self::PersonCutoff | Self::Session | Self::Ticket => false,
         }
     }
 

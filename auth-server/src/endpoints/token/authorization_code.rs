@@ -59,7 +59,7 @@ pub(crate) async fn exchange(
     let resource = resource::at_token(deployment, &record.grant, params.resources())?;
     // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
     let scope = scope::at_token(None, &record.grant, resource)?;
-    let workspaces = super::workspaces(app, client, &record.grant, record.issued).await?;
+    let workspaces = super::workspaces(app, client, &record.grant, resource, record.issued).await?;
     let sign_in = SignIn::of(&record.grant, None, record.nonce.clone(), record.issued);
     let created = first(app, client, record)?;
     match app.store.redeem_code(family, &hash, now, &created).await? {

@@ -22,7 +22,7 @@ use http::{
     HeaderMap,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
-use shared::{ids::WorkspaceId, time::Timestamp};
+use shared::{deployment::Resource, ids::WorkspaceId, time::Timestamp};
 use web::form::{BodyError, read_body};
 
 use crate::{
@@ -112,12 +112,13 @@ pub(crate) async fn authenticate(
     }
 }
 
-/// The workspaces of a grant that its person is a member of still: whoever left one no longer
-/// acts in it. Refused when the account or the client was cut off since the grant began.
+/// The workspaces of a grant that its person is a member of still and whose plan has the
+/// resource: whoever left one no longer acts in it. Refused when the account or the client was cut off since the grant began.
 async fn workspaces(
     app: &App,
     client: &Client,
     grant: &Grant,
+    resource: &Resource,
     began: Timestamp,
 ) -> Result<BTreeSet<WorkspaceId>, TokenError> {
     let user = app.accounts.user(&grant.user).await?;
@@ -126,5 +127,6 @@ async fn workspaces(
         return Err(TokenViolation::RefreshRevoked.into());
     }
     let held = |workspace: &&WorkspaceId| user.memberships.contains_key(*workspace);
-    Ok(grant.workspaces.iter().filter(held).cloned().collect())
+    let held = grant.workspaces.iter().filter(held);
+    Ok(app.workspaces.permitted(held, &resource.indicator).await?)
 }

@@ -99,7 +99,7 @@ async fn narrow<'a>(
     let granted = &family.grant;
     let resource = resource::at_token(&app.config.deployment, granted, params.resources())?;
     let scope = scope::at_token(params.one("scope"), granted, resource)?;
-    let workspaces = super::workspaces(app, client, granted, family.created).await?;
+    let workspaces = super::workspaces(app, client, granted, resource, family.created).await?;
     // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
     let sign_in = SignIn::of(granted, params.one("scope"), None, family.created);
     Ok(Purpose { resource, scope, sign_in, workspaces })

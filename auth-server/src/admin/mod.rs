@@ -1,0 +1,114 @@
+//! The admin interface: what operators ask of a running server, as JSON over a Unix socket that
+//! only the server's own user may open. The commands ask the same of a stopped one.
+
+mod audit;
+mod clients;
+mod error;
+mod grants;
+mod moment;
+mod users;
+mod workspaces;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use http::{HeaderMap, Method, StatusCode, header::ORIGIN};
+use serde::{Serialize, de::DeserializeOwned};
+use web::{
+    form::read_body,
+    problem::{Problem, json},
+};
+
+use self::error::AdminError;
+use crate::{
+    App,
+    audit::{Actor, Event},
+};
+
+/// What the operating system says of the process that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminPeer {
+    pub pid: Option<i32>,
+    pub uid: u32,
+}
+
+/// The header with the name that the audit shows beside the peer's user id.
+const OPERATOR: &str = "vestibule-operator";
+
+/// How large a request may be.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// The paths for operators. Each request must carry an [`AdminPeer`] as an extension.
+pub fn admin_router(app: App) -> Router {
+    Router::new()
+        .route("/admin/v1/audit", get(audit::list))
+        .route("/admin/v1/clients", get(clients::list))
+        .route("/admin/v1/clients/{client}", get(clients::show))
+        .route("/admin/v1/grants", get(grants::list).delete(grants::revoke_all))
+        .route("/admin/v1/grants/{family}", axum::routing::delete(grants::revoke))
+        .route("/admin/v1/users", get(users::list).post(users::create))
+        .route("/admin/v1/users/{user}", get(users::show).delete(users::remove))
+        .route("/admin/v1/users/{user}/disable", post(users::disable))
+        .route("/admin/v1/users/{user}/enable", post(users::enable))
+        .route("/admin/v1/users/{user}/password", put(users::password))
+        .route("/admin/v1/users/{user}/sign-out", post(users::sign_out))
+        .route("/admin/v1/workspaces", get(workspaces::list).post(workspaces::create))
+        .route("/admin/v1/workspaces/{workspace}", get(workspaces::show).delete(workspaces::remove))
+        .route(
+            "/admin/v1/workspaces/{workspace}/members/{user}",
+            put(workspaces::give).delete(workspaces::take),
+        )
+        .route("/admin/v1/workspaces/{workspace}/plan", put(workspaces::plan))
+        .method_not_allowed_fallback(async || AdminError::Method)
+        .fallback(async || Problem::not_found())
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
+}
+
+/// Lets commands in and pages out: no browser asks without one of these headers. Every act, done
+/// or refused, is kept with its actor.
+async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let from_page = |headers: &HeaderMap| {
+        headers.keys().any(|name| *name == ORIGIN || name.as_str().starts_with("sec-fetch-"))
+    };
+    let Some(peer) = request.extensions().get::<AdminPeer>().copied() else {
+        return AdminError::NoPeer.into_response();
+    };
+    let actor = Actor::Operator { name: operator(request.headers()), pid: peer.pid, uid: peer.uid };
+    let act = (request.method() != Method::GET)
+        .then(|| format!("{} {}", request.method(), request.uri().path()));
+    let response = if from_page(request.headers()) {
+        AdminError::FromPage.into_response()
+    } else {
+        request.extensions_mut().insert(actor.clone());
+        next.run(request).await
+    };
+    if let Some(act) = act {
+        let status = response.status().as_u16();
+        app.audit(&Event::AdminActed { act: &act, actor: &actor, status });
+    }
+    response
+}
+
+/// The name the command gave, if it is one.
+fn operator(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(OPERATOR)?.to_str().ok()?;
+    ((1..=64).contains(&name.len())).then(|| name.to_owned())
+}
+
+/// Reads a request's JSON.
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, AdminError> {
+    let bytes =
+        read_body(body, MOST_BYTES).await.map_err(|error| AdminError::Body(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| AdminError::Body(error.to_string()))
+}
+
+/// Answers with JSON.
+fn answer<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    json(status, serde_json::to_string(value).unwrap_or_default())
+}

@@ -1,0 +1,137 @@
+//! Accounts and workspaces that operators keep while the server runs; those of the deployment
+//! file are not stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    ids::{UserId, WorkspaceId},
+    resource::ResourceIndicator,
+    time::Timestamp,
+};
+
+use super::{Expected, Kind, Store, StoreError, record::encode};
+use crate::rules::account::folded;
+
+/// A person's account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) active: bool,
+    pub(crate) created: Timestamp,
+    /// Grants and sessions that began at or before this moment are over.
+    pub(crate) cutoff: Option<Timestamp>,
+    pub(crate) email: Option<String>,
+    pub(crate) email_verified: bool,
+    pub(crate) id: UserId,
+    /// Workspace and role.
+    pub(crate) memberships: BTreeMap<WorkspaceId, String>,
+    pub(crate) name: String,
+    /// The argon2id hash; without it nobody signs in with a password.
+    pub(crate) password: Option<String>,
+    pub(crate) username: String,
+}
+
+/// A workspace that people are members of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Workspace {
+    pub(crate) created: Timestamp,
+    pub(crate) id: WorkspaceId,
+    pub(crate) name: String,
+    /// The plan: the resources it may use; none given means all.
+    pub(crate) resources: Option<BTreeSet<ResourceIndicator>>,
+}
+
+impl Workspace {
+    /// Whether its plan has the resource.
+    pub(crate) fn permits(&self, resource: &ResourceIndicator) -> bool {
+        self.resources.as_ref().is_none_or(|plan| plan.contains(resource))
+    }
+}
+
+impl dyn Store + '_ {
+    /// An account.
+    pub(crate) async fn account(&self, id: &UserId) -> Result<Option<Account>, StoreError> {
+        self.read(Kind::Account, id.as_str()).await
+    }
+
+    /// The account that signs in by this name. Unknown names take as many reads as known ones.
+    pub(crate) async fn account_named(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let name = folded(name);
+        let id: Option<String> = self.read(Kind::AccountName, &name).await?;
+        let id = id.as_deref().unwrap_or("usr_-");
+        let account: Option<Account> = self.read(Kind::Account, id).await?;
+        Ok(account.filter(|account| folded(&account.username) == name))
+    }
+
+    /// Creates an account. False if another has its name.
+    pub(crate) async fn create_account(&self, account: &Account) -> Result<bool, StoreError> {
+        // The account comes before its name, so that a name without an account is always one
+        // that was removed, and may be taken.
+        self.write(Kind::Account, account.id.as_str(), account, None).await?;
+        if self.claim_name(account).await? {
+            return Ok(true);
+        }
+        self.delete(Kind::Account, account.id.as_str()).await?;
+        Ok(false)
+    }
+
+    async fn claim_name(&self, account: &Account) -> Result<bool, StoreError> {
+        let name = folded(&account.username);
+        if self.create(Kind::AccountName, &name, &account.id, None).await? {
+            return Ok(true);
+        }
+        if self.account_named(&name).await?.is_some() {
+            return Ok(false);
+        }
+        let Some(left) = self.record(Kind::AccountName, &name).await? else { return Ok(false) };
+        let value = encode(&account.id)?;
+        let expected = Expected::Same(&left);
+        self.replace_record(Kind::AccountName, &name, expected, Some(&value), None).await
+    }
+
+    /// Changes an account; nothing if there is none. Its id and name stay.
+    pub(crate) async fn change_account(
+        &self,
+        id: &UserId,
+        change: impl Fn(&mut Account) + Send + Sync,
+    ) -> Result<Option<Account>, StoreError> {
+        let changed = |account: &Account| {
+            let mut changed = account.clone();
+            change(&mut changed);
+            (changed != *account).then_some((changed, None))
+        };
+        self.update(Kind::Account, id.as_str(), changed).await
+    }
+
+    /// Removes an account and frees its name.
+    pub(crate) async fn remove_account(&self, account: &Account) -> Result<bool, StoreError> {
+        let removed = self.delete(Kind::Account, account.id.as_str()).await?;
+        let name = folded(&account.username);
+        let value = encode(&account.id)?;
+        let expected = Expected::Same(&value);
+        self.replace_record(Kind::AccountName, &name, expected, None, None).await?;
+        Ok(removed)
+    }
+
+    /// A stored workspace.
+    pub(crate) async fn workspace(
+        &self,
+        id: &WorkspaceId,
+    ) -> Result<Option<Workspace>, StoreError> {
+        self.read(Kind::Workspace, id.as_str()).await
+    }
+
+    /// Ends what a person of the deployment file began up to a moment.
+    pub(crate) async fn put_person_cutoff(
+        &self,
+        id: &UserId,
+        cutoff: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(Kind::PersonCutoff, id.as_str(), &cutoff, None).await
+    }
+
+    /// Until when what a person of the deployment file began is over.
+    pub(crate) async fn person_cutoff(&self, id: &UserId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(Kind::PersonCutoff, id.as_str()).await
+    }
+}
