@@ -4,6 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::{
+    audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
+    grants::GrantsArguments, users::UsersArguments, workspaces::WorkspacesArguments,
+};
+
 /// An OAuth 2.1 authorization server and MCP resource gateway.
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, about, disable_help_subcommand = true)]
@@ -14,16 +19,28 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at security events.
+    Audit(AuditArguments),
     /// Run the authorization server alone.
     AuthServer(ServeOptions),
+    /// Look at clients.
+    Clients(ClientsArguments),
+    /// Check the deployment file.
+    Config(ConfigArguments),
     /// Run the reference CRM alone, as a backend of a deployment file.
     Crm(CrmOptions),
     /// Run both services and a reference CRM on this machine, ready to connect to.
     Demo(DemoOptions),
     /// Run the gateway alone.
     Gateway(ServeOptions),
+    /// See what people granted to clients, and take it back.
+    Grants(GrantsArguments),
     /// Run both services in one process.
     Serve(ServeOptions),
+    /// Add people, disable them, sign them out.
+    Users(UsersArguments),
+    /// Add workspaces, their members and their plans.
+    Workspaces(WorkspacesArguments),
 }
 
 #[derive(Args, Debug)]

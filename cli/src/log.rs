@@ -22,14 +22,21 @@ const REQUEST: &str = "vestibule::request";
 
 /// Starts logging. `RUST_LOG` chooses what; by default requests, audit events and warnings.
 pub(crate) fn start(arguments: &Arguments) {
-    let (demo, json) = match &arguments.command {
+    let services = "warn,audit=info,vestibule::request=info";
+    let (demo, json, fallback) = match &arguments.command {
         Command::AuthServer(options) | Command::Gateway(options) | Command::Serve(options) => {
-            (false, options.json_log)
+            (false, options.json_log, services)
         }
-        Command::Crm(options) => (false, options.json_log),
-        Command::Demo(_) => (true, false),
+        Command::Crm(options) => (false, options.json_log, services),
+        Command::Demo(_) => (true, false, "warn,audit=off"),
+        // Commands answer on stdout, and their acts are in the store.
+        Command::Audit(_)
+        | Command::Clients(_)
+        | Command::Config(_)
+        | Command::Grants(_)
+        | Command::Users(_)
+        | Command::Workspaces(_) => (false, false, "warn,audit=off"),
     };
-    let fallback = if demo { "warn,audit=off" } else { "warn,audit=info,vestibule::request=info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
     let lines = demo.then(|| Lines.with_filter(filter_fn(|meta| meta.target() == REQUEST)));
     let registry = tracing_subscriber::registry().with(lines);
@@ -48,6 +55,12 @@ pub(crate) fn start(arguments: &Arguments) {
 #[expect(clippy::print_stderr, reason = "this is the program's way to say why it cannot go on")]
 pub(crate) fn problem(text: &str) {
     eprintln!("vestibule: {text}");
+}
+
+/// A question to a person, on stderr, so that stdout holds answers alone.
+#[expect(clippy::print_stderr, reason = "the person is asked for something")]
+pub(crate) fn prompt(text: &str) {
+    eprint!("{text}");
 }
 
 /// Text for a person, on stdout.

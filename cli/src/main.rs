@@ -1,6 +1,8 @@
 //! `vestibule`: runs either service or both, and what operators ask.
 
+mod admin_socket;
 mod arguments;
+mod commands;
 mod demo;
 mod deployment_file;
 mod gateway_keys;
@@ -16,7 +18,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::{
+    arguments::{Arguments, Command},
+    commands::Failure,
+};
 
 /// What a wrong flag, file, folder or port leads to: one line and this code.
 const MISUSE: u8 = 2;
@@ -39,23 +44,30 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments)),
-        Err(error) => Err(format!("cannot start: {error}")),
+        Err(error) => Err(Failure::Misuse(format!("cannot start: {error}"))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::problem(&problem);
-            ExitCode::from(MISUSE)
+        Err(failure) => {
+            log::problem(failure.text());
+            ExitCode::from(failure.code())
         }
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), String> {
-    match arguments.command {
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let done = match arguments.command {
+        Command::Audit(audit) => return commands::audit::run(&audit).await,
+        Command::Clients(clients) => return commands::clients::run(&clients).await,
+        Command::Config(config) => commands::config::run(&config),
+        Command::Grants(grants) => return commands::grants::run(&grants).await,
+        Command::Users(users) => return commands::users::run(&users).await,
+        Command::Workspaces(workspaces) => return commands::workspaces::run(&workspaces).await,
         Command::AuthServer(options) => serve::run(&options, serve::Services::AUTH_SERVER).await,
         Command::Crm(options) => reference_crm::run(&options).await,
         Command::Demo(options) => demo::run(&options).await,
         Command::Gateway(options) => serve::run(&options, serve::Services::GATEWAY).await,
         Command::Serve(options) => serve::run(&options, serve::Services::BOTH).await,
-    }
+    };
+    done.map_err(Failure::Misuse)
 }

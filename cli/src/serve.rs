@@ -23,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::listener::ServeOptions;
 
 use crate::{
+    admin_socket::AdminSocket,
     arguments::ServeOptions as Options,
     deployment_file::{File, RawEngine, chain, report},
     gateway_keys::{self, GatewayStore},
@@ -101,13 +102,14 @@ pub(crate) async fn both(
     running: Running,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let auth = open_auth_server(&file, &running).await?;
+    let auth = open_auth_server(&file, &running.data_dir).await?;
     let gateway = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let tasks = [
         running.start(listeners.auth, auth_server::router(auth.clone())),
         running.start(listeners.gateway, gateway::router(gateway.clone())),
     ];
     start_internal(&file, &auth, &running).await?;
+    running.administer(&auth)?;
     gateway.start();
     running.sweep(auth);
     ready();
@@ -119,9 +121,10 @@ async fn auth_server_alone(
     listeners: Vec<TcpListener>,
     running: &Running,
 ) -> Result<(), String> {
-    let auth = open_auth_server(file, running).await?;
+    let auth = open_auth_server(file, &running.data_dir).await?;
     let task = running.start(listeners, auth_server::router(auth.clone()));
     start_internal(file, &auth, running).await?;
+    running.administer(&auth)?;
     running.sweep(auth);
     running.until_told([task]).await
 }
@@ -156,6 +159,16 @@ impl Running {
     ) -> tokio::task::JoinHandle<()> {
         let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
         self.tracker.spawn(listener(listeners, router, shutdown, tracker))
+    }
+
+    /// Answers operators, and keeps security events.
+    fn administer(&self, auth: &AuthServer) -> Result<(), String> {
+        self.tracker.spawn(auth.clone().keep_audit(self.shutdown.clone()));
+        if let Some(socket) = AdminSocket::open(&self.data_dir)? {
+            let router = auth_server::admin_router(auth.clone());
+            self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
+        }
+        Ok(())
     }
 
     /// Forgets what has expired, now and then.
@@ -222,14 +235,15 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(problem)
 }
 
-async fn open_auth_server(file: &File, running: &Running) -> Result<AuthServer, String> {
+/// Opens auth-server's store and state.
+pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<AuthServer, String> {
     let engine = match file.store.engine {
-        RawEngine::Embedded => Engine::Embedded(embedded(&running.data_dir.join("auth.redb"))?),
+        RawEngine::Embedded => Engine::Embedded(embedded(&data_dir.join("auth.redb"))?),
         RawEngine::Redis => {
-            Engine::Redis(redis::auth_server(&file.store).await?, running.data_dir.join(JOURNAL))
+            Engine::Redis(redis::auth_server(&file.store).await?, data_dir.join(JOURNAL))
         }
     };
-    let key = key_encryption_key(file, running)?;
+    let key = key_encryption_key(file, data_dir)?;
     AuthServer::open(file.auth()?, engine, Clock::System, &key)
         .await
         .map_err(|error| format!("auth-server cannot start: {}", chain(&error)))
@@ -247,7 +261,7 @@ async fn open_gateway(
     let deployment = file.deployment()?;
     let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
         .map_err(|problems| report(&problems))?;
-    let key = key_encryption_key(file, running)?;
+    let key = key_encryption_key(file, &running.data_dir)?;
     let (identity, sessions) = gateway_keys::open(&store, &key, Clock::System.now()).await?;
     Ok(Gateway::new(gateway::AppParts {
         authority: Arc::new(authority),
@@ -278,9 +292,9 @@ fn embedded(path: &Path) -> Result<store::Embedded, String> {
     store::Embedded::open(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn key_encryption_key(file: &File, running: &Running) -> Result<KeyEncryptionKey, String> {
+fn key_encryption_key(file: &File, data_dir: &Path) -> Result<KeyEncryptionKey, String> {
     let path = file.keys.key_encryption_key_file.clone();
-    let path = path.unwrap_or_else(|| running.data_dir.join("key-encryption-key"));
+    let path = path.unwrap_or_else(|| data_dir.join("key-encryption-key"));
     let text = secret_file::read_or_create(&path, || Ok(KeyEncryptionKey::generate().1))?;
     KeyEncryptionKey::parse(&text).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
 }

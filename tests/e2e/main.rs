@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod audit_events;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod examples;

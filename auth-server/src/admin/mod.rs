@@ -40,6 +40,9 @@ pub struct AdminPeer {
 /// The header with the name that the audit shows beside the peer's user id.
 const OPERATOR: &str = "vestibule-operator";
 
+/// How much of a path is kept.
+const LONGEST_ACT: usize = 1024;
+
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
 
@@ -80,8 +83,10 @@ async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Resp
         return AdminError::NoPeer.into_response();
     };
     let actor = Actor::Operator { name: operator(request.headers()), pid: peer.pid, uid: peer.uid };
-    let act = (request.method() != Method::GET)
-        .then(|| format!("{} {}", request.method(), request.uri().path()));
+    let act = (request.method() != Method::GET).then(|| {
+        let path = request.uri().path().chars().take(LONGEST_ACT);
+        format!("{} {}", request.method(), path.collect::<String>())
+    });
     let response = if from_page(request.headers()) {
         AdminError::FromPage.into_response()
     } else {

@@ -1,0 +1,183 @@
+//! The way to the admin interface: the socket of a running server, or the same interface inside
+//! this process when none runs.
+
+use std::{io::ErrorKind, path::Path};
+
+use auth_server::{AdminPeer, App};
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tower::ServiceExt as _;
+use url::Url;
+
+use super::{Failure, Place};
+use crate::{admin_socket, deployment_file::File, serve};
+
+/// Somebody who answers.
+#[derive(Debug)]
+pub(super) struct Connection {
+    end: End,
+    operator: Option<HeaderValue>,
+}
+
+#[derive(Debug)]
+enum End {
+    Here(Box<App>),
+    Socket(UnixStream),
+}
+
+/// A request: a method, the path's segments below `/admin/v1`, a query and a body.
+#[derive(Clone, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a [&'a str],
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) body: Value,
+}
+
+impl<'a> Ask<'a> {
+    /// A request without query and body.
+    pub(super) fn of(method: Method, path: &'a [&'a str]) -> Self {
+        Self { method, path, query: &[], body: Value::Null }
+    }
+
+    fn url(&self) -> Result<Url, Failure> {
+        let wrong = |error: &dyn std::fmt::Display| Failure::Misuse(error.to_string());
+        let mut url = Url::parse("http://localhost/admin/v1").map_err(|error| wrong(&error))?;
+        url.path_segments_mut().map_err(|()| wrong(&"no path"))?.extend(self.path);
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(self.query);
+        }
+        Ok(url)
+    }
+}
+
+/// Asks the server of the data folder, or its store, and gives the answer.
+pub(super) async fn ask(place: &Place, ask: Ask<'_>) -> Result<Value, Failure> {
+    Connection::open(place).await?.send(&ask).await
+}
+
+/// Asks for every page of a list, and gives all its items.
+pub(super) async fn ask_all(
+    place: &Place,
+    path: &[&str],
+    items: &str,
+) -> Result<Vec<Value>, Failure> {
+    let mut after: Option<String> = None;
+    let mut all = Vec::new();
+    loop {
+        let query: Vec<(&str, &str)> = after.iter().map(|key| ("after", key.as_str())).collect();
+        let page = ask(place, Ask { query: &query, ..Ask::of(Method::GET, path) }).await?;
+        all.extend(page.get(items).and_then(Value::as_array).into_iter().flatten().cloned());
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => after = Some(next.to_owned()),
+            None => return Ok(all),
+        }
+    }
+}
+
+impl Connection {
+    async fn open(place: &Place) -> Result<Self, Failure> {
+        let operator = place.operator.as_deref().and_then(|name| name.parse().ok());
+        let path = admin_socket::path(&place.data_dir);
+        let end = match UnixStream::connect(&path).await {
+            Ok(stream) => End::Socket(stream),
+            Err(error) if is_nobody(error.kind()) => {
+                let Some(config) = &place.config else {
+                    return Err(Failure::Misuse(format!(
+                        "no server runs on {}; name the server's --data-dir, or with --config the \
+                         deployment file whose store is asked instead",
+                        place.data_dir.display()
+                    )));
+                };
+                End::Here(Box::new(open_store(config, &place.data_dir).await?))
+            }
+            Err(error) => {
+                let text = format!("{} cannot be asked: {error}", path.display());
+                return Err(Failure::Misuse(text));
+            }
+        };
+        Ok(Self { end, operator })
+    }
+
+    async fn send(self, ask: &Ask<'_>) -> Result<Value, Failure> {
+        let url = ask.url()?;
+        let body = if ask.body.is_null() { String::new() } else { ask.body.to_string() };
+        let target = url[url::Position::BeforePath..].to_owned();
+        let mut request = Request::builder().method(&ask.method).uri(target);
+        request = request.header(header::HOST, "localhost");
+        if let Some(operator) = self.operator {
+            request = request.header("vestibule-operator", operator);
+        }
+        let request = request.body(Body::from(body));
+        let request = request.map_err(|error| Failure::Misuse(error.to_string()))?;
+        let (status, text) = match self.end {
+            End::Here(app) => here(&app, request).await?,
+            End::Socket(stream) => over(stream, request).await?,
+        };
+        read(status, &text)
+    }
+}
+
+/// Whether nobody listens, rather than that we may not ask.
+fn is_nobody(error: ErrorKind) -> bool {
+    matches!(error, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
+async fn open_store(config: &Path, data_dir: &Path) -> Result<App, Failure> {
+    let file = File::read(config).map_err(Failure::Misuse)?;
+    serve::make_private_folder(data_dir).map_err(Failure::Misuse)?;
+    serve::open_auth_server(&file, data_dir).await.map_err(Failure::Unavailable)
+}
+
+async fn here(app: &App, mut request: Request<Body>) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let uid = rustix::process::getuid().as_raw();
+    let pid = i32::try_from(std::process::id()).ok();
+    request.extensions_mut().insert(AdminPeer { pid, uid });
+    let Ok(response) = auth_server::admin_router(app.clone()).oneshot(request).await;
+    let answer = whole(response).await?;
+    if let Err(error) = app.flush_audit().await {
+        tracing::warn!(%error, "the act is not in the audit");
+    }
+    Ok(answer)
+}
+
+async fn over(
+    stream: UnixStream,
+    request: Request<Body>,
+) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let gone = |error: hyper::Error| Failure::Unavailable(format!("the server went away: {error}"));
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.map_err(gone)?;
+    let exchange = async move {
+        let response = sender.send_request(request).await.map_err(gone)?;
+        whole(response.map(Body::new)).await
+    };
+    // The connection ends when the exchange has let go of it.
+    let (answer, _closed) = tokio::join!(exchange, connection);
+    answer
+}
+
+async fn whole(response: Response<Body>) -> Result<(StatusCode, Vec<u8>), Failure> {
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|error| Failure::Unavailable(error.to_string()))?;
+    Ok((status, body.to_bytes().to_vec()))
+}
+
+/// The answer, or the reason in it.
+fn read(status: StatusCode, text: &[u8]) -> Result<Value, Failure> {
+    let value: Value = serde_json::from_slice(text).unwrap_or_default();
+    if status.is_success() {
+        return Ok(value);
+    }
+    let reason = value.get("error_description").and_then(Value::as_str);
+    let reason = reason.map_or_else(|| format!("the server answered {status}"), str::to_owned);
+    if status.is_server_error() {
+        return Err(Failure::Unavailable(reason));
+    }
+    Err(Failure::Refused(reason))
+}
