@@ -1,6 +1,12 @@
 //! The operator's commands as the built program runs them: on a running server, on a stopped one,
 //! and on both engines.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test whose harness fails must fail"
+)]
+
 use std::{
     fs,
     io::Write,
@@ -57,8 +63,9 @@ scope = [{ name = "crm:read", description = "See records" }]
 /// A deployment in a folder of its own.
 struct Deployment {
     folder: TempDir,
-    /// Ended with the deployment.
-    _redis: Option<RedisServer>,
+    /// Ends with the deployment.
+    #[expect(dead_code, reason = "it is held, not used")]
+    redis: Option<RedisServer>,
 }
 
 /// A running server; it is killed when this is dropped.
@@ -80,10 +87,9 @@ impl Deployment {
     fn on_both_engines() -> [Self; 2] {
         let redis = RedisServer::start();
         let url = redis.config("auth:").url;
-        let mut on_redis =
-            Self::with("engine = \"redis\"\nauth_redis_url_file = \"FOLDER/redis-url\"", None);
+        let store = "engine = \"redis\"\nauth_redis_url_file = \"FOLDER/redis-url\"";
+        let on_redis = Self::with(store, Some(redis));
         on_redis.secret("redis-url", &url);
-        on_redis._redis = Some(redis);
         [Self::embedded(), on_redis]
     }
 
@@ -92,7 +98,7 @@ impl Deployment {
         let path = folder.path().display().to_string();
         let text = DEPLOYMENT.replace("STORE", store).replace("FOLDER", &path);
         fs::write(folder.path().join("deployment.toml"), text).unwrap();
-        let deployment = Self { folder, _redis: redis };
+        let deployment = Self { folder, redis };
         deployment.secret("password", PASSWORD);
         deployment
     }

@@ -19,13 +19,10 @@ pub(super) struct FilePeople {
 
 impl FilePeople {
     /// Reads the tables. Passwords given in the clear are hashed here.
-    pub(super) fn open(
-        users: &[ConfiguredUser],
-        passwords: &Passwords,
-    ) -> Result<Self, AccountError> {
+    pub(super) fn open(users: &[ConfiguredUser]) -> Result<Self, AccountError> {
         let (mut by_id, mut by_name) = (HashMap::new(), HashMap::new());
         for user in users {
-            let hash = passwords.of_file(&user.password)?;
+            let hash = Passwords::of_file(&user.password)?;
             by_name.insert(folded(&user.username), (user.id.clone(), hash.into()));
             let known = User {
                 cutoff: None,

@@ -89,7 +89,7 @@ impl Accounts {
         store: Arc<dyn Store>,
     ) -> Result<Self, AccountError> {
         let passwords = Passwords::new()?;
-        let file = FilePeople::open(users, &passwords)?;
+        let file = FilePeople::open(users)?;
         let cache = Cache::builder().max_capacity(MOST_CACHED).time_to_live(BEHIND).build();
         Ok(Self { cache, file, passwords, store })
     }

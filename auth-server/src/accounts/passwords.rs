@@ -74,7 +74,7 @@ impl Passwords {
     }
 
     /// The hash of a password of the deployment file, which may hold the hash itself.
-    pub(super) fn of_file(&self, password: &Secret) -> Result<String, AccountError> {
+    pub(super) fn of_file(password: &Secret) -> Result<String, AccountError> {
         let given = password.expose();
         if given.starts_with("$argon2id$") {
             let checked = PasswordHash::new(given);
@@ -170,10 +170,10 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_of_strangers_leaves_room_for_known_devices() {
         let passwords = Passwords::new().unwrap();
-        let all = passwords.unknown.permits.available_permits();
-        let _busy = Arc::clone(&passwords.unknown.permits).acquire_many_owned(all as u32).await;
-        let queue = passwords.unknown.queue.available_permits();
-        let _full = Arc::clone(&passwords.unknown.queue).acquire_many_owned(queue as u32).await;
+        let all = u32::try_from(passwords.unknown.permits.available_permits()).unwrap();
+        let _busy = Arc::clone(&passwords.unknown.permits).acquire_many_owned(all).await;
+        let queue = u32::try_from(passwords.unknown.queue.available_permits()).unwrap();
+        let _full = Arc::clone(&passwords.unknown.queue).acquire_many_owned(queue).await;
         let stranger = passwords.check(None, secret("x"), Lane::Unknown).await;
         assert_eq!(stranger, Err(SignInError::Busy));
         let known = passwords.check(None, secret("x"), Lane::Known).await;

@@ -171,14 +171,11 @@ async fn role(
     workspace: &WorkspaceId,
 ) -> Result<Option<String>, AdminError> {
     let of_file = app.accounts.of_file().find(|user| user.id == *member);
-    let role = match of_file {
-        Some(user) => user.memberships.get(workspace).cloned(),
-        None => {
-            let account = app.store.account(member).await?;
-            account.and_then(|account| account.memberships.get(workspace).cloned())
-        }
-    };
-    Ok(role)
+    if let Some(user) = of_file {
+        return Ok(user.memberships.get(workspace).cloned());
+    }
+    let account = app.store.account(member).await?;
+    Ok(account.and_then(|account| account.memberships.get(workspace).cloned()))
 }
 
 fn parse(workspace: &str) -> Result<WorkspaceId, AdminError> {

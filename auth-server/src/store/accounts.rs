@@ -135,3 +135,64 @@ impl dyn Store + '_ {
         self.read(Kind::PersonCutoff, id.as_str()).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{EmbeddedStore, RedisStore};
+
+    fn account(id: &str, username: &str) -> Account {
+        Account {
+            active: true,
+            created: Timestamp::from_secs(1_800_000_000),
+            cutoff: None,
+            email: None,
+            email_verified: false,
+            id: UserId::parse(id).unwrap(),
+            memberships: BTreeMap::new(),
+            name: "Name".to_owned(),
+            password: None,
+            username: username.to_owned(),
+        }
+    }
+
+    /// Many ask for one name at the same moment, and one gets it, again and again.
+    async fn a_name_has_one_account(store: Arc<dyn Store>) {
+        for round in 0..5 {
+            let mut racers = tokio::task::JoinSet::new();
+            for racer in 0..8 {
+                let store = Arc::clone(&store);
+                let asked = account(&format!("usr_{round}_{racer}"), ["dana", "DANA"][racer % 2]);
+                racers.spawn(async move { store.create_account(&asked).await.unwrap() });
+            }
+            let made = racers.join_all().await;
+            assert_eq!(made.iter().filter(|made| **made).count(), 1, "{made:?}");
+            let all: Vec<(String, Account)> =
+                store.list(Kind::Account, "", None, 100).await.unwrap();
+            let [(_, only)] = &all[..] else { panic!("{all:?}") };
+            assert_eq!(store.account_named(" Dana ").await.unwrap().as_ref(), Some(only));
+            // An account that was removed by a process that then died leaves its name behind.
+            if round % 2 == 0 {
+                store.delete(Kind::Account, only.id.as_str()).await.unwrap();
+                assert_eq!(store.account_named("dana").await.unwrap(), None);
+            } else {
+                assert!(store.remove_account(only).await.unwrap());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_has_one_account_in_a_file() {
+        let engine = store::Embedded::memory().unwrap();
+        a_name_has_one_account(Arc::new(EmbeddedStore::new(engine, "epoch".to_owned()))).await;
+    }
+
+    #[tokio::test]
+    async fn a_name_has_one_account_in_redis() {
+        let server = store::test_server::RedisServer::start();
+        let redis = store::Redis::connect(server.config("auth:")).await.unwrap();
+        a_name_has_one_account(Arc::new(RedisStore::new(redis, "epoch".to_owned(), true))).await;
+    }
+}

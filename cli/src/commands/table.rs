@@ -6,12 +6,11 @@ use serde_json::Value;
 use super::Place;
 use crate::log;
 
+/// A column: its title, and what a row shows there.
+pub(super) type Column = (&'static str, fn(&Value) -> String);
+
 /// Shows a list as a table, or as JSON.
-pub(super) fn list<const N: usize>(
-    place: &Place,
-    rows: &[Value],
-    columns: [(&str, fn(&Value) -> String); N],
-) {
+pub(super) fn list<const N: usize>(place: &Place, rows: &[Value], columns: [Column; N]) {
     if place.json {
         log::say(&pretty(&Value::Array(rows.to_vec())));
         return;

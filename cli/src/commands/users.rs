@@ -142,16 +142,15 @@ async fn add(place: &Place, new: &Add) -> Result<(), Failure> {
         memberships.insert(workspace.to_owned(), role.into());
     }
     let email = new.email.as_ref().or(Some(&new.username)).filter(|text| text.contains('@'));
-    let mut body = json!({
+    let password = if new.no_password { None } else { Some(new.password.read()?) };
+    let body = json!({
         "email": email,
         "email_verified": new.email_verified,
         "memberships": memberships,
         "name": new.name,
+        "password": password,
         "username": new.username,
     });
-    if !new.no_password {
-        body["password"] = new.password.read()?.into();
-    }
     let made = ask(place, Ask { body, ..Ask::of(Method::POST, &["users"]) }).await?;
     table::one(place, &made);
     Ok(())

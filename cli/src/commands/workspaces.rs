@@ -173,7 +173,10 @@ fn list(place: &Place, all: &[Value]) {
 /// Shows one workspace. Without a plan everything is allowed, which a person wants to read.
 fn show(place: &Place, mut workspace: Value) {
     if !place.json {
-        workspace["resources"] = plan(&workspace).into();
+        let plan = plan(&workspace).into();
+        if let Some(shown) = workspace.get_mut("resources") {
+            *shown = plan;
+        }
     }
     table::one(place, &workspace);
 }
