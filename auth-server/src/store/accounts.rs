@@ -10,7 +10,10 @@ use shared::{
     time::Timestamp,
 };
 
-use super::{Expected, Kind, Store, StoreError, record::encode};
+use super::{
+    Expected, Kind, Store, StoreError,
+    record::{decode, encode},
+};
 use crate::rules::account::folded;
 
 /// A person's account.
@@ -75,15 +78,19 @@ impl dyn Store + '_ {
         Ok(false)
     }
 
+    /// Takes the name for the account, unless it is another's.
     async fn claim_name(&self, account: &Account) -> Result<bool, StoreError> {
         let name = folded(&account.username);
         if self.create(Kind::AccountName, &name, &account.id, None).await? {
             return Ok(true);
         }
-        if self.account_named(&name).await?.is_some() {
+        // Read before its account is looked for: whoever takes it over meanwhile changes it.
+        let Some(left) = self.record(Kind::AccountName, &name).await? else { return Ok(false) };
+        let holder: UserId = decode(&left)?;
+        let holder = self.account(&holder).await?;
+        if holder.is_some_and(|holder| folded(&holder.username) == name) {
             return Ok(false);
         }
-        let Some(left) = self.record(Kind::AccountName, &name).await? else { return Ok(false) };
         let value = encode(&account.id)?;
         let expected = Expected::Same(&left);
         self.replace_record(Kind::AccountName, &name, expected, Some(&value), None).await
