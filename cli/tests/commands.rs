@@ -86,7 +86,7 @@ impl Deployment {
     /// One on each engine.
     fn on_both_engines() -> [Self; 2] {
         let redis = RedisServer::start();
-        let url = redis.config("auth:").url;
+        let url = redis.url();
         let store = "engine = \"redis\"\nauth_redis_url_file = \"FOLDER/redis-url\"";
         let on_redis = Self::with(store, Some(redis));
         on_redis.secret("redis-url", &url);

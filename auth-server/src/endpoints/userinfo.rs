@@ -76,11 +76,8 @@ pub(crate) async fn show(
         return Err(BearerViolation::Scope.into());
     }
     let email = user.email.as_deref().filter(|_| scope.contains("email"));
-    let profile = if scope.contains("profile") {
-        Some(profile(&app, &grant, &user).await?)
-    } else {
-        None
-    };
+    let profile =
+        if scope.contains("profile") { Some(profile(&app, &grant, &user).await?) } else { None };
     let info = UserInfo {
         sub: &user.id,
         profile,
