@@ -19,6 +19,10 @@ pub(crate) enum Event<'a> {
         actor: &'a Actor,
         user: &'a UserId,
     },
+    AccountLinked {
+        upstream: &'a str,
+        user: &'a UserId,
+    },
     AccountRemoved {
         actor: &'a Actor,
         user: &'a UserId,
@@ -94,6 +98,10 @@ pub(crate) enum Event<'a> {
     SignedIn {
         user: &'a UserId,
     },
+    SignedInUpstream {
+        upstream: &'a str,
+        user: &'a UserId,
+    },
     WorkspaceCreated {
         actor: &'a Actor,
         workspace: &'a WorkspaceId,
@@ -122,6 +130,8 @@ pub(crate) enum Actor {
     },
     /// On the account's own page.
     Person,
+    /// A provider that people sign in with, by its claims.
+    Provider { upstream: String },
 }
 
 impl Event<'_> {

@@ -27,6 +27,7 @@ mod store;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod upstream;
 
 pub use self::{
     accounts::AccountError,
@@ -35,4 +36,5 @@ pub use self::{
     routes::{internal_router, router},
     state::{App, Engine, StartError},
     store::StoreError,
+    upstream::HttpError,
 };

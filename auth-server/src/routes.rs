@@ -17,7 +17,7 @@ use crate::{
     App,
     endpoints::{
         authorize, client_configuration, consent, health, internal, introspect, jwks, login,
-        metadata, register, revoke, token, userinfo,
+        metadata, register, revoke, token, upstream, userinfo,
     },
     telemetry,
 };
@@ -49,6 +49,8 @@ pub fn router(app: App) -> Router {
         .route(&path("/consent"), get(consent::show).post(consent::submit))
         .route(&path("/introspect"), post(introspect::introspect))
         .route(&path("/login"), post(login::submit))
+        .route(&path("/login/{provider}"), get(upstream::begin))
+        .route(&path("/login/{provider}/callback"), get(upstream::callback))
         .method_not_allowed_fallback(wrong_method);
     let host = app.config.public().authority_of_host();
     public

@@ -31,6 +31,7 @@ use crate::{
     mint::{self, NoRandomness},
     rules::client::{Client, Origin},
     store::{EmbeddedStore, GuardedStore, RedisStore, Store, StoreError},
+    upstream::{HttpError, Upstreams},
 };
 
 /// Everything a request needs; cheap to clone.
@@ -48,6 +49,8 @@ pub struct App {
     /// The metadata document's bytes: they change only with the configuration.
     pub(crate) metadata: Bytes,
     pub(crate) store: Arc<dyn Store>,
+    /// Providers that people sign in with.
+    pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) workspaces: Arc<Workspaces>,
 }
 
@@ -71,6 +74,8 @@ pub enum StartError {
     Randomness(#[from] NoRandomness),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("a provider that people sign in with cannot be used")]
+    Upstream(#[from] HttpError),
 }
 
 /// The keys in use.
@@ -139,6 +144,8 @@ impl App {
             seal: key_set(&*store, Purpose::PageSeal, key, &clock).await?.secrets(),
             signing: issuer.signing()?,
         };
+        let login = format!("{}/login", config.deployment.issuer.as_str());
+        let upstreams = Upstreams::open(config.upstreams.clone(), &login, &clock)?;
         let cookies = Cookies {
             browser: Cookie::new("vestibule-auth", "browser", config.public()),
             session: Cookie::new("vestibule-auth", "session", config.public()),
@@ -152,6 +159,7 @@ impl App {
             keys: Arc::new(keys),
             limits: Arc::new(Limits::new()),
             metadata: metadata::document(&config),
+            upstreams: Arc::new(upstreams),
             workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),
             store,

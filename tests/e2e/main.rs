@@ -29,6 +29,8 @@ mod openid_connect;
 #[cfg(test)]
 mod openid_requests;
 #[cfg(test)]
+mod openid_upstream;
+#[cfg(test)]
 mod rfc6749_authorize;
 #[cfg(test)]
 mod rfc6749_client_credentials;

@@ -20,6 +20,7 @@ mod http;
 mod judge;
 mod mcp;
 mod pkce;
+mod provider;
 mod services;
 mod world;
 
@@ -32,6 +33,7 @@ pub use self::{
     judge::Judge,
     mcp::{LEGACY, MODERN, Mcp, headers, modern_meta, request},
     pkce::{challenge_of, new_verifier},
+    provider::{Provider, Trick},
     services::CRM_AUDIENCE,
     world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},
 };

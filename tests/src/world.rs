@@ -52,6 +52,8 @@ pub struct Options {
     pub edit: fn(String) -> String,
     /// Whether the gateway and the reference CRM run too, as the demo has them.
     pub gateway: bool,
+    /// Further tables of the deployment file.
+    pub more: &'static str,
     /// The issuer's path, such as `/tenant`.
     pub issuer_path: &'static str,
     pub store: Store,
@@ -64,6 +66,7 @@ impl Default for Options {
             edit: |text| text,
             gateway: false,
             issuer_path: "",
+            more: "",
             store: Store::default(),
         }
     }
@@ -121,7 +124,7 @@ impl World {
             behind = Some((gateway, crm));
         }
         let issuer = format!("http://localhost:{}{}", ports.auth, options.issuer_path);
-        let deployment = (options.edit)(ports.fill(&issuer));
+        let deployment = (options.edit)(ports.fill(&issuer)) + options.more;
         let (engine, redis) = engine(options.store).await;
         let (shared, running) = (Shared::new(engine), Running::default());
         let tables = Tables::read(&deployment);

@@ -7,6 +7,7 @@ mod changes;
 mod file;
 mod passwords;
 mod throttle;
+mod upstream;
 mod workspace_changes;
 mod workspaces;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     changes::{ChangeError, NewAccount},
     passwords::{Lane, SignInError},
     throttle::{Device, Throttle},
+    upstream::NoEntry,
     workspaces::Workspaces,
 };
 use self::{file::FilePeople, passwords::Passwords};

@@ -2,6 +2,7 @@
 
 mod client;
 mod raw;
+mod upstream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +21,13 @@ use web::client_address::TrustedProxies;
 
 pub(crate) use self::client::service;
 pub use self::raw::{
-    RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUser, RawWorkspace,
-    Registration,
+    RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUpstream,
+    RawUpstreamWorkspace, RawUser, RawWorkspace, Registration,
 };
-use crate::rules::{blocked_redirects::BlockedRedirects, client::Client};
+use crate::{
+    rules::{blocked_redirects::BlockedRedirects, client::Client},
+    upstream::UpstreamConfig,
+};
 
 /// Everything auth-server is told.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub struct Config {
     pub(crate) registration: Registration,
     pub(crate) session_life: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) upstreams: Vec<UpstreamConfig>,
     pub(crate) users: Vec<ConfiguredUser>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, ConfiguredWorkspace>,
 }
@@ -123,6 +128,7 @@ impl Config {
         if !(1..=720).contains(&hours) {
             problems.push(Problem::new("auth.session_hours", "is not 1 to 720", "write 12"));
         }
+        let upstreams = upstream::upstreams(&parts.auth.upstream, &workspaces, read, &mut problems);
         let audit = audit_retention(&parts.auth, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
@@ -142,6 +148,7 @@ impl Config {
             registration: parts.auth.registration,
             session_life: Duration::from_secs(hours * 3600),
             trusted_proxies: parts.trusted_proxies,
+            upstreams,
             users,
             workspaces,
         })

@@ -27,6 +27,9 @@ pub struct RawAuth {
     /// People who sign in with a password.
     #[serde(default)]
     pub user: Vec<RawUser>,
+    /// Providers that people may sign in with.
+    #[serde(default)]
+    pub upstream: Vec<RawUpstream>,
     /// Workspaces that people are members of.
     #[serde(default)]
     pub workspace: Vec<RawWorkspace>,
@@ -69,6 +72,51 @@ pub struct RawMembership {
     pub workspace: String,
     /// The role as pages show it.
     pub role: String,
+}
+
+/// An `[[auth.upstream]]` table: an `OpenID` provider that people may sign in with. It sends them
+/// back to `{issuer}/login/{id}/callback`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawUpstream {
+    /// In paths: letters, digits, `-` and `_`.
+    pub id: String,
+    /// On the button: "Continue with NAME".
+    pub name: String,
+    /// Its issuer, byte for byte as its own document has it.
+    pub issuer: String,
+    /// What this server is to it.
+    pub client_id: String,
+    /// The file with the secret it gave; without it this server is a public client there.
+    pub client_secret_file: Option<String>,
+    /// A file with certificates (PEM) to trust besides the public ones.
+    pub ca_file: Option<String>,
+    /// Whether somebody without an account gets one. Otherwise an operator makes it first.
+    #[serde(default)]
+    pub create_accounts: bool,
+    /// What is asked for.
+    #[serde(default = "standard_scopes")]
+    pub scopes: Vec<String>,
+    /// Claims that make people members of workspaces.
+    #[serde(default)]
+    pub workspace: Vec<RawUpstreamWorkspace>,
+}
+
+/// An `[[auth.upstream.workspace]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawUpstreamWorkspace {
+    /// The claim's name, such as `groups`.
+    pub claim: String,
+    /// What the claim is, or holds if it is a list.
+    pub value: String,
+    pub workspace: String,
+    /// The role as pages show it.
+    pub role: String,
+}
+
+fn standard_scopes() -> Vec<String> {
+    ["openid", "email", "profile"].map(str::to_owned).to_vec()
 }
 
 /// An `[[auth.workspace]]` table.

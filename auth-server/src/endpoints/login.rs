@@ -25,6 +25,7 @@ use crate::{
     rules::{authorization_request::AuthorizationRequest, client::Client},
     sign_in::{Refused, sign_in},
     state::PAGES,
+    upstream::Upstream,
 };
 
 /// How long a crowd takes to pass, in seconds.
@@ -101,6 +102,13 @@ pub(super) fn page(
     username: Option<&str>,
 ) -> Response {
     let status = if error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("request", &sealed)
+        .finish();
+    let way = |upstream: &Upstream| {
+        let path = app.config.path(&format!("/login/{}", upstream.config.id));
+        (upstream.config.name.clone(), format!("{path}?{query}"))
+    };
     let page = SignInPage {
         brand: app.config.deployment.name.clone(),
         client_name: client.name.clone(),
@@ -108,6 +116,7 @@ pub(super) fn page(
         error,
         username: username.or(request.openid.login_hint.as_deref()).unwrap_or_default().to_owned(),
         action: app.config.path("/login"),
+        upstreams: app.upstreams.iter().map(way).collect(),
         hidden: vec![("request".to_owned(), sealed)],
     };
     page.page(status, form_target(&request.redirect)).into_response()

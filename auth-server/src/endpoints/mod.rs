@@ -12,6 +12,7 @@ pub(crate) mod metadata;
 pub(crate) mod register;
 pub(crate) mod revoke;
 pub(crate) mod token;
+pub(crate) mod upstream;
 pub(crate) mod userinfo;
 
 mod browser;

@@ -34,6 +34,7 @@ fn sign_in_page() -> SignInPage {
         error: None,
         hidden: vec![("ticket".to_owned(), "t\"1".to_owned())],
         redirect_host: "claude.ai".to_owned(),
+        upstreams: vec![("Northwind".to_owned(), "/login/northwind?request=r".to_owned())],
         username: String::new(),
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct SignInPage {
     pub(crate) hidden: Vec<(String, String)>,
     /// The host the answer will go to.
     pub(crate) redirect_host: String,
+    /// Other ways to sign in: name and path.
+    pub(crate) upstreams: Vec<(String, String)>,
     /// What the person typed before.
     pub(crate) username: String,
 }
@@ -31,6 +33,7 @@ struct Body<'a> {
     error: Option<&'a str>,
     hidden: &'a [(String, String)],
     redirect_host: &'a str,
+    upstreams: &'a [(String, String)],
     username: &'a str,
 }
 
@@ -44,6 +47,7 @@ impl SignInPage {
             error: self.error.as_deref(),
             hidden: &self.hidden,
             redirect_host: &self.redirect_host,
+            upstreams: &self.upstreams,
             username: &self.username,
         });
         Page { body, brand: self.brand.clone(), form_target, status, title: "Sign in".to_owned() }

@@ -21,4 +21,5 @@ pub(crate) mod scope;
 pub(crate) mod service_account;
 pub(crate) mod software_statement;
 pub(crate) mod throttle;
+pub(crate) mod upstream;
 pub(crate) mod violation;

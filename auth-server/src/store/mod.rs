@@ -20,6 +20,7 @@ mod record;
 mod record_contract;
 mod records;
 mod redis;
+mod upstreams;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -35,6 +36,7 @@ pub(crate) use self::{
     guarded::GuardedStore,
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
+    upstreams::{UpstreamAttempt, UpstreamLink},
 };
 
 /// Why a verb could not be carried out. Never shown to a peer.

@@ -40,13 +40,17 @@ pub(crate) enum Kind {
     Session,
     /// Something that happens once.
     Ticket,
+    /// A sign-in under way at another provider, by its state.
+    UpstreamAttempt,
+    /// The account of somebody at another provider.
+    UpstreamLink,
     /// A workspace, by its id.
     Workspace,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Account,
         Self::AccountName,
         Self::Audit,
@@ -58,6 +62,8 @@ impl Kind {
         Self::PersonCutoff,
         Self::Session,
         Self::Ticket,
+        Self::UpstreamAttempt,
+        Self::UpstreamLink,
         Self::Workspace,
     ];
 
@@ -75,6 +81,8 @@ impl Kind {
             Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
             Self::Ticket => "ticket",
+            Self::UpstreamAttempt => "upstream-attempt",
+            Self::UpstreamLink => "upstream-link",
             Self::Workspace => "workspace",
         }
     }
@@ -82,16 +90,16 @@ impl Kind {
     /// Whether a change is answered only when it cannot be lost.
     pub(crate) fn is_durable(self) -> bool {
         match self {
-            Self::Account | Self::AccountName | Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet | Self::PersonCutoff | Self::Workspace => true,
-            Self::Audit | Self::AuditHead | Self::Session | Self::Ticket => false,
+            Self::Account | Self::AccountName | Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet | Self::PersonCutoff | Self::UpstreamLink | Self::Workspace => true,
+            Self::Audit | Self::AuditHead | Self::Session | Self::Ticket | Self::UpstreamAttempt => false,
         }
     }
 
     /// Whether [`Records::records`] lists it.
     pub(crate) fn is_listed(self) -> bool {
         match self {
-            Self::Account | Self::Audit | Self::Client | Self::InitialAccess | Self::KeySet | Self::Workspace => true,
-            Self::AccountName | Self::AuditHead | Self::ClientCutoff | Self::PersonCutoff | Self::Session | Self::Ticket => false,
+            Self::Account | Self::Audit | Self::Client | Self::InitialAccess | Self::KeySet | Self::UpstreamLink | Self::Workspace => true,
+            Self::AccountName | Self::AuditHead | Self::ClientCutoff | Self::PersonCutoff | Self::Session | Self::Ticket | Self::UpstreamAttempt => false,
         }
     }
 
