@@ -1,7 +1,7 @@
 //! Who did what, as data: metadata only, never a token or a payload.
 
 use serde::Serialize;
-use shared::ids::{ClientId, FamilyId, UserId, WorkspaceId};
+use shared::ids::{ApiKeyId, ClientId, FamilyId, UserId, WorkspaceId};
 
 /// A security event. The page `docs/operate/audit.md` lists every one.
 #[derive(Clone, Debug, Serialize)]
@@ -32,14 +32,36 @@ pub(crate) enum Event<'a> {
         actor: &'a Actor,
         status: u16,
     },
-    ClientChanged { client: &'a ClientId },
-    ClientDeleted { client: &'a ClientId },
+    ApiKeyMade {
+        key: &'a ApiKeyId,
+        scope: String,
+        user: &'a UserId,
+    },
+    ApiKeyRenewed {
+        key: &'a ApiKeyId,
+        overlaps: bool,
+        user: &'a UserId,
+    },
+    ApiKeyRevoked {
+        key: &'a ApiKeyId,
+        user: &'a UserId,
+    },
+    ClientChanged {
+        client: &'a ClientId,
+    },
+    ClientDeleted {
+        client: &'a ClientId,
+    },
     ClientRegistered {
         client: &'a ClientId,
         name: &'a str,
     },
-    ClientSecretRotated { client: &'a ClientId },
-    ClientSecretWrong { client: &'a ClientId },
+    ClientSecretRotated {
+        client: &'a ClientId,
+    },
+    ClientSecretWrong {
+        client: &'a ClientId,
+    },
     CodeReplayed {
         client: &'a ClientId,
         family: FamilyId,
@@ -57,7 +79,9 @@ pub(crate) enum Event<'a> {
     GrantRevoked {
         family: FamilyId,
     },
-    InitialAccessCreated { note: &'a str },
+    InitialAccessCreated {
+        note: &'a str,
+    },
     InitialAccessRevoked,
     MembershipGiven {
         actor: &'a Actor,
@@ -92,6 +116,10 @@ pub(crate) enum Event<'a> {
     RefreshStale {
         client: &'a ClientId,
         family: FamilyId,
+    },
+    SessionEnded {
+        session: &'a str,
+        user: &'a UserId,
     },
     SignInDelayed,
     SignInFailed,

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admin;
+mod api_keys;
 mod audit;
 mod audit_log;
 mod client_limits;

@@ -16,8 +16,8 @@ use web::{
 use crate::{
     App,
     endpoints::{
-        authorize, client_configuration, consent, health, internal, introspect, jwks, login,
-        metadata, register, revoke, token, upstream, userinfo,
+        account, authorize, client_configuration, consent, health, internal, introspect, jwks,
+        login, metadata, register, revoke, token, upstream, userinfo,
     },
     telemetry,
 };
@@ -45,12 +45,17 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(Origins::Any, cors::apply));
     // No script of another origin asks for pages or about tokens.
     let pages = Router::new()
+        .route(&path("/account"), get(account::show).post(account::submit))
+        .route(&path("/account/confirm"), get(account::ask))
+        .route(&path("/account/keys"), post(account::make_key))
+        .route(&path("/account/keys/new"), get(account::show_key_form))
         .route(&path("/authorize"), get(authorize::show))
         .route(&path("/consent"), get(consent::show).post(consent::submit))
         .route(&path("/introspect"), post(introspect::introspect))
-        .route(&path("/login"), post(login::submit))
         .route(&path("/login/{provider}"), get(upstream::begin))
         .route(&path("/login/{provider}/callback"), get(upstream::callback))
+        .route(&path("/login"), get(login::show).post(login::submit))
+        .route(&path("/logout"), post(account::sign_out))
         .method_not_allowed_fallback(wrong_method);
     let host = app.config.public().authority_of_host();
     public
@@ -63,8 +68,8 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The paths for gateways of other processes, on a listener of their own: the feed, reports, and
-/// the public documents under their public paths.
+/// The paths for gateways of other processes, on a listener of their own: the feed, look-ups,
+/// reports, and the public documents under their public paths.
 pub fn internal_router(app: App) -> Router {
     let mut documents = Router::new().route(&app.config.path("/jwks"), get(jwks::show));
     for well_known in metadata::paths(&app.config) {
@@ -72,6 +77,7 @@ pub fn internal_router(app: App) -> Router {
     }
     documents
         .route("/internal/events", get(internal::events))
+        .route("/internal/principals", post(internal::principals))
         .route("/internal/usage", post(internal::usage))
         .fallback(|| async { Problem::not_found() })
         .with_state(app)

@@ -193,6 +193,7 @@ impl App {
         for receipt in &usage.receipts {
             self.store.confirm(*receipt).await?;
         }
+        self.note_key_uses(&usage.keys).await?;
         Ok(())
     }
 

@@ -106,12 +106,14 @@ fn welcome(file: &File, password: &str) -> String {
     let person = file.auth.user.first();
     let username = person.map_or("", |user| user.username.as_str());
     let prm = deployment_file::resource_metadata_url(mcp);
+    let issuer = &file.deployment.issuer;
     format!(
         r#"Vestibule demo
 
   MCP URL    {mcp}
   Sign in    {username}
   Password   {password}
+  Account    {issuer}/account
 
 Connect a client (it opens a browser to sign in):
 

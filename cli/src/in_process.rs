@@ -2,7 +2,7 @@
 
 use auth_server::{App, StoreError};
 use gateway::{Answer, Authority, AuthorityError};
-use shared::internal::{Cursor, Events, Usage};
+use shared::internal::{Cursor, Events, Principal, PrincipalQuery, Usage};
 
 /// auth-server of the same process.
 #[derive(Clone, Debug)]
@@ -21,6 +21,10 @@ impl Authority for InProcess {
 
     fn metadata(&self) -> Answer<'_, Vec<u8>> {
         Box::pin(async { Ok(self.0.metadata().into()) })
+    }
+
+    fn principal(&self, query: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+        Box::pin(async move { self.0.principal(&query).await.map_err(|error| unavailable(&error)) })
     }
 
     fn report(&self, usage: Usage) -> Answer<'_, ()> {

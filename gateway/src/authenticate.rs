@@ -1,32 +1,47 @@
-//! A bearer token becomes a caller, or is refused (RFC 9068 section 4).
+//! A credential becomes a caller, or is refused: an access token (RFC 9068 section 4), or an API
+//! key, whose rights are asked for at each call.
 //!
 //! Claims that cannot be ours are refused before a signature is paid for; revocation is judged at
 //! each request; what cannot be known is 503, never 401.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use keys::Presented;
 
 use crate::{
+    api_keys,
     claims::{self, Admitted},
     config::Route,
     error::Refusal,
     jwks::NoKey,
     rules::{
         caller::{self, Expectation},
+        credential::Credential,
         violation::BearerViolation,
     },
     state::App,
 };
 
-/// Verifies a token for a resource.
-pub(crate) async fn admit(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
+/// Verifies a credential for a resource.
+pub(crate) async fn admit(
+    app: &App,
+    route: &Route,
+    credential: Credential<'_>,
+    address: Option<IpAddr>,
+) -> Result<Arc<Admitted>, Refusal> {
     if !app.feed.is_current() {
         return Err(Refusal::Unavailable("revocations are not known at the moment"));
     }
+    match credential {
+        Credential::ApiKey(key) => api_keys::admit(app, route, key, address).await,
+        Credential::Token(token) => admit_token(app, route, token).await,
+    }
+}
+
+async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
     let digest = claims::digest(token);
     let admitted = match app.claims.find(&digest) {
-        Some(held) if app.keys.holds(&held.caller.key) => held,
+        Some(held) if held.caller.key.as_ref().is_some_and(|key| app.keys.holds(key)) => held,
         _ => verify(app, route, token, digest).await?,
     };
     let violation = if admitted.caller.resource != route.resource.indicator {

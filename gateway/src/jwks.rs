@@ -154,7 +154,7 @@ mod tests {
 
     use keys::{KeySet, Purpose};
     use shared::{
-        internal::{Cursor, Events, Usage},
+        internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
         time::Timestamp,
     };
 
@@ -178,6 +178,9 @@ mod tests {
         }
         fn metadata(&self) -> Answer<'_, Vec<u8>> {
             Box::pin(async { Ok(Vec::new()) })
+        }
+        fn principal(&self, _: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+            Box::pin(async { Ok(None) })
         }
         fn report(&self, _: Usage) -> Answer<'_, ()> {
             Box::pin(async { Ok(()) })

@@ -5,6 +5,7 @@
 //! caller, [`App::start`] begins what runs in the background, and [`router`] serves.
 
 mod answer;
+mod api_keys;
 mod audit;
 mod authenticate;
 mod authority;

@@ -29,6 +29,7 @@ pub(crate) struct Limits {
     credentials: Limiter<Arc<str>>,
     discovery: Limiter<Arc<str>>,
     failed: &'static str,
+    lookups: &'static str,
     /// What one principal may use of a workspace, so that others find room in it.
     shares: Limiter<(WorkspaceId, Arc<str>)>,
     streams: Streams,
@@ -41,10 +42,11 @@ impl Limits {
     /// Full budgets.
     pub(crate) fn new(budgets: Budgets) -> Self {
         Self {
-            addresses: AddressLimits::new(&[budgets.failed], MOST_KEYS),
+            addresses: AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS),
             credentials: Limiter::new(budgets.credential, MOST_KEYS),
             discovery: Limiter::new(budgets.discovery, MOST_KEYS),
             failed: budgets.failed.name,
+            lookups: budgets.lookups.name,
             shares: Limiter::new(share(budgets.workspace), MOST_KEYS),
             streams: Streams::default(),
             unbound: Limiter::new(budgets.workspace, MOST_KEYS),
@@ -55,6 +57,11 @@ impl Limits {
     /// Charges an address for a credential that was none.
     pub(crate) fn charge_failure(&self, address: IpAddr) -> Result<(), Limited> {
         self.addresses.check(self.failed, address)
+    }
+
+    /// Charges an address for an API key that must be looked up and was not good before.
+    pub(crate) fn charge_lookup(&self, address: IpAddr) -> Result<(), Limited> {
+        self.addresses.check(self.lookups, address)
     }
 
     /// Charges a credential for a call, whatever becomes of it.

@@ -75,10 +75,12 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
         let endpoint = any(mcp::any)
             .layer(from_fn_with_state(route.origins.clone(), cors::apply))
             .layer(map_response(mcp::expose_version));
-        let mut own = Router::new()
-            .route(&route.path, endpoint)
-            .route(&well_known_path(PROTECTED_RESOURCE, &route.path), document.clone());
-        if route.is_root && route.path != "/" {
+        let mut own = Router::new().route(&route.path, endpoint);
+        if route.resource.oauth {
+            let path = well_known_path(PROTECTED_RESOURCE, &route.path);
+            own = own.route(&path, document.clone());
+        }
+        if route.resource.oauth && route.is_root && route.path != "/" {
             own = own.route(&well_known_path(PROTECTED_RESOURCE, ""), document);
         }
         paths = paths.merge(own.with_state(state));
@@ -108,5 +110,5 @@ fn has_mirror(app: &App, host: &str, route: &Route) -> bool {
         (Some(name), None) => name.to_owned(),
         (None, _) => String::new(),
     };
-    route.aliases && normal_host(&own) != host
+    route.aliases && route.resource.oauth && normal_host(&own) != host
 }

@@ -10,8 +10,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::client_address::TrustedProxies;
 
 use crate::{
-    authority::Authority, backends::Backends, claims::ClaimsCache, config::Config, feed::Feed,
-    inflight::Inflight, jwks::IssuerKeys, limit::Limits, surface::Surfaces, warmup::Warmup,
+    api_keys::ApiKeys, authority::Authority, backends::Backends, claims::ClaimsCache,
+    config::Config, feed::Feed, inflight::Inflight, jwks::IssuerKeys, limit::Limits,
+    surface::Surfaces, warmup::Warmup,
 };
 
 /// The gateway at work; cheap to clone.
@@ -52,6 +53,7 @@ impl IdentityKeys {
 
 /// What an [`App`] holds; only the gateway looks inside.
 pub struct Parts {
+    pub(crate) api_keys: ApiKeys,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) backends: Backends,
     pub(crate) claims: ClaimsCache,
@@ -76,6 +78,7 @@ impl App {
         let config = parts.config;
         let life = config.deployment.longest_access_token();
         Self(Arc::new(Parts {
+            api_keys: ApiKeys::new(),
             authority: parts.authority,
             backends: Backends::new(&config.backends, &parts.tracker),
             claims: ClaimsCache::new(),

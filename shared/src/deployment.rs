@@ -1,11 +1,12 @@
 //! What both services must agree on, from the deployment file's `[deployment]` and `[[resource]]`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
+    api_key::{ApiKeys, RawApiKeys},
     problem::Problem,
     resource::{ResourceIndicator, is_loopback},
     scope::Scope,
@@ -45,6 +46,11 @@ pub struct RawResource {
     /// refresh in parallel.
     #[serde(default)]
     pub strict: bool,
+    /// Whether access tokens open it. Without them API keys alone do.
+    #[serde(default = "yes")]
+    pub oauth: bool,
+    /// What its API keys look like; without the table it has none.
+    pub api_keys: Option<RawApiKeys>,
     /// Scopes granted when a client asks for none, and named in the challenge.
     pub default_scopes: Vec<String>,
     /// Scopes the resource metadata lists.
@@ -66,6 +72,17 @@ pub struct RawScope {
     pub name: String,
     /// What the person allows, as the rest of a sentence: "See your contacts".
     pub description: String,
+    /// What it allows at its worst. Default: by the name's end, `:read` or `:delete`, else write.
+    pub kind: Option<ScopeKind>,
+}
+
+/// What a scope allows, at its worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeKind {
+    Delete,
+    Read,
+    Write,
 }
 
 /// How a call names its workspace.
@@ -109,10 +126,14 @@ pub struct Resource {
     pub refresh_idle: Duration,
     pub refresh_absolute: Duration,
     pub strict: bool,
+    /// Whether access tokens open it.
+    pub oauth: bool,
+    pub api_keys: Option<ApiKeys>,
     pub default_scopes: Scope,
     pub prm_scopes: Scope,
     /// Every scope with its words, in the file's order.
     pub scopes: Vec<(String, String)>,
+    scope_kinds: BTreeMap<String, ScopeKind>,
     pub workspace: WorkspaceMode,
     pub workspace_argument: String,
 }
@@ -238,10 +259,27 @@ impl Resource {
             let what = "is longer than refresh_absolute_seconds";
             problems.push(Problem::new(place("refresh_idle_seconds"), what, "shorten it"));
         }
+        let table = place("api_keys");
+        let api_keys = raw.api_keys.map(|raw| ApiKeys::resolve(raw, &table, problems));
+        if !raw.oauth && api_keys.is_none() {
+            let remedy = "add a [resource.api_keys] table, or let access tokens in";
+            problems.push(Problem::new(place("oauth"), "leaves no credential", remedy));
+        }
+        if !raw.oauth && raw.default {
+            let what = "is set where access tokens are not let in";
+            problems.push(Problem::new(place("default"), what, "choose another resource"));
+        }
         if problems.len() > before {
             return None;
         }
+        let kinds = raw.scope.iter().map(|raw| {
+            let kind = raw.kind.unwrap_or_else(|| ScopeKind::of(&raw.name));
+            (raw.name.clone(), kind)
+        });
         Some(Self {
+            oauth: raw.oauth,
+            api_keys,
+            scope_kinds: kinds.collect(),
             indicator: indicator.ok()?,
             name: raw.name,
             is_default: raw.default,
@@ -266,6 +304,9 @@ impl Resource {
         ];
         let scope = Scope::from_tokens(["openid"]).ok()?;
         Some(Self {
+            oauth: true,
+            api_keys: None,
+            scope_kinds: words.map(|(name, _)| (name.to_owned(), ScopeKind::Read)).into(),
             indicator: ResourceIndicator::parse(issuer.as_str()).ok()?,
             name: "your account".to_owned(),
             is_default: false,
@@ -286,6 +327,18 @@ impl Resource {
         Scope::from_tokens(self.scopes.iter().map(|(name, _)| name.as_str())).unwrap_or_default()
     }
 
+    /// The scopes that are of one of these kinds.
+    pub fn scopes_of(&self, kinds: &[ScopeKind]) -> Scope {
+        let names = self.scopes.iter().map(|(name, _)| name.as_str());
+        let fitting = names.filter(|name| kinds.contains(&self.kind_of(name)));
+        Scope::from_tokens(fitting).unwrap_or_default()
+    }
+
+    /// What a scope allows at its worst; a scope it does not have could allow anything.
+    pub fn kind_of(&self, scope: &str) -> ScopeKind {
+        self.scope_kinds.get(scope).copied().unwrap_or(ScopeKind::Delete)
+    }
+
     /// What a scope means in words.
     pub fn describe(&self, scope: &str) -> Option<&str> {
         self.scopes.iter().find(|(name, _)| name == scope).map(|(_, words)| words.as_str())
@@ -294,6 +347,21 @@ impl Resource {
 
 /// Scopes that belong to the sign-in, never to a resource (OpenID Connect Core 5.4 and 11).
 const RESERVED: [&str; 4] = ["email", "offline_access", "openid", "profile"];
+
+impl ScopeKind {
+    /// The kind that a scope's name suggests.
+    fn of(name: &str) -> Self {
+        match name.rsplit([':', '.']).next() {
+            Some("read") => Self::Read,
+            Some("delete") => Self::Delete,
+            _ => Self::Write,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
 
 fn five_minutes() -> u64 {
     300

@@ -106,6 +106,32 @@ impl TokenId {
     }
 }
 
+/// An API key's id, which is no secret: `key_` and 22 characters of base64url.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ApiKeyId(String);
+
+impl ApiKeyId {
+    /// The id of these bytes, which the caller has drawn at random.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(format!("key_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// Accepts `key_` followed by 22 `[A-Za-z0-9_-]`.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let fits = text.strip_prefix("key_").is_some_and(|rest| {
+            rest.len() == 22
+                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        });
+        fits.then(|| Self(text.to_owned())).ok_or(InvalidId("not an API key's id"))
+    }
+
+    /// The identifier as it travels.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A grant's family: every refresh token and code of one sign-in. 16 random bytes, written in
 /// base64url.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,6 +182,33 @@ impl<'de> Deserialize<'de> for FamilyId {
 
 fn visible(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+impl TryFrom<String> for ApiKeyId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ApiKeyId> for String {
+    fn from(id: ApiKeyId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<ApiKeyId> for ClientId {
+    /// A key stands where a client would: it is what acts for the person.
+    fn from(id: ApiKeyId) -> Self {
+        Self(id.0)
+    }
 }
 
 impl TryFrom<String> for ClientId {

@@ -6,7 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    ids::{ApiKeyId, ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    resource::ResourceIndicator,
+    scope::Scope,
+    secret::SecretHash,
     time::Timestamp,
 };
 
@@ -23,6 +26,8 @@ pub struct Cursor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "snake_case")]
 pub enum Event {
+    /// What is open under an API key of this revision or an earlier one.
+    ApiKey { key: ApiKeyId, revision: u32 },
     /// Tokens of the client whose grant began at or before the moment.
     Client { client: ClientId, not_after: Timestamp },
     /// Every token of the family.
@@ -58,6 +63,51 @@ pub struct Receipt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub receipts: Vec<Receipt>,
+    /// When each API key was last used here.
+    #[serde(default)]
+    pub keys: Vec<ApiKeyUse>,
     /// The version of the JWKS this gateway verifies with.
     pub key_set_version: u64,
+}
+
+/// The last use of an API key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ApiKeyUse {
+    pub key: ApiKeyId,
+    pub at: Timestamp,
+}
+
+/// Whose rights are asked for. An answer holds for the moment and is never kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum PrincipalQuery {
+    /// The owner of an API key, by the key's SHA-256.
+    ApiKey { hash: SecretHash },
+    /// The person behind a grant, at one of its resources.
+    Family { family: FamilyId, resource: ResourceIndicator },
+}
+
+/// What a person may do at a resource through a key or a grant, at the moment of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// When the key or the grant was made: what cut-offs are compared with.
+    pub began: Timestamp,
+    pub credential: PrincipalCredential,
+    /// When it ends by itself.
+    pub expires: Option<Timestamp>,
+    pub resource: ResourceIndicator,
+    pub scope: Scope,
+    pub user: UserId,
+    /// Sorted, possibly empty.
+    pub workspaces: Vec<WorkspaceId>,
+}
+
+/// What a principal acts through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PrincipalCredential {
+    /// An API key; the revision changes whenever the key does.
+    ApiKey { key: ApiKeyId, revision: u32 },
+    /// A grant to a client.
+    Family { client: ClientId, family: FamilyId },
 }

@@ -4,6 +4,7 @@
 //! deployment file defines it. Invariant: no I/O, no async, no web framework; the one reader
 //! of the time is [`time::Clock`].
 
+pub mod api_key;
 pub mod challenge;
 pub mod claims;
 pub mod deployment;

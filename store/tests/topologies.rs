@@ -124,7 +124,9 @@ async fn a_cluster_serves_every_slot_and_outlives_a_primary() {
     assert!(matches!(error, StoreError::Invalid(_)), "{error}");
 
     // A replica's copy of what was not waited for may be behind; this is.
-    let first = (0..100_000_u32).map(|number| format!("{{{number}}}")).find(|key| owner(&cluster, key) == 0);
+    let first = (0..100_000_u32)
+        .map(|number| format!("{{{number}}}"))
+        .find(|key| owner(&cluster, key) == 0);
     let first = first.unwrap();
     assert_eq!(add(&redis, &first).await, Ok(1));
     let seen = cluster.replica.port();
@@ -154,7 +156,8 @@ fn owner(cluster: &Cluster, key: &str) -> usize {
 async fn a_slot_that_moves_is_followed() {
     let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
     let redis = Redis::connect(cluster.config("test:")).await.unwrap();
-    let key = (0..100_000_u32).map(|number| format!("k{number}")).find(|key| owner(&cluster, key) == 0);
+    let key =
+        (0..100_000_u32).map(|number| format!("k{number}")).find(|key| owner(&cluster, key) == 0);
     let key = key.unwrap();
     let before = identities(&redis).await;
     assert_eq!(add_durably(&redis, &key).await, Ok(1));

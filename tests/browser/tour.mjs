@@ -1,4 +1,4 @@
-// A tour of the sign-in and consent pages in Chromium: each way through them, in light, dark and on a phone,
+// A tour of the sign-in, consent and account pages in Chromium: each way through them, in light, dark and on a phone,
 // with and without script. Pictures go to the folder named by the second argument.
 
 import assert from 'node:assert/strict';
@@ -11,6 +11,7 @@ const approve = 'button[name=decision][value=approve]';
 const deny = 'button[name=decision][value=deny]';
 const scopes = 'input[name=scope]';
 const workspaces = 'input[name=workspace]';
+const account = new URL('/account', new URL((await (await fetch(new URL('/.well-known/oauth-protected-resource/mcp', mcp))).json()).authorization_servers[0])).href;
 
 const looks = {
   dark: { colorScheme: 'dark', viewport: { height: 800, width: 1280 } },
@@ -38,6 +39,71 @@ for (const look of Object.keys(looks)) {
     assert.deepEqual(granted.scope, asked.sort());
   });
 }
+
+for (const look of Object.keys(looks)) {
+  await stop(`${look}: see the app, make a key, use it, revoke it`, { ...looks[look], permissions: ['clipboard-read', 'clipboard-write'] }, async (tab) => {
+    await tab.goto(client.authorization());
+    await signIn(tab);
+    await tab.click(approve);
+    await client.redeem(client.answer(await back(tab)).code);
+    await tab.goto(account);
+    await wellMade(tab, `account-app-${look}`);
+    assert((await tab.locator('body').innerText()).includes(clientName), 'the app is not listed');
+    await tab.locator('summary').first().click();
+
+    await tab.click('text=New key');
+    await wellMade(tab, `key-form-${look}`);
+    assert.deepEqual(await values(tab, 'input[name=access]:checked'), ['read'], 'a key reads only unless more is asked for');
+    await tab.check('input[name=access][value=chosen]');
+    await tab.locator(scopes).first().check();
+    await wellMade(tab, `key-form-chosen-${look}`);
+    await tab.check('input[name=access][value=read]');
+    await tab.fill('input[name=name]', 'Nightly report');
+    await tab.locator(workspaces).first().check();
+    await tab.click('text=Make the key');
+    await wellMade(tab, `key-secret-${look}`);
+    const key = await tab.locator('#secret').innerText();
+    await tab.click('[data-copy]');
+    assert.equal(await tab.evaluate(() => navigator.clipboard.readText()), key, 'the button copies the key');
+    assert.equal(await call(key), 200);
+
+    await tab.click('text=I have copied it');
+    await tab.reload();
+    await wellMade(tab, `account-${look}`);
+    assert(!(await tab.content()).includes(key), 'the key is shown again');
+    await tab.locator('[aria-labelledby=keys] >> text=Revoke').first().click();
+    await wellMade(tab, `confirm-${look}`);
+    await tab.click('text=Revoke the key');
+    await wellMade(tab, `account-done-${look}`);
+    assert.equal(await call(key), 401);
+
+    await tab.locator('[aria-labelledby=apps] >> text=/^Disconnect/').first().click();
+    await tab.click('main button');
+    await wellMade(tab, `account-empty-${look}`);
+    await tab.click('text=Sign out >> nth=0');
+    await wellMade(tab, `signed-out-${look}`);
+    await tab.goto(account);
+    await wellMade(tab, `sign-in-account-${look}`);
+    await signIn(tab);
+    assert((await tab.locator('h1').innerText()) === 'Your account', 'signing in does not lead to the account');
+  });
+}
+
+await stop('a key is made and rotated without script', { ...looks.light, javaScriptEnabled: false }, async (tab) => {
+  await tab.goto(account);
+  await signIn(tab);
+  await tab.click('text=New key');
+  await tab.fill('input[name=name]', 'Without script');
+  await tab.locator(workspaces).first().check();
+  await tab.click('text=Make the key');
+  const first = await tab.locator('#secret').textContent();
+  assert.equal(await tab.locator('[data-copy]').isVisible(), false, 'a button that does nothing is shown');
+  await tab.click('text=I have copied it');
+  await tab.locator('[aria-labelledby=keys] >> text=Rotate').first().click();
+  await tab.click('text=Rotate the key');
+  const second = await tab.locator('#secret').textContent();
+  assert.deepEqual([await call(first), await call(second)], [401, 200]);
+});
 
 await stop('a wrong password is told and does not sign in', looks.light, async (tab) => {
   await tab.goto(client.authorization());
@@ -150,6 +216,17 @@ async function stop(name, look, visit) {
   } finally {
     await context.close();
   }
+}
+
+/** The status of a tool call with an API key. */
+async function call(key) {
+  const response = await fetch(mcp, {
+    body: JSON.stringify({ id: 1, jsonrpc: '2.0', method: 'tools/call', params: { arguments: {}, name: 'list_contacts' } }),
+    headers: { accept: 'application/json, text/event-stream', authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    method: 'POST',
+  });
+  await response.text();
+  return response.status;
 }
 
 async function signIn(tab, secret = process.env.PASSWORD) {

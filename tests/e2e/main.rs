@@ -1,6 +1,10 @@
 //! Everything that crosses a crate, in one binary so that the services are linked once.
 
 #[cfg(test)]
+mod account_page;
+#[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod architecture;
 #[cfg(test)]
 mod audit_events;

@@ -52,7 +52,7 @@ async fn nothing_of_the_client_reaches_the_backend_but_the_message() {
         ("mcp-param-odd", "1"),
         ("proxy-authorization", "Basic c2VjcmV0"),
         ("user-agent", "a secret agent"),
-        ("x-api-key", "secret"),
+        ("x-backend-key", "secret"),
         ("x-forwarded-for", "203.0.113.9"),
         ("x-odd", "secret"),
         ("x-user-id", "usr_second"),

@@ -63,6 +63,19 @@ async fn a_verified_address_opens_the_account_that_has_it() {
 }
 
 #[tokio::test]
+async fn the_account_page_can_be_reached_that_way_too() {
+    let provider = Provider::start(json!({ "email": VERIFIED, "email_verified": true })).await;
+    let world = world(Store::Embedded, provider.table("north", "")).await;
+    let mut browser = Browser::new(&world);
+    let sign_in = browser.visit(&world.url("/login")).await;
+    let there = browser.open(&way(&sign_in, "north")).await;
+    let back = world.http.get(there.reply.location().unwrap().as_str()).await;
+    let account = browser.visit(back.location().unwrap().as_str()).await;
+    assert_eq!(account.reply.status, 200);
+    assert_eq!(account.reply.url.path(), "/account", "{}", account.reply.text);
+}
+
+#[tokio::test]
 async fn an_unverified_address_opens_nobodys_account() {
     for claims in [
         json!({ "email": VERIFIED, "email_verified": false }),

@@ -40,7 +40,7 @@ async fn the_wrong_method_is_told_the_right_one() {
         (Method::PUT, "/register", "POST"),
         (Method::GET, "/revoke", "POST"),
         (Method::POST, "/jwks", "GET"),
-        (Method::GET, "/login", "POST"),
+        (Method::GET, "/logout", "POST"),
         (Method::DELETE, "/consent", "GET"),
     ] {
         let url = world.url(path);

@@ -30,7 +30,7 @@ async fn use_at_gateway(world: &World, tokens: &Tokens) {
         family: serde_json::from_value(claims["fam"].clone()).unwrap(),
         generation: serde_json::from_value(claims["gen"].clone()).unwrap(),
     };
-    world.app.report(&Usage { receipts: vec![receipt], key_set_version: 0 }).await.unwrap();
+    world.app.report(&Usage { receipts: vec![receipt], ..Usage::default() }).await.unwrap();
 }
 
 async fn is_revoked(world: &World, client: &Client, newest: &Tokens) {

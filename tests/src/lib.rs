@@ -12,6 +12,7 @@
     reason = "a test whose harness fails must fail"
 )]
 
+mod account;
 mod backend;
 mod browser;
 mod client;
@@ -25,6 +26,7 @@ mod services;
 mod world;
 
 pub use self::{
+    account::{Account, NewKey},
     backend::{Answer, Backend, Received, Speaks},
     browser::{Browser, Choice, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, NEXT_SECRET, Tokens},
@@ -34,6 +36,6 @@ pub use self::{
     mcp::{LEGACY, MODERN, Mcp, headers, modern_meta, request},
     pkce::{challenge_of, new_verifier},
     provider::{Provider, Trick},
-    services::CRM_AUDIENCE,
+    services::{CRM_AUDIENCE, INTERNAL},
     world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},
 };

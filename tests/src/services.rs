@@ -19,7 +19,8 @@ use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing};
 use serde::de::DeserializeOwned;
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
-    internal::{Cursor, Events, Usage},
+    internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
+    secret::Secret,
     time::Clock,
 };
 use tokio::net::TcpListener;
@@ -28,6 +29,9 @@ use web::{client_address::TrustedProxies, listener};
 
 /// The audience of identities for the CRM.
 pub const CRM_AUDIENCE: &str = "urn:vestibule:crm";
+
+/// What a gateway shows to auth-server.
+pub const INTERNAL: &str = "internal credential of the tests";
 
 /// What the services of one world share between two starts.
 #[derive(Debug)]
@@ -86,6 +90,15 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// auth-server of the same process.
+    pub(crate) fn authority(&self, app: auth_server::App) -> Arc<dyn Authority> {
+        let is_away = Arc::clone(&self.authority_is_away);
+        let jwks_fetches = Arc::clone(&self.jwks_fetches);
+        Arc::new(InProcess { app, is_away, jwks_fetches })
+    }
+}
+
 impl Tables {
     pub(crate) fn read(text: &str) -> Self {
         let mut tables: toml::Table = toml::from_str(text).unwrap();
@@ -126,7 +139,7 @@ impl Running {
             auth: tables.auth.clone(),
             clients: tables.clients.clone(),
             deployment: tables.deployment.clone(),
-            internal_credential: None,
+            internal_credential: Some(Secret::new(INTERNAL.to_owned())),
             trusted_proxies: trusted_proxies(),
         };
         let read = |name: &str| Ok(secret(name).to_owned());
@@ -138,21 +151,39 @@ impl Running {
         app
     }
 
+    /// Serves the internal interface, and says where.
+    pub(crate) async fn internal(&self, auth_server: auth_server::App) -> String {
+        let listener = listen(0).await;
+        let base = format!("http://{}", address(&listener));
+        self.serve(listener, auth_server::internal_router(auth_server));
+        base
+    }
+
+    /// The internal interface on a listener of its own, as a gateway of another process asks it.
+    pub(crate) async fn remote_authority(
+        &self,
+        tables: &Tables,
+        auth_server: auth_server::App,
+    ) -> Arc<dyn Authority> {
+        let base = self.internal(auth_server).await;
+        let issuer = tables.deployment.issuer.clone();
+        let credential = Secret::new(INTERNAL.to_owned());
+        Arc::new(gateway::HttpAuthority::new(&base, credential, issuer))
+    }
+
     /// Starts the gateway of a deployment.
     pub(crate) fn gateway(
         &self,
         listener: TcpListener,
         tables: &Tables,
         shared: &Shared,
-        auth_server: auth_server::App,
+        authority: Arc<dyn Authority>,
     ) -> gateway::App {
         let raw = tables.gateway.clone().expect("a [gateway] table");
         let backends = tables.backends.clone();
         let config = gateway::Config::resolve(raw, backends, &tables.deployment).unwrap();
-        let is_away = Arc::clone(&shared.authority_is_away);
-        let jwks_fetches = Arc::clone(&shared.jwks_fetches);
         let app = gateway::App::new(AppParts {
-            authority: Arc::new(InProcess { app: auth_server, is_away, jwks_fetches }),
+            authority,
             clock: shared.clock.clone(),
             config,
             identity: Arc::new(ArcSwap::new(Arc::clone(&shared.identity))),
@@ -213,6 +244,10 @@ impl Authority for InProcess {
 
     fn metadata(&self) -> Answer<'_, Vec<u8>> {
         Box::pin(async { Ok(self.reach()?.metadata().into()) })
+    }
+
+    fn principal(&self, query: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+        Box::pin(async move { self.reach()?.principal(&query).await.map_err(unavailable) })
     }
 
     fn report(&self, usage: Usage) -> Answer<'_, ()> {

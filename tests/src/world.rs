@@ -52,6 +52,8 @@ pub struct Options {
     pub edit: fn(String) -> String,
     /// Whether the gateway and the reference CRM run too, as the demo has them.
     pub gateway: bool,
+    /// Whether the gateway asks auth-server over HTTP, as one of another process does.
+    pub is_split: bool,
     /// Further tables of the deployment file.
     pub more: &'static str,
     /// The issuer's path, such as `/tenant`.
@@ -65,6 +67,7 @@ impl Default for Options {
             backend: None,
             edit: |text| text,
             gateway: false,
+            is_split: false,
             issuer_path: "",
             more: "",
             store: Store::default(),
@@ -88,6 +91,7 @@ pub struct World {
     pub resource: String,
     deployment: String,
     has_crm: bool,
+    is_split: bool,
     ports: Ports,
     running: Running,
     shared: Shared,
@@ -134,6 +138,7 @@ impl World {
             clock: shared.clock.clone(),
             gateway: None,
             has_crm: options.backend.is_none(),
+            is_split: options.is_split,
             http: Http::new(),
             issuer,
             redis,
@@ -178,6 +183,11 @@ impl World {
     /// How often the gateway has asked for the issuer's keys.
     pub fn jwks_fetches(&self) -> u64 {
         self.shared.jwks_fetches.load(Ordering::SeqCst)
+    }
+
+    /// Serves auth-server's internal interface, and says where.
+    pub async fn internal(&self) -> String {
+        self.running.internal(self.app.clone()).await
     }
 
     /// The URL of a path at the gateway's origin.
@@ -245,7 +255,12 @@ impl World {
         if let Some(crm) = crm {
             self.running.crm(crm, tables, clock, port).await;
         }
-        let app = self.running.gateway(gateway, tables, &self.shared, self.app.clone());
+        let authority = if self.is_split {
+            self.running.remote_authority(tables, self.app.clone()).await
+        } else {
+            self.shared.authority(self.app.clone())
+        };
+        let app = self.running.gateway(gateway, tables, &self.shared, authority);
         self.gateway = Some(app);
         let ready = format!("http://localhost:{port}/readyz");
         self.until("readiness", async || self.http.get(&ready).await.status == 200).await;

@@ -1,11 +1,14 @@
 //! What the pages share: the browser's own cookie, the signed-in session, the request sealed
 //! into a page, and the way back to the client.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header::SET_COOKIE};
-use serde::{Deserialize, Serialize};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{SET_COOKIE, USER_AGENT},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shared::{secret::SecretHash, time::Timestamp};
 use url::Url;
 use web::page::FormTarget;
@@ -19,6 +22,7 @@ use crate::{
     rules::{
         authorization_request::AuthorizationRequest,
         client::Client,
+        device,
         redirect_uri::{RedirectKind, RedirectTarget},
         violation::{AuthorizeViolation, UntrustedRedirect, Wire, describe},
     },
@@ -26,7 +30,9 @@ use crate::{
 };
 
 /// How long a page may wait for its person.
-const PAGE_LIFE: Duration = Duration::from_mins(10);
+pub(super) const PAGE_LIFE: Duration = Duration::from_mins(10);
+/// How precise a session's last use is: it is written no more often.
+const SEEN_STEP: Duration = Duration::from_mins(5);
 
 /// A checked request as it travels inside a page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +62,8 @@ pub(super) enum Stale {
 #[derive(Clone, Debug)]
 pub(super) struct SignedIn {
     pub(super) at: Timestamp,
+    /// Where the session is kept.
+    pub(super) session: SecretHash,
     pub(super) user: Arc<User>,
 }
 
@@ -80,35 +88,77 @@ pub(super) fn seal(
 ) -> Result<String, Fault> {
     let expires = app.clock.now().plus(PAGE_LIFE);
     let interaction = Interaction { expires, id: mint::token_id()?, request };
-    let plain = serde_json::to_vec(&interaction).unwrap_or_default();
-    Ok(app.keys.seal.current().seal(context(browser).as_bytes(), &plain)?)
+    seal_as(app, &context(browser), &interaction)
+}
+
+/// Seals a value into a page, for one context.
+pub(super) fn seal_as<T: Serialize>(app: &App, context: &str, value: &T) -> Result<String, Fault> {
+    let plain = serde_json::to_vec(value).unwrap_or_default();
+    Ok(app.keys.seal.current().seal(context.as_bytes(), &plain)?)
+}
+
+/// Opens what [`seal_as`] made, in the same context.
+pub(super) fn open_as<T: DeserializeOwned>(
+    app: &App,
+    context: &str,
+    sealed: &str,
+) -> Result<T, Stale> {
+    let plain = app.keys.seal.open(context.as_bytes(), sealed).map_err(|_| Stale::Page)?;
+    serde_json::from_slice(&plain).map_err(|_| Stale::Page)
 }
 
 /// Opens what [`seal`] made, for the same browser.
 pub(super) fn open(app: &App, headers: &HeaderMap, sealed: &str) -> Result<Interaction, Stale> {
     let browser = app.cookies.browser.read(headers).ok().flatten().ok_or(Stale::Page)?;
-    let plain = app.keys.seal.open(context(browser).as_bytes(), sealed).map_err(|_| Stale::Page)?;
-    let interaction: Interaction = serde_json::from_slice(&plain).map_err(|_| Stale::Page)?;
+    let interaction: Interaction = open_as(app, &context(browser), sealed)?;
     if app.clock.now() < interaction.expires { Ok(interaction) } else { Err(Stale::Page) }
 }
 
 /// Who is signed in at this browser.
 pub(super) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Fault> {
     let Ok(Some(secret)) = app.cookies.session.read(headers) else { return Ok(None) };
-    let session = app.store.session(&SecretHash::of(secret.as_bytes())).await?;
-    let Some(session) = session.filter(|session| app.clock.now() < session.expires) else {
+    let (secret, now) = (SecretHash::of(secret.as_bytes()), app.clock.now());
+    let session = app.store.session(&secret).await?;
+    let Some(session) = session.filter(|session| now < session.expires) else {
         return Ok(None);
     };
     let at = session.signed_in;
     let user = app.accounts.user(&session.user).await?.filter(|user| user.accepts(at));
-    Ok(user.map(|user| SignedIn { at, user }))
+    if user.is_some()
+        && session.last_seen.plus(SEEN_STEP) <= now
+        && let Err(error) = app.store.touch_session(&secret, now).await
+    {
+        tracing::warn!(%error, "the use of a session is not noted");
+    }
+    Ok(user.map(|user| SignedIn { at, session: secret, user }))
 }
 
 /// Starts a session with a new secret, so that nothing set before signing in is worth anything.
-pub(super) async fn sign_in(app: &App, user: &User) -> Result<HeaderValue, Fault> {
+/// The one this browser had ends.
+pub(super) async fn sign_in(
+    app: &App,
+    user: &User,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<HeaderValue, Fault> {
+    if let Ok(Some(old)) = app.cookies.session.read(headers) {
+        let old = SecretHash::of(old.as_bytes());
+        if let Some(session) = app.store.session(&old).await? {
+            app.store.end_session(&old, &session).await?;
+        }
+    }
     let (secret, now) = (mint::secret()?, app.clock.now());
     let life = app.config.session_life;
-    let session = Session { expires: now.plus(life), signed_in: now, user: user.id.clone() };
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let session = Session {
+        agent: device::product(agent),
+        expires: now.plus(life),
+        id: mint::token_id()?,
+        last_seen: now,
+        network: device::network(address),
+        signed_in: now,
+        user: user.id.clone(),
+    };
     app.store.put_session(&secret.hash(), &session).await?;
     let cookie = app.cookies.session.set(secret.expose(), Some(life));
     Ok(cookie.map_err(|_| mint::NoRandomness)?)

@@ -27,7 +27,10 @@ use crate::{
     audit::Event,
     error::Fault,
     mint,
-    pages::consent::{ConsentPage, ScopeChoice, ScopeKind, WorkspaceChoice},
+    pages::{
+        consent::{ConsentPage, ScopeChoice, WorkspaceChoice},
+        words::ago,
+    },
     rules::{
         authorization_request::AuthorizationRequest,
         client::Client,
@@ -168,7 +171,7 @@ pub(super) async fn page(
         client_name: client.name.clone(),
         client_host: None,
         registered_ago: (!client.is_preregistered())
-            .then(|| ago(app.clock.now().since(client.registered).as_secs())),
+            .then(|| ago(app.clock.now().since(client.registered))),
         redirect_host: request.redirect.host(),
         loopback: kind == RedirectKind::Loopback,
         private_scheme: kind == RedirectKind::PrivateScheme,
@@ -177,7 +180,7 @@ pub(super) async fn page(
         single_workspace: is_single(app, request) && workspaces.len() > 1,
         workspaces,
         error,
-        manage_url: None,
+        manage_url: Some(app.config.path("/account")),
         older_connection: doubtful
             .then(|| format!("{}: an old token of it was used again.", client.name)),
         action: app.config.path("/consent"),
@@ -332,7 +335,7 @@ fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
                     label: words.clone(),
                     detail: String::new(),
                     checked: true,
-                    kind: scope_kind(name),
+                    kind: resource.kind_of(name),
                 });
             }
         }
@@ -343,23 +346,4 @@ fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
 /// When the person signed in, for a client that may know.
 fn signed_in(granted: &Grant, person: &SignedIn) -> Option<Timestamp> {
     granted.identity.contains("openid").then_some(person.at)
-}
-
-fn scope_kind(name: &str) -> ScopeKind {
-    match name.rsplit(':').next() {
-        Some("delete") => ScopeKind::Delete,
-        Some("write") => ScopeKind::Write,
-        _ => ScopeKind::Read,
-    }
-}
-
-fn ago(seconds: u64) -> String {
-    let (count, unit) = match seconds {
-        0..60 => return "a moment ago".to_owned(),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural} ago")
 }

@@ -1,4 +1,5 @@
-//! What gateways of other processes ask: the feed of revocations and their reports. Every
+//! What gateways of other processes ask: the feed of revocations, what stands behind a key or a
+//! grant, and their reports. Every
 //! request shows the gateways' credential.
 
 use axum::{
@@ -7,10 +8,13 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
-use serde::Deserialize;
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL},
+};
+use serde::{Deserialize, de::DeserializeOwned};
 use shared::{
-    internal::{Cursor, Usage},
+    internal::{Cursor, PrincipalQuery, Usage},
     secret::SecretHash,
 };
 use subtle::ConstantTimeEq;
@@ -37,6 +41,21 @@ pub(crate) async fn events(
     Ok(Json(events.map_err(|error| Fault::from(error).into_response())?).into_response())
 }
 
+/// `POST /internal/principals`: what stands behind a key or a grant now, `null` if nothing does.
+pub(crate) async fn principals(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Response> {
+    authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
+    let query: PrincipalQuery = read(body).await?;
+    let principal = app.principal(&query).await;
+    let principal = principal.map_err(|error| Fault::from(error).into_response())?;
+    let mut response = Json(principal).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
 /// `POST /internal/usage`: receipts and the key-set version a gateway verifies with.
 pub(crate) async fn usage(
     State(app): State<App>,
@@ -44,13 +63,16 @@ pub(crate) async fn usage(
     body: Body,
 ) -> Result<StatusCode, Response> {
     authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
-    let bad =
-        |text: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text).into_response();
-    let bytes = read_body(body, 1 << 20).await.map_err(|error| bad(&error.to_string()))?;
-    let usage: Usage =
-        serde_json::from_slice(&bytes).map_err(|_| bad("the body is no usage report"))?;
+    let usage: Usage = read(body).await?;
     app.report(&usage).await.map_err(|error| Fault::from(error).into_response())?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
+    let bad =
+        |text: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text).into_response();
+    let bytes = read_body(body, 16 << 20).await.map_err(|error| bad(&error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|_| bad("the body is not what this address takes"))
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<(), Problem> {

@@ -55,6 +55,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
         .deployment
         .resources
         .iter()
+        .filter(|resource| resource.oauth)
         .flat_map(|resource| resource.scopes.iter().map(|(name, _)| name.clone()))
         .collect();
     scopes.extend(["openid", "profile", "email", "offline_access"].map(str::to_owned));

@@ -1,5 +1,6 @@
 //! One file per endpoint: read, ask the rules, act through the store, answer.
 
+pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod client_configuration;
 pub(crate) mod consent;

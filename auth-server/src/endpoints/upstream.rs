@@ -1,7 +1,10 @@
 //! `GET /login/{provider}` sends the browser to sign in there, and `GET /login/{provider}/callback`
 //! takes what it brings back (OpenID Connect Core section 3.1.2.5): once, at the same browser.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use axum::{
     extract::{ConnectInfo, Path, RawQuery, State},
@@ -11,7 +14,10 @@ use http::{HeaderMap, StatusCode};
 use shared::secret::SecretHash;
 use web::problem::Problem;
 
-use super::browser::{self, Stale, fault, stale, with_cookie};
+use super::{
+    browser::{self, Stale, fault, stale, with_cookie},
+    login::Destination,
+};
 use crate::{
     App, accounts::NoEntry, audit::Event, error::Fault, mint, pages::error::ErrorPage,
     rules::params::Params, state::PAGES, store::UpstreamAttempt, upstream::UpstreamError,
@@ -52,8 +58,8 @@ pub(crate) async fn begin(
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let request = params.one("request").unwrap_or_default();
     // A page's address in other hands starts nothing: the request is sealed for one browser.
-    if let Err(reason) = browser::open(&app, &headers, request) {
-        return stale(&app, reason);
+    if let Err(response) = Destination::open(&app, &headers, request).await {
+        return response;
     }
     let secrets = match secrets() {
         Ok(secrets) => secrets,
@@ -81,7 +87,7 @@ pub(crate) async fn begin(
     }
 }
 
-/// Ends a sign-in: a session, and on to the consent page.
+/// Ends a sign-in: a session, and on to where the sign-in began.
 pub(crate) async fn callback(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -89,14 +95,15 @@ pub(crate) async fn callback(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(limited) = app.limits.charge(PAGES, app.address(peer, &headers)) {
+    let address = app.address(peer, &headers);
+    if let Err(limited) = app.limits.charge(PAGES, address) {
         return Problem::from(limited).into_response();
     }
     let Some(upstream) = app.upstreams.find(&id) else {
         return Problem::not_found().into_response();
     };
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
-    match finish(&app, &id, &headers, &params).await {
+    match finish(&app, &id, (&headers, address), &params).await {
         Ok(response) => response,
         Err(refused) => refuse(&app, &upstream.config.name, &refused),
     }
@@ -105,7 +112,7 @@ pub(crate) async fn callback(
 async fn finish(
     app: &App,
     id: &str,
-    headers: &HeaderMap,
+    (headers, address): (&HeaderMap, IpAddr),
     params: &Params,
 ) -> Result<Response, Refused> {
     let upstream = app.upstreams.find(id).ok_or(Refused::Stale)?;
@@ -129,12 +136,12 @@ async fn finish(
     let identity = upstream.finish(code, attempt.nonce, attempt.verifier).await?;
     let user = app.upstream_account(&upstream.config, &identity).await?;
     app.audit(&Event::SignedInUpstream { upstream: id, user: &user.id });
-    let cookie = browser::sign_in(app, &user).await?;
-    let query = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("request", &attempt.request)
-        .finish();
-    let consent = format!("{}?{query}", app.config.path("/consent"));
-    Ok(with_cookie(browser::back(&consent), Some(cookie)))
+    let cookie = browser::sign_in(app, &user, headers, address).await?;
+    let destination = match Destination::open(app, headers, &attempt.request).await {
+        Ok(destination) => destination.address(app, &attempt.request),
+        Err(response) => return Ok(response),
+    };
+    Ok(with_cookie(browser::back(&destination), Some(cookie)))
 }
 
 fn secrets() -> Result<[String; 3], Fault> {

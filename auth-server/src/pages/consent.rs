@@ -2,6 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
+use shared::deployment::ScopeKind;
 use web::page::{FormTarget, Html, Page, plain_text};
 
 use super::NAME_LIMIT;
@@ -54,14 +55,6 @@ pub(crate) struct ScopeChoice {
     pub(crate) value: String,
 }
 
-/// What a scope allows, at its worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ScopeKind {
-    Delete,
-    Read,
-    Write,
-}
-
 /// A workspace that can be opened to the client.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkspaceChoice {
@@ -85,9 +78,9 @@ struct Body<'a> {
 
 /// The scopes of one module.
 #[derive(Debug)]
-struct ScopeGroup<'a> {
-    choices: Vec<&'a ScopeChoice>,
-    name: String,
+pub(super) struct ScopeGroup<'a> {
+    pub(super) choices: Vec<&'a ScopeChoice>,
+    pub(super) name: String,
 }
 
 impl ConsentPage {
@@ -100,30 +93,30 @@ impl ConsentPage {
             groups: grouped(&self.scopes),
             initial: initial.to_uppercase().to_string(),
             page: self,
-            two_columns: !self.scopes.iter().any(|scope| scope.kind.deletes()),
+            two_columns: !self.scopes.iter().any(ScopeChoice::deletes),
         });
         let title = format!("Access to {}", self.resource_name);
         Page { body, brand: self.brand.clone(), form_target, status: StatusCode::OK, title }
     }
 }
 
-impl ScopeKind {
-    fn deletes(self) -> bool {
-        self == Self::Delete
+impl ScopeChoice {
+    pub(super) fn deletes(&self) -> bool {
+        self.kind == ScopeKind::Delete
     }
 
     /// The name of its column.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Read => "read",
-            Self::Write => "write",
+    pub(super) fn column(&self) -> &'static str {
+        match self.kind {
+            ScopeKind::Delete => "delete",
+            ScopeKind::Read => "read",
+            ScopeKind::Write => "write",
         }
     }
 }
 
 /// Groups in the order in which their first scope comes.
-fn grouped(scopes: &[ScopeChoice]) -> Vec<ScopeGroup<'_>> {
+pub(super) fn grouped(scopes: &[ScopeChoice]) -> Vec<ScopeGroup<'_>> {
     let mut groups: Vec<ScopeGroup<'_>> = Vec::new();
     for scope in scopes {
         let name = module(&scope.value);

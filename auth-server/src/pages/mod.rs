@@ -2,10 +2,14 @@
 //!
 //! A page is told everything it shows; it asks nothing and decides nothing.
 
+pub(crate) mod account;
+pub(crate) mod api_key;
+pub(crate) mod confirm;
 pub(crate) mod consent;
 pub(crate) mod error;
 pub(crate) mod notice;
 pub(crate) mod sign_in;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod samples;

@@ -2,13 +2,17 @@
 //! looked at in a browser.
 
 use http::StatusCode;
+use shared::deployment::ScopeKind;
 use web::page::{FormTarget, Page};
 
 use super::{
-    consent::{ConsentPage, ScopeChoice, ScopeKind, WorkspaceChoice},
+    account::{AccountPage, ConnectedApp, KeyRow, SessionRow},
+    api_key::{KeyForm, NewSecret},
+    confirm::ConfirmPage,
+    consent::{ConsentPage, ScopeChoice, WorkspaceChoice},
     error::ErrorPage,
     notice::NoticePage,
-    sign_in::SignInPage,
+    sign_in::{Asker, SignInPage},
 };
 
 const BRAND: &str = "Northwind CRM";
@@ -30,10 +34,9 @@ fn sign_in_page() -> SignInPage {
     SignInPage {
         action: "/sign-in".to_owned(),
         brand: BRAND.to_owned(),
-        client_name: "Claude".to_owned(),
+        asker: Some(Asker { name: "Claude".to_owned(), redirect_host: "claude.ai".to_owned() }),
         error: None,
         hidden: vec![("ticket".to_owned(), "t\"1".to_owned())],
-        redirect_host: "claude.ai".to_owned(),
         upstreams: vec![("Northwind".to_owned(), "/login/northwind?request=r".to_owned())],
         username: String::new(),
     }
@@ -174,6 +177,126 @@ pub(crate) fn signed_out() -> String {
     document(&page.page(StatusCode::OK))
 }
 
+pub(crate) fn account() -> String {
+    let app = ConnectedApp {
+        connected: "12 October 2026".to_owned(),
+        host: Some("claude.ai".to_owned()),
+        id: "fam1".to_owned(),
+        last_used: "3 minutes ago".to_owned(),
+        name: "Claude".to_owned(),
+        resources: "Northwind CRM".to_owned(),
+        scopes: vec!["See your contacts".to_owned(), "Add and change contacts".to_owned()],
+        workspaces: "Acme GmbH, Globex Corporation".to_owned(),
+        ..ConnectedApp::default()
+    };
+    let long = "كلود المتصل 顧客管理コネクタ ".repeat(6);
+    let key = KeyRow {
+        created: "1 November 2026".to_owned(),
+        expires: Some("30 January 2027".to_owned()),
+        hint: "nw_key_3fA9".to_owned(),
+        id: "key1".to_owned(),
+        last_used: Some("2 hours ago".to_owned()),
+        name: "Nightly report".to_owned(),
+        range: "Read only".to_owned(),
+        resource: "Northwind CRM".to_owned(),
+        scopes: vec!["See your contacts".to_owned()],
+        workspaces: "Acme GmbH".to_owned(),
+    };
+    let session = SessionRow {
+        agent: "Firefox on Linux".to_owned(),
+        id: "ses1".to_owned(),
+        is_this: true,
+        last_seen: "a moment ago".to_owned(),
+        network: "this computer".to_owned(),
+        signed_in: "2 hours ago".to_owned(),
+    };
+    let page = AccountPage {
+        apps: vec![
+            app.clone(),
+            ConnectedApp {
+                contested: true,
+                host: None,
+                is_unverified: true,
+                name: format!("<b>\u{202e}{long}"),
+                ..app
+            },
+        ],
+        confirm: "/account/confirm".to_owned(),
+        done: Some("The API key is revoked.".to_owned()),
+        keys: vec![key.clone(), KeyRow { expires: None, last_used: None, ..key }],
+        sessions: vec![
+            session.clone(),
+            SessionRow {
+                id: "ses2".to_owned(),
+                is_this: false,
+                network: "203.0.113.0/24".to_owned(),
+                ..session
+            },
+        ],
+        ..account_page()
+    };
+    document(&page.page())
+}
+
+pub(crate) fn account_empty() -> String {
+    document(&account_page().page())
+}
+
+fn account_page() -> AccountPage {
+    AccountPage {
+        brand: BRAND.to_owned(),
+        hidden: vec![("ticket".to_owned(), "sealed".to_owned())],
+        makes_keys: vec![("Northwind CRM".to_owned(), "/account/keys/new".to_owned())],
+        sign_out: "/logout".to_owned(),
+        user_name: "Dana Demo".to_owned(),
+        username: "demo@example.com".to_owned(),
+        ..AccountPage::default()
+    }
+}
+
+pub(crate) fn confirm() -> String {
+    let page = ConfirmPage {
+        action: "/account".to_owned(),
+        brand: BRAND.to_owned(),
+        button: "Revoke the key".to_owned(),
+        cancel: "/account".to_owned(),
+        hidden: vec![],
+        is_final: true,
+        message: "Whatever uses it is refused from that moment on.".to_owned(),
+        offers_overlap: true,
+        title: "Revoke “Nightly report”?".to_owned(),
+    };
+    document(&page.page())
+}
+
+pub(crate) fn key_form() -> String {
+    let consent = consent_page(&["contacts", "deals"]);
+    let page = KeyForm {
+        access: "read".to_owned(),
+        action: "/account/keys".to_owned(),
+        brand: BRAND.to_owned(),
+        cancel: "/account".to_owned(),
+        days: "90".to_owned(),
+        resource_name: "Northwind CRM".to_owned(),
+        scopes: consent.scopes,
+        workspaces: consent.workspaces,
+        ..KeyForm::default()
+    };
+    document(&page.page())
+}
+
+pub(crate) fn new_secret() -> String {
+    let page = NewSecret {
+        brand: BRAND.to_owned(),
+        done: "/account".to_owned(),
+        name: "Nightly report".to_owned(),
+        overlap: Some("until 22 November 2026".to_owned()),
+        secret: "nw_key_".to_owned() + &"aB3dE5gH7".repeat(5) + "xY12",
+        url: "http://localhost:7400/mcp".to_owned(),
+    };
+    document(&page.page().page)
+}
+
 fn document(page: &Page) -> String {
     page.document().into_string()
 }
@@ -183,11 +306,16 @@ fn the_pages_can_be_looked_at() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/pages");
     std::fs::create_dir_all(folder).unwrap();
     for (name, html) in [
+        ("account", account()),
+        ("account_empty", account_empty()),
+        ("confirm", confirm()),
         ("consent_hostile", consent_hostile()),
         ("consent_loopback", consent_loopback()),
         ("consent_verified", consent_verified()),
         ("denied", denied()),
         ("error", error()),
+        ("key_form", key_form()),
+        ("new_secret", new_secret()),
         ("sign_in", sign_in()),
         ("sign_in_refused", sign_in_refused()),
         ("signed_out", signed_out()),

@@ -12,27 +12,33 @@ pub(crate) struct SignInPage {
     /// Where the form is posted, as a path of this origin.
     pub(crate) action: String,
     pub(crate) brand: String,
-    /// The name the asking client gave itself.
-    pub(crate) client_name: String,
+    /// The client that asks; nobody where the person wants to see their account.
+    pub(crate) asker: Option<Asker>,
     /// What went wrong the last time, as a sentence.
     pub(crate) error: Option<String>,
     pub(crate) hidden: Vec<(String, String)>,
-    /// The host the answer will go to.
-    pub(crate) redirect_host: String,
     /// Other ways to sign in: name and path.
     pub(crate) upstreams: Vec<(String, String)>,
     /// What the person typed before.
     pub(crate) username: String,
 }
 
+/// The client for which a person signs in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asker {
+    /// The name it gave itself.
+    pub(crate) name: String,
+    /// The host the answer will go to.
+    pub(crate) redirect_host: String,
+}
+
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct Body<'a> {
     action: &'a str,
-    client_name: String,
+    asker: Option<Asker>,
     error: Option<&'a str>,
     hidden: &'a [(String, String)],
-    redirect_host: &'a str,
     upstreams: &'a [(String, String)],
     username: &'a str,
 }
@@ -43,10 +49,12 @@ impl SignInPage {
     pub(crate) fn page(&self, status: StatusCode, form_target: FormTarget) -> Page {
         let body = Html::template(&Body {
             action: &self.action,
-            client_name: plain_text(&self.client_name, NAME_LIMIT),
+            asker: self.asker.as_ref().map(|asker| Asker {
+                name: plain_text(&asker.name, NAME_LIMIT),
+                redirect_host: asker.redirect_host.clone(),
+            }),
             error: self.error.as_deref(),
             hidden: &self.hidden,
-            redirect_host: &self.redirect_host,
             upstreams: &self.upstreams,
             username: &self.username,
         });

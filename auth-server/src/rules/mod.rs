@@ -1,6 +1,7 @@
 //! What the specifications say: pure functions without I/O, clock or randomness.
 
 pub(crate) mod account;
+pub(crate) mod api_key;
 pub(crate) mod authorization_request;
 pub(crate) mod blocked_redirects;
 pub(crate) mod client;
@@ -8,6 +9,7 @@ pub(crate) mod client_auth;
 pub(crate) mod client_life;
 pub(crate) mod client_metadata;
 pub(crate) mod consent;
+pub(crate) mod device;
 pub(crate) mod initial_access;
 pub(crate) mod metadata_members;
 pub(crate) mod openid;

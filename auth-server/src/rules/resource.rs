@@ -32,7 +32,8 @@ pub(crate) fn at_authorize<'a>(
     }
     let mut found: Vec<&Resource> = Vec::new();
     for name in asked {
-        let resource = deployment.resource(name).ok_or(AuthorizeViolation::ResourceUnknown)?;
+        let resource = deployment.resource(name).filter(|resource| resource.oauth);
+        let resource = resource.ok_or(AuthorizeViolation::ResourceUnknown)?;
         if !found.iter().any(|other| other.indicator == resource.indicator) {
             found.push(resource);
         }

@@ -188,13 +188,28 @@ fn real_now() -> Timestamp {
 
 async fn a_session_is_found_by_its_secret_alone(store: &dyn Store) {
     let session = Session {
+        agent: "Firefox".to_owned(),
         expires: real_now().plus(SECOND * 60),
+        id: "one".to_owned(),
+        last_seen: NOW,
+        network: String::new(),
         signed_in: NOW,
         user: UserId::parse("usr_1").unwrap(),
     };
     store.put_session(&hash("session"), &session).await.unwrap();
-    assert_eq!(store.session(&hash("session")).await.unwrap(), Some(session));
-    assert_eq!(store.session(&hash("another")).await.unwrap(), None);
+    let (found, another) = (hash("session"), hash("another"));
+    assert_eq!(store.session(&found).await.unwrap().as_ref(), Some(&session));
+    assert_eq!(store.session(&another).await.unwrap(), None);
+    store.touch_session(&found, NOW.plus(SECOND)).await.unwrap();
+    store.touch_session(&another, NOW).await.unwrap();
+    let touched = Session { last_seen: NOW.plus(SECOND), ..session.clone() };
+    let listed = store.sessions(&session.user, real_now()).await.unwrap();
+    assert_eq!(listed, [(found.clone(), touched)]);
+    store.end_session(&found, &session).await.unwrap();
+    // A use that comes late brings nothing back.
+    store.touch_session(&found, NOW).await.unwrap();
+    assert_eq!(store.session(&found).await.unwrap(), None);
+    assert!(store.sessions(&session.user, real_now()).await.unwrap().is_empty());
 }
 
 async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {

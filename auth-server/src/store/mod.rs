@@ -2,6 +2,7 @@
 //! nothing. Records that have expired may be gone at any time, so every read compares `now`.
 
 mod accounts;
+mod api_keys;
 #[cfg(test)]
 mod client_contract;
 mod clients;
@@ -20,13 +21,13 @@ mod record;
 mod record_contract;
 mod records;
 mod redis;
+mod sessions;
 mod upstreams;
 
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use shared::{ids::UserId, time::Timestamp};
+use shared::time::Timestamp;
 
 pub(crate) use self::{
     accounts::{Account, Workspace},
@@ -36,6 +37,7 @@ pub(crate) use self::{
     guarded::GuardedStore,
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
+    sessions::Session,
     upstreams::{UpstreamAttempt, UpstreamLink},
 };
 
@@ -57,14 +59,6 @@ pub enum StoreError {
     /// The engine's fault.
     #[error("the store cannot answer")]
     Engine(#[from] store::StoreError),
-}
-
-/// A signed-in browser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Session {
-    pub(crate) expires: Timestamp,
-    pub(crate) signed_in: Timestamp,
-    pub(crate) user: UserId,
 }
 
 /// Everything that is kept.

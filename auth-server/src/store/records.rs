@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     ids::{ClientId, UserId},
-    secret::SecretHash,
     time::Timestamp,
 };
 
@@ -13,7 +12,7 @@ use super::{
     Store, StoreError,
     record::{decode, encode},
 };
-use crate::{rules::client::Client, store::Session};
+use crate::rules::client::Client;
 
 /// What a record is. The name is part of the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +21,12 @@ pub(crate) enum Kind {
     Account,
     /// The id of an account, by the name that signs in.
     AccountName,
+    /// An API key, by person and id.
+    ApiKey,
+    /// The way to an API key, by its secret's hash.
+    ApiKeySecret,
+    /// When an API key was last used, by its id.
+    ApiKeyUse,
     /// A security event, by its number, the newest first.
     Audit,
     /// The number of the next security event.
@@ -38,6 +43,8 @@ pub(crate) enum Kind {
     PersonCutoff,
     /// A signed-in browser, by its secret's hash.
     Session,
+    /// A person's session, by person and id.
+    SessionOf,
     /// Something that happens once.
     Ticket,
     /// A sign-in under way at another provider, by its state.
@@ -49,29 +56,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
-    pub(crate) const ALL: [Self; 14] = [
-        Self::Account,
-        Self::AccountName,
-        Self::Audit,
-        Self::AuditHead,
-        Self::Client,
-        Self::ClientCutoff,
-        Self::InitialAccess,
-        Self::KeySet,
-        Self::PersonCutoff,
-        Self::Session,
-        Self::Ticket,
-        Self::UpstreamAttempt,
-        Self::UpstreamLink,
-        Self::Workspace,
-    ];
-
     /// The name in keys.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::AccountName => "account-name",
+            Self::ApiKey => "api-key",
+            Self::ApiKeySecret => "api-key-secret",
+            Self::ApiKeyUse => "api-key-use",
             Self::Audit => "audit",
             Self::AuditHead => "audit-head",
             Self::Client => "client",
@@ -80,6 +72,7 @@ impl Kind {
             Self::KeySet => "keys",
             Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
+            Self::SessionOf => "session-of",
             Self::Ticket => "ticket",
             Self::UpstreamAttempt => "upstream-attempt",
             Self::UpstreamLink => "upstream-link",
@@ -90,16 +83,48 @@ impl Kind {
     /// Whether a change is answered only when it cannot be lost.
     pub(crate) fn is_durable(self) -> bool {
         match self {
-            Self::Account | Self::AccountName | Self::Client | Self::ClientCutoff | Self::InitialAccess | Self::KeySet | Self::PersonCutoff | Self::UpstreamLink | Self::Workspace => true,
-            Self::Audit | Self::AuditHead | Self::Session | Self::Ticket | Self::UpstreamAttempt => false,
+            Self::ApiKeyUse
+            | Self::Audit
+            | Self::AuditHead
+            | Self::SessionOf
+            | Self::Ticket
+            | Self::UpstreamAttempt => false,
+            Self::Account
+            | Self::AccountName
+            | Self::ApiKey
+            | Self::ApiKeySecret
+            | Self::Client
+            | Self::ClientCutoff
+            | Self::InitialAccess
+            | Self::KeySet
+            | Self::PersonCutoff
+            | Self::Session
+            | Self::UpstreamLink
+            | Self::Workspace => true,
         }
     }
 
     /// Whether [`Records::records`] lists it.
     pub(crate) fn is_listed(self) -> bool {
         match self {
-            Self::Account | Self::Audit | Self::Client | Self::InitialAccess | Self::KeySet | Self::UpstreamLink | Self::Workspace => true,
-            Self::AccountName | Self::AuditHead | Self::ClientCutoff | Self::PersonCutoff | Self::Session | Self::Ticket | Self::UpstreamAttempt => false,
+            Self::Account
+            | Self::ApiKey
+            | Self::Audit
+            | Self::Client
+            | Self::InitialAccess
+            | Self::KeySet
+            | Self::SessionOf
+            | Self::UpstreamLink
+            | Self::Workspace => true,
+            Self::AccountName
+            | Self::ApiKeySecret
+            | Self::ApiKeyUse
+            | Self::AuditHead
+            | Self::ClientCutoff
+            | Self::PersonCutoff
+            | Self::Session
+            | Self::Ticket
+            | Self::UpstreamAttempt => false,
         }
     }
 
@@ -239,20 +264,6 @@ impl dyn Store + '_ {
     /// Whether a ticket was taken.
     pub(crate) async fn is_taken(&self, ticket: &str) -> Result<bool, StoreError> {
         Ok(self.record(Kind::Ticket, ticket).await?.is_some())
-    }
-
-    /// A signed-in browser.
-    pub(crate) async fn session(&self, secret: &SecretHash) -> Result<Option<Session>, StoreError> {
-        self.read(Kind::Session, secret.as_str()).await
-    }
-
-    /// Starts a session.
-    pub(crate) async fn put_session(
-        &self,
-        secret: &SecretHash,
-        session: &Session,
-    ) -> Result<(), StoreError> {
-        self.write(Kind::Session, secret.as_str(), session, Some(session.expires)).await
     }
 
     /// A stored client.

@@ -20,7 +20,7 @@ use hyper_util::{
 use serde::de::DeserializeOwned;
 use shared::{
     deployment::Issuer,
-    internal::{Cursor, Events, Usage},
+    internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
     metadata::well_known_path,
     secret::Secret,
 };
@@ -132,6 +132,13 @@ impl Authority for HttpAuthority {
             let bytes = self.document(&path).await?;
             self.metadata.store(Some(Arc::new((Instant::now(), bytes.clone()))));
             Ok(bytes.into())
+        })
+    }
+
+    fn principal(&self, query: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+        Box::pin(async move {
+            let body = serde_json::to_vec(&query).map_err(|error| unavailable(&error))?;
+            read(&self.send(Method::POST, "/internal/principals", Some(body)).await?)
         })
     }
 

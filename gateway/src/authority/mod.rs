@@ -4,7 +4,7 @@ mod http;
 
 use std::{fmt::Debug, future::Future, pin::Pin};
 
-use shared::internal::{Cursor, Events, Usage};
+use shared::internal::{Cursor, Events, Principal, PrincipalQuery, Usage};
 
 pub use http::HttpAuthority;
 
@@ -29,6 +29,9 @@ pub trait Authority: Send + Sync + Debug {
     /// The issuer's metadata (RFC 8414 section 3.2), byte for byte.
     fn metadata(&self) -> Answer<'_, Vec<u8>>;
 
-    /// Takes receipts and the version of the keys in use here.
+    /// What stands behind a key or a grant at this moment; `None` where nothing does.
+    fn principal(&self, query: PrincipalQuery) -> Answer<'_, Option<Principal>>;
+
+    /// Takes receipts, last uses and the version of the keys in use here.
     fn report(&self, usage: Usage) -> Answer<'_, ()>;
 }

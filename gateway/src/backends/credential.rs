@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Client,
     /// This gateway, when it reads a catalogue.
     Gateway,
+    /// A person through an API key.
+    Key,
     /// A person through a client.
     Person,
 }

@@ -222,6 +222,7 @@ fn authorize(
         issuer: &app.config.identity_issuer,
         kind: match caller.kind {
             Kind::Client => credential::Kind::Client,
+            Kind::Key => credential::Kind::Key,
             Kind::Person => credential::Kind::Person,
         },
         scope: &caller.scope,

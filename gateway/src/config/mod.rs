@@ -40,6 +40,7 @@ pub(crate) struct Budgets {
     pub(crate) credential: Budget,
     pub(crate) discovery: Budget,
     pub(crate) failed: Budget,
+    pub(crate) lookups: Budget,
     pub(crate) workspace: Budget,
 }
 
@@ -122,6 +123,11 @@ impl Config {
                     "failed authentication",
                     gateway.failed_authentications_per_minute,
                     gateway.failed_authentications_per_minute,
+                ),
+                lookups: budget(
+                    "API keys",
+                    gateway.key_lookups_per_minute,
+                    gateway.key_lookups_per_minute,
                 ),
                 workspace: budget(
                     "workspace",

@@ -20,6 +20,8 @@ pub struct RawGateway {
     pub internal_credential_file: Option<String>,
     /// Seconds between two fetches of the issuer's keys for an unknown key id.
     pub jwks_refetch_seconds: u64,
+    /// API keys per minute that one client address may show and that were not good before.
+    pub key_lookups_per_minute: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
     /// Origins whose scripts may call the MCP endpoints. Default: this machine's for loopback
@@ -43,6 +45,7 @@ impl Default for RawGateway {
             internal_base: None,
             internal_credential_file: None,
             jwks_refetch_seconds: 10,
+            key_lookups_per_minute: 1200,
             max_body_bytes: 1024 * 1024,
             origins_allowed: Vec::new(),
             route: Vec::new(),

@@ -166,8 +166,9 @@ fn bearer(violation: &BearerViolation, about: About<'_>) -> Response {
         error,
         error_description: error.map(|_| text.clone()),
         realm: None,
-        resource_metadata: Some(about.route.prm_url.clone()),
-        scope,
+        // Where keys alone open the resource there is nothing to discover.
+        resource_metadata: about.route.resource.oauth.then(|| about.route.prm_url.clone()),
+        scope: if about.route.resource.oauth { scope } else { Scope::default() },
     };
     let status = status_of(status);
     let Some(id) = about.id else {

@@ -143,16 +143,19 @@ pub(crate) async fn report(app: App) {
     while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let receipts =
             std::mem::take(&mut *app.feed.receipts.lock().unwrap_or_else(PoisonError::into_inner));
+        let keys = app.api_keys.take_uses();
         let key_set_version = app.keys.version();
-        if receipts.is_empty() && told == Some(key_set_version) {
+        if receipts.is_empty() && keys.is_empty() && told == Some(key_set_version) {
             continue;
         }
-        let usage = Usage { receipts: receipts.iter().copied().collect(), key_set_version };
+        let receipts_sent = receipts.iter().copied().collect();
+        let usage = Usage { receipts: receipts_sent, keys: keys.clone(), key_set_version };
         match app.authority.report(usage).await {
             Ok(()) => told = Some(key_set_version),
             Err(error) => {
                 tracing::warn!(%error, "receipts wait for the next report");
                 app.feed.receipts.lock().unwrap_or_else(PoisonError::into_inner).extend(receipts);
+                app.api_keys.put_uses(keys);
             }
         }
     }
@@ -161,7 +164,8 @@ pub(crate) async fn report(app: App) {
 fn key_of(event: &Event) -> Option<shared::ids::KeyId> {
     match event {
         Event::Key { key } => Some(key.clone()),
-        Event::Client { .. }
+        Event::ApiKey { .. }
+        | Event::Client { .. }
         | Event::Family { .. }
         | Event::Membership { .. }
         | Event::Person { .. }

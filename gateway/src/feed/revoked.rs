@@ -3,7 +3,7 @@
 use std::{collections::HashMap, hash::Hash};
 
 use shared::{
-    ids::{ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    ids::{ApiKeyId, ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
     internal::Event,
     time::Timestamp,
 };
@@ -13,6 +13,7 @@ use crate::rules::caller::{Caller, Kind};
 /// Everything in force, each with the time it was heard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Revoked {
+    api_keys: HashMap<ApiKeyId, (u32, Timestamp)>,
     clients: HashMap<ClientId, Cutoff>,
     families: HashMap<FamilyId, Timestamp>,
     /// Never forgotten.
@@ -33,6 +34,10 @@ impl Revoked {
     /// Adds an event.
     pub(super) fn add(&mut self, event: Event, heard: Timestamp) {
         match event {
+            Event::ApiKey { key, revision } => {
+                let held = self.api_keys.entry(key).or_insert((revision, heard));
+                *held = (held.0.max(revision), heard);
+            }
             Event::Client { client, not_after } => {
                 later(&mut self.clients, client, Cutoff { heard, not_after });
             }
@@ -59,6 +64,7 @@ impl Revoked {
 
     /// Forgets what was heard before the moment: no token lives that long.
     pub(super) fn forget_before(&mut self, moment: Timestamp) {
+        self.api_keys.retain(|_, (_, heard)| *heard >= moment);
         self.clients.retain(|_, cutoff| cutoff.heard >= moment);
         self.families.retain(|_, heard| *heard >= moment);
         self.people.retain(|_, cutoff| cutoff.heard >= moment);
@@ -72,10 +78,13 @@ impl Revoked {
     /// Whether the caller's credential is taken back.
     pub(super) fn covers(&self, caller: &Caller) -> bool {
         caller.family.is_some_and(|family| self.families.contains_key(&family))
-            || self.keys.contains_key(&caller.key)
-            || self.tokens.contains_key(&caller.token)
+            || caller.key.as_ref().is_some_and(|key| self.keys.contains_key(key))
+            || caller.token.as_ref().is_some_and(|token| self.tokens.contains_key(token))
+            || caller.api_key.as_ref().is_some_and(|(key, revision)| {
+                self.api_keys.get(key).is_some_and(|(revoked, _)| revision <= revoked)
+            })
             || is_past(self.clients.get(&caller.client), caller.auth_time)
-            || (caller.kind == Kind::Person && self.covers_person(caller))
+            || (caller.kind != Kind::Client && self.covers_person(caller))
     }
 
     fn covers_person(&self, caller: &Caller) -> bool {
@@ -131,8 +140,8 @@ mod tests {
                 Event::Membership { user: user(), workspace: workspace("b"), not_after: before },
                 false,
             ),
-            (Event::Token { token: caller.token.clone() }, true),
-            (Event::Key { key: caller.key.clone() }, true),
+            (Event::Token { token: caller.token.clone().unwrap() }, true),
+            (Event::Key { key: caller.key.clone().unwrap() }, true),
             (Event::Family { family }, false),
         ] {
             let mut revoked = Revoked::default();
@@ -144,16 +153,24 @@ mod tests {
         let mut of_family = caller;
         of_family.family = Some(family);
         assert!(revoked.covers(&of_family));
+        let key = ApiKeyId::from_bytes([1; 16]);
+        let mut revoked = Revoked::default();
+        revoked.add(Event::ApiKey { key: key.clone(), revision: 2 }, Timestamp::from_secs(5));
+        assert!(!revoked.covers(&of_family));
+        for (revision, covered) in [(1, true), (2, true), (3, false)] {
+            of_family.api_key = Some((key.clone(), revision));
+            assert_eq!(revoked.covers(&of_family), covered, "{revision}");
+        }
     }
 
     #[test]
     fn entries_end_with_the_longest_token_but_keys_stay_revoked() {
         let caller = caller("", &[]);
         let mut revoked = Revoked::default();
-        revoked.add(Event::Token { token: caller.token.clone() }, Timestamp::from_secs(5));
+        revoked.add(Event::Token { token: caller.token.clone().unwrap() }, Timestamp::from_secs(5));
         revoked.forget_before(Timestamp::from_secs(6));
         assert!(!revoked.covers(&caller));
-        revoked.add(Event::Key { key: caller.key.clone() }, Timestamp::from_secs(5));
+        revoked.add(Event::Key { key: caller.key.clone().unwrap() }, Timestamp::from_secs(5));
         revoked.forget_before(Timestamp::from_secs(6));
         assert!(revoked.covers(&caller));
     }

@@ -3,7 +3,7 @@
 //! | step | makes | refuses with |
 //! |---|---|---|
 //! | origin, media type | | 403, 415 |
-//! | credential | a token | 401 |
+//! | credential | a token or an API key | 401 |
 //! | claims, signature, revocation | `Admitted` | 401, 503 |
 //! | body, scan, envelope | `Call` | 413, JSON-RPC errors |
 //! | decision | `Permit` | 403, unknown, tool errors |
@@ -144,9 +144,9 @@ async fn caller(
     parts: &Parts,
     address: Option<IpAddr>,
 ) -> Result<Arc<Admitted>, Refusal> {
-    let token = credential::bearer(&parts.headers, parts.uri.query())?;
+    let credential = credential::find(&parts.headers, parts.uri.query(), &route.resource)?;
     warmup::wait(app, route).await;
-    let refusal = match authenticate::admit(app, route, token).await {
+    let refusal = match authenticate::admit(app, route, credential, address).await {
         Ok(caller) => return Ok(caller),
         Err(refusal) => refusal,
     };

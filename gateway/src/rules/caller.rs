@@ -1,10 +1,14 @@
-//! The claims of an access token as this resource reads them (RFC 9068 section 4): they make a
-//! [`Caller`], or a refusal.
+//! The claims of an access token as this resource reads them (RFC 9068 section 4), and what
+//! auth-server says of an API key: they make a [`Caller`], or a refusal.
+
+use std::time::Duration;
 
 use keys::{TokenError, Verified};
 use shared::{
     claims::AccessTokenClaims,
-    ids::{ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    deployment::{Resource, ScopeKind},
+    ids::{ApiKeyId, ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
+    internal::{Principal, PrincipalCredential},
     resource::ResourceIndicator,
     scope::Scope,
     time::Timestamp,
@@ -15,32 +19,43 @@ use crate::rules::violation::BearerViolation;
 /// How far ahead of ours the issuer's clock may go.
 const SKEW_SECONDS: u64 = 60;
 
-/// Who stands behind a token.
+/// How long what was learnt of an API key's owner may last on a stream: then the client opens it
+/// anew, and the key is looked up again.
+const KEY_LIFE: Duration = Duration::from_hours(1);
+
+/// Who stands behind a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// A client of its own accord.
     Client,
+    /// A person, through an API key.
+    Key,
     /// A person, through a client.
     Person,
 }
 
-/// A verified principal with what it may do. Made only by [`admit`].
+/// A verified principal with what it may do. Made only by [`admit`] and [`of_key`].
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
+    /// The API key, if that is the credential, with its revision.
+    pub(crate) api_key: Option<(ApiKeyId, u32)>,
     pub(crate) auth_time: Timestamp,
+    /// The client, or the API key in its place.
     pub(crate) client: ClientId,
     pub(crate) expires: Timestamp,
     pub(crate) family: Option<FamilyId>,
     pub(crate) generation: Option<u32>,
     pub(crate) issued: Timestamp,
     pub(crate) issuer: String,
-    /// The key that signed the token.
-    pub(crate) key: KeyId,
+    /// The key that signed the token, if a token is the credential.
+    pub(crate) key: Option<KeyId>,
     pub(crate) kind: Kind,
+    /// An API key that was given for reading: what does not say that it only reads is not called.
+    pub(crate) reads_only: bool,
     pub(crate) resource: ResourceIndicator,
     pub(crate) scope: Scope,
     pub(crate) subject: String,
-    pub(crate) token: TokenId,
+    pub(crate) token: Option<TokenId>,
     pub(crate) workspaces: Vec<WorkspaceId>,
     _made_here: MadeHere,
 }
@@ -93,6 +108,7 @@ pub(crate) fn admit(
         return Err(BearerViolation::Malformed);
     };
     Ok(Caller {
+        api_key: None,
         auth_time: Timestamp::from_secs(claims.auth_time),
         client: claims.client_id,
         expires: Timestamp::from_secs(claims.exp),
@@ -100,15 +116,67 @@ pub(crate) fn admit(
         generation: claims.generation,
         issued: Timestamp::from_secs(claims.iat),
         issuer: claims.iss,
-        key,
+        key: Some(key),
         kind,
+        reads_only: false,
         resource: claims.aud,
         scope: claims.scope,
         subject: claims.sub,
-        token: claims.jti,
+        token: Some(claims.jti),
         workspaces: claims.workspaces,
         _made_here: MadeHere,
     })
+}
+
+/// Makes a caller of what auth-server says, at this moment, of an API key.
+pub(crate) fn of_key(
+    principal: Principal,
+    expected: &Expectation<'_>,
+    resource: &Resource,
+) -> Result<Caller, BearerViolation> {
+    let PrincipalCredential::ApiKey { key, revision } = principal.credential else {
+        return Err(BearerViolation::KeyUnknown);
+    };
+    if principal.resource != *expected.resource {
+        return Err(BearerViolation::Audience);
+    }
+    let longest = expected.now.plus(KEY_LIFE);
+    let expires = principal.expires.map_or(longest, |expires| expires.min(longest));
+    if expires <= expected.now {
+        return Err(BearerViolation::KeyUnknown);
+    }
+    Ok(Caller {
+        api_key: Some((key.clone(), revision)),
+        auth_time: principal.began,
+        client: key.into(),
+        expires,
+        family: None,
+        generation: None,
+        issued: expected.now,
+        issuer: expected.issuer.to_owned(),
+        key: None,
+        kind: Kind::Key,
+        reads_only: resource.scopes_of(&[ScopeKind::Read]).includes(&principal.scope),
+        resource: principal.resource,
+        scope: principal.scope,
+        subject: principal.user.as_str().to_owned(),
+        token: None,
+        workspaces: principal.workspaces,
+        _made_here: MadeHere,
+    })
+}
+
+impl Caller {
+    /// Whether an API key's caller is as it was when it was looked up before.
+    pub(crate) fn is_as(&self, before: &Self) -> bool {
+        self.api_key.is_some()
+            && self.api_key == before.api_key
+            && self.auth_time == before.auth_time
+            && self.resource == before.resource
+            && self.scope == before.scope
+            && self.subject == before.subject
+            && self.workspaces == before.workspaces
+    }
 }
 
 /// Why a token that does not parse or verify is refused.
@@ -150,6 +218,7 @@ pub(crate) mod tests {
     pub(crate) fn caller(scope: &str, workspaces: &[&str]) -> Caller {
         let claims = claims(&json!({ "scope": scope, "workspaces": workspaces }));
         Caller {
+            api_key: None,
             auth_time: Timestamp::from_secs(claims.auth_time),
             client: claims.client_id,
             expires: Timestamp::from_secs(claims.exp),
@@ -157,12 +226,13 @@ pub(crate) mod tests {
             generation: None,
             issued: Timestamp::from_secs(claims.iat),
             issuer: claims.iss,
-            key: KeyId::parse("k").unwrap(),
+            key: Some(KeyId::parse("k").unwrap()),
             kind: Kind::Person,
+            reads_only: false,
             resource: claims.aud,
             scope: claims.scope,
             subject: claims.sub,
-            token: claims.jti,
+            token: Some(claims.jti),
             workspaces: claims.workspaces,
             _made_here: MadeHere,
         }

@@ -56,6 +56,10 @@ pub(crate) enum BearerViolation {
     InsufficientScope { required: Scope },
     #[error("the token comes from another issuer")]
     Issuer,
+    #[error("the API key is mistyped or cut off")]
+    KeyMalformed,
+    #[error("the API key is unknown, has expired or was revoked")]
+    KeyUnknown,
     #[error("the token is not a JWS access token")]
     Malformed,
     #[error("no access token was sent")]
@@ -88,6 +92,7 @@ impl BearerViolation {
             Self::InsufficientScope { .. } => {
                 (403, Some("insufficient_scope"), "RFC 6750 section 3.1")
             }
+            Self::KeyMalformed | Self::KeyUnknown => invalid("RFC 6750 section 3.1"),
             Self::Missing => (401, None, "RFC 6750 section 3"),
             Self::NotYetValid => invalid("RFC 7519 section 4.1.6"),
             Self::Revoked => invalid("RFC 7009 section 2"),

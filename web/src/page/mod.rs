@@ -1,6 +1,7 @@
 //! Pages: the frame and stylesheet all of them share, and the headers they are sent with.
 //!
-//! No page has a script, and nothing on a page is fetched from anywhere.
+//! Nothing on a page is fetched from anywhere. A page has no script, but for the rare one that is
+//! better for it and works without it.
 
 mod html;
 mod security_policy;
@@ -37,11 +38,19 @@ pub struct Page {
     pub title: String,
 }
 
+/// A page with a script of ours, known by its digest.
+#[derive(Clone, Debug)]
+pub struct ScriptedPage {
+    pub page: Page,
+    pub script: &'static str,
+}
+
 #[derive(Template)]
 #[template(path = "frame.html")]
 struct Frame<'a> {
     body: &'a Html,
     brand: &'a str,
+    script: Option<Html>,
     style: Html,
     title: &'a str,
 }
@@ -49,17 +58,21 @@ struct Frame<'a> {
 impl Page {
     /// The whole document.
     pub fn document(&self) -> Html {
-        let Self { body, brand, title, .. } = self;
-        Html::template(&Frame { body, brand, style: Html::markup(STYLE), title })
+        self.with(None)
     }
-}
 
-impl IntoResponse for Page {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(self.document().into_string().into());
+    fn with(&self, script: Option<&'static str>) -> Html {
+        let Self { body, brand, title, .. } = self;
+        let (script, style) = (script.map(Html::markup), Html::markup(STYLE));
+        Html::template(&Frame { body, brand, script, style, title })
+    }
+
+    fn send(&self, script: Option<&'static str>) -> Response {
+        let mut response = Response::new(self.with(script).into_string().into());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(CONTENT_SECURITY_POLICY, security_policy::header(&self.form_target, STYLE));
+        let policy = security_policy::header(&self.form_target, STYLE, script);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -67,6 +80,18 @@ impl IntoResponse for Page {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RELOAD_SECONDS));
         }
         response
+    }
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        self.send(None)
+    }
+}
+
+impl IntoResponse for ScriptedPage {
+    fn into_response(self) -> Response {
+        self.page.send(Some(self.script))
     }
 }
 
@@ -126,6 +151,24 @@ mod tests {
             Page { status: StatusCode::SERVICE_UNAVAILABLE, ..page(FormTarget::None) };
         assert_eq!(unavailable.into_response().headers()["retry-after"], "2");
         assert!(!page(FormTarget::None).into_response().headers().contains_key("retry-after"));
+    }
+
+    #[test]
+    fn a_script_runs_by_its_digest_only() {
+        let script = "document.title = 'done';";
+        let page = page(FormTarget::None);
+        assert!(
+            !page.clone().into_response().headers()["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("script-src")
+        );
+        let response = ScriptedPage { page: page.clone(), script }.into_response();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("; script-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let document = page.with(Some(script)).into_string();
+        assert!(document.contains(&format!("<script>{script}</script>")), "{document}");
     }
 
     #[test]

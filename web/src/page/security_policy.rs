@@ -48,12 +48,16 @@ impl FormTarget {
     }
 }
 
-/// The policy: nothing but one inline stylesheet, known by its digest, and the window's icon.
-pub(super) fn header(form_target: &FormTarget, style: &str) -> HeaderValue {
-    let style = STANDARD.encode(Sha256::digest(style));
+/// The policy: nothing but one inline stylesheet and perhaps one script, known by their digests,
+/// and the window's icon.
+pub(super) fn header(form_target: &FormTarget, style: &str, script: Option<&str>) -> HeaderValue {
+    let digest = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let style = digest(style);
+    let script = script.map(|script| format!(" script-src 'sha256-{}';", digest(script)));
+    let script = script.unwrap_or_default();
     let form_action = form_target.sources();
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; img-src data:; \
+        "default-src 'none'; style-src 'sha256-{style}';{script} img-src data:; \
          form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
     );
     HeaderValue::from_str(&policy)
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_page_without_a_form_sends_none() {
-        let policy = header(&FormTarget::None, "a{}");
+        let policy = header(&FormTarget::None, "a{}", None);
         assert!(policy.to_str().unwrap().contains("form-action 'none'"));
         assert!(policy.to_str().unwrap().contains("style-src 'sha256-"));
     }

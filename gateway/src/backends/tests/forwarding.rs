@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use keys::{KeySet, Presented, Purpose};
 use serde_json::json;
 use shared::{
-    internal::{Cursor, Events, Usage},
+    internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
     time::{Clock, Timestamp},
 };
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,9 @@ impl Authority for Nobody {
         Self::answer()
     }
 
+    fn principal(&self, _: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+        Box::pin(async { Ok(None) })
+    }
     fn report(&self, _usage: Usage) -> Answer<'_, ()> {
         Self::answer()
     }

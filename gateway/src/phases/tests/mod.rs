@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
     ids::{FamilyId, UserId},
-    internal::{Cursor, Event, Events, Receipt, Usage},
+    internal::{Cursor, Event, Events, Principal, PrincipalQuery, Receipt, Usage},
     time::{Clock, Timestamp},
 };
 use tokio::net::TcpListener;
@@ -62,6 +62,9 @@ impl Authority for Office {
         Box::pin(async {
             Ok(br#"{"issuer":"https://auth.example","authorization_endpoint":"https://auth.example/authorize"}"#.to_vec())
         })
+    }
+    fn principal(&self, _: PrincipalQuery) -> Answer<'_, Option<Principal>> {
+        Box::pin(async { Ok(None) })
     }
     fn report(&self, usage: Usage) -> Answer<'_, ()> {
         self.usage.lock().unwrap().push(usage);

@@ -153,6 +153,9 @@ fn call_tool(
     if !caller.scope.includes(found.required) {
         return Err(Denied::Scope(found.required.clone()));
     }
+    if caller.reads_only && found.required.is_empty() && !found.tool.read_only {
+        return Err(Denied::Text(READING_ONLY.to_owned()));
+    }
     let schema = found.tool.schema.schema();
     let mut given = match call.arguments.as_deref().map(serde_json::from_slice) {
         None => Map::new(),
@@ -192,6 +195,8 @@ fn call_tool(
     Ok(permit)
 }
 
+const READING_ONLY: &str = "This API key is for reading only, and the tool does not say that it \
+                            only reads. Use a key that may write.";
 const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
 
 /// What a completion is about: `ref` names a prompt or a resource.

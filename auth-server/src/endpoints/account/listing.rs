@@ -1,0 +1,179 @@
+//! What the account page lists, in words.
+
+use std::collections::BTreeSet;
+
+use shared::{
+    deployment::ScopeKind,
+    ids::{FamilyId, WorkspaceId},
+    scope::Scope,
+};
+
+use super::visitor::Visitor;
+use crate::{
+    App,
+    accounts::User,
+    error::Fault,
+    pages::{
+        account::{AccountPage, ConnectedApp, KeyRow, SessionRow},
+        words::{ago, day},
+    },
+    rules::{
+        api_key::ApiKey,
+        client::{Client, Origin},
+        rotation::Family,
+    },
+    store::{MOST_FAMILIES, Owner},
+};
+
+/// The page of a visitor.
+pub(super) async fn page(
+    app: &App,
+    visitor: &Visitor,
+    done: Option<String>,
+) -> Result<AccountPage, Fault> {
+    let user = &visitor.person.user;
+    let mut apps = Vec::new();
+    for (id, family) in grants(app, user).await? {
+        let client = app.client(&family.grant.client).await?;
+        apps.push(connected(app, id, &family, client.as_ref()).await?);
+    }
+    let mut keys = Vec::new();
+    for key in app.api_keys_of(user).await? {
+        keys.push(key_row(app, &key).await?);
+    }
+    let takers = app.config.deployment.resources.iter().filter(|one| one.api_keys.is_some());
+    let path = app.config.path("/account/keys/new");
+    let makes_keys = takers.map(|resource| {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("resource", resource.indicator.as_str())
+            .finish();
+        (resource.name.clone(), format!("{path}?{query}"))
+    });
+    Ok(AccountPage {
+        apps,
+        brand: app.config.deployment.name.clone(),
+        confirm: app.config.path("/account/confirm"),
+        done,
+        hidden: vec![visitor.ticket(app)?],
+        keys,
+        makes_keys: makes_keys.collect(),
+        sessions: sessions(app, visitor).await?,
+        sign_out: app.config.path("/logout"),
+        user_name: user.name.clone(),
+        username: user.username.clone(),
+    })
+}
+
+/// A person's grants that are in force, the one used last first.
+pub(super) async fn grants(app: &App, user: &User) -> Result<Vec<(FamilyId, Family)>, Fault> {
+    let now = app.clock.now();
+    let mut grants = Vec::new();
+    for id in app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await? {
+        let family = app.store.family(id).await?.filter(|family| {
+            family.grant.user == user.id
+                && !family.revoked
+                && now < family.idle_expiry
+                && now < family.absolute_expiry
+                && user.accepts(family.created)
+        });
+        grants.extend(family.map(|family| (id, family)));
+    }
+    grants.sort_by_key(|(_, family)| std::cmp::Reverse(last_used(family)));
+    Ok(grants)
+}
+
+/// The names of scopes' meanings, in the order of the resource.
+pub(super) fn in_words(app: &App, resource: &str, scope: &Scope) -> Vec<String> {
+    let resource = app.config.deployment.resource(resource);
+    let known = resource.iter().flat_map(|resource| &resource.scopes);
+    known.filter(|(name, _)| scope.contains(name)).map(|(_, words)| words.clone()).collect()
+}
+
+fn last_used(family: &Family) -> shared::time::Timestamp {
+    family.rotations.front().map_or(family.created, |(at, _)| *at)
+}
+
+async fn connected(
+    app: &App,
+    id: FamilyId,
+    family: &Family,
+    client: Option<&Client>,
+) -> Result<ConnectedApp, Fault> {
+    let now = app.clock.now();
+    let grant = &family.grant;
+    let names = grant.resources().map(|resource| name_of(app, resource.as_str()));
+    let scopes = grant.scopes.iter();
+    let scopes = scopes.flat_map(|(resource, scope)| in_words(app, resource.as_str(), scope));
+    let person = &app.config.deployment.account.scopes;
+    let person = person.iter().filter(|(name, _)| grant.identity.contains(name));
+    let scopes = scopes.chain(person.map(|(_, words)| words.clone()));
+    let origin = client.map(|client| client.origin);
+    let host = client.filter(|client| client.origin == Origin::Document);
+    let host = host.and_then(|client| url::Url::parse(client.id.as_str()).ok());
+    Ok(ConnectedApp {
+        connected: day(family.created),
+        contested: family.contested.is_some(),
+        host: host.and_then(|url| url.host_str().map(str::to_owned)),
+        id: id.to_string(),
+        is_unverified: matches!(origin, Some(Origin::Open) | None),
+        last_used: ago(now.since(last_used(family))),
+        name: client.map_or_else(|| grant.client.as_str().to_owned(), |client| client.name.clone()),
+        resources: names.collect::<Vec<_>>().join(", "),
+        scopes: scopes.collect(),
+        workspaces: workspaces(app, &grant.workspaces).await?,
+    })
+}
+
+async fn key_row(app: &App, key: &ApiKey) -> Result<KeyRow, Fault> {
+    let now = app.clock.now();
+    let used = app.store.api_key_use(&key.id).await?;
+    let resource = app.config.deployment.resource(key.resource.as_str());
+    let reads = resource.map(|resource| resource.scopes_of(&[ScopeKind::Read]));
+    let range = match reads {
+        Some(reads) if reads.includes(&key.scope) => "Read only",
+        _ => "Read and write",
+    };
+    Ok(KeyRow {
+        created: day(key.created),
+        expires: key.expires.map(day),
+        hint: key.hint.clone(),
+        id: key.id.to_string(),
+        last_used: used.map(|used| ago(now.since(used))),
+        name: key.name.clone(),
+        range: range.to_owned(),
+        resource: name_of(app, key.resource.as_str()),
+        scopes: in_words(app, key.resource.as_str(), &key.scope),
+        workspaces: workspaces(app, &key.workspaces).await?,
+    })
+}
+
+async fn sessions(app: &App, visitor: &Visitor) -> Result<Vec<SessionRow>, Fault> {
+    let (now, user) = (app.clock.now(), &visitor.person.user);
+    let mut sessions = app.store.sessions(&user.id, now).await?;
+    sessions.retain(|(_, session)| user.accepts(session.signed_in));
+    let is_this = |secret: &shared::secret::SecretHash| *secret == visitor.person.session;
+    sessions.sort_by_key(|(secret, one)| (!is_this(secret), std::cmp::Reverse(one.last_seen)));
+    let row = |(secret, session): (shared::secret::SecretHash, crate::store::Session)| SessionRow {
+        agent: session.agent,
+        id: session.id,
+        is_this: is_this(&secret),
+        last_seen: ago(now.since(session.last_seen)),
+        network: session.network,
+        signed_in: ago(now.since(session.signed_in)),
+    };
+    Ok(sessions.into_iter().map(row).collect())
+}
+
+fn name_of(app: &App, resource: &str) -> String {
+    let known = app.config.deployment.resource(resource);
+    known.map_or_else(|| resource.to_owned(), |known| known.name.clone())
+}
+
+async fn workspaces(app: &App, ids: &BTreeSet<WorkspaceId>) -> Result<String, Fault> {
+    let mut names = Vec::new();
+    for id in ids {
+        let known = app.workspaces.workspace(id).await?;
+        names.push(known.map_or_else(|| id.to_string(), |workspace| workspace.name.clone()));
+    }
+    Ok(names.join(", "))
+}

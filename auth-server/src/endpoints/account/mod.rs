@@ -1,0 +1,187 @@
+//! `/account`: what a person has connected, made and signed in to, and how to undo it. Every act
+//! is a post with a ticket that belongs to one browser, one session and one page.
+
+mod confirm;
+mod keys;
+mod listing;
+mod visitor;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
+use std::net::SocketAddr;
+
+use self::visitor::Visitor;
+pub(crate) use self::{
+    confirm::ask,
+    keys::{make as make_key, show_form as show_key_form},
+};
+use super::browser::{self, Stale, fault, stale};
+use crate::{
+    App,
+    audit::Event,
+    error::Fault,
+    rules::params::Params,
+    store::{MOST_FAMILIES, Owner},
+};
+
+/// What can be done on the account page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Disconnect,
+    DisconnectAll,
+    EndOthers,
+    EndSession,
+    RenewKey,
+    RevokeKey,
+}
+
+impl Act {
+    const ALL: [Self; 6] = [
+        Self::Disconnect,
+        Self::DisconnectAll,
+        Self::EndOthers,
+        Self::EndSession,
+        Self::RenewKey,
+        Self::RevokeKey,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Disconnect => "disconnect",
+            Self::DisconnectAll => "disconnect_all",
+            Self::EndOthers => "end_others",
+            Self::EndSession => "end_session",
+            Self::RenewKey => "renew_key",
+            Self::RevokeKey => "revoke_key",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.name() == name)
+    }
+
+    /// What the account page says afterwards.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Disconnect => "The app is disconnected.",
+            Self::DisconnectAll => "Every app is disconnected.",
+            Self::EndOthers => "Every other browser is signed out.",
+            Self::EndSession => "The browser is signed out.",
+            Self::RenewKey => "The API key has a new secret.",
+            Self::RevokeKey => "The API key is revoked.",
+        }
+    }
+}
+
+/// Shows the page.
+pub(crate) async fn show(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let visitor = match Visitor::of(&app, &headers, peer).await {
+        Ok(visitor) => visitor,
+        Err(response) => return response,
+    };
+    let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
+    let done = params.one("done").and_then(Act::parse).map(|act| act.done().to_owned());
+    match listing::page(&app, &visitor, done).await {
+        Ok(page) => page.page().into_response(),
+        Err(error) => fault(&app, &error),
+    }
+}
+
+/// Does what a confirmation page asked about.
+pub(crate) async fn submit(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (visitor, form) = match Visitor::with_form(&app, &headers, peer, body).await {
+        Ok(both) => both,
+        Err(response) => return response,
+    };
+    let field = |name| form.one(name).ok().flatten().unwrap_or_default();
+    let Some(act) = Act::parse(field("act")) else { return stale(&app, Stale::Page) };
+    if let Err(response) = visitor.take(&app, &form).await {
+        return response;
+    }
+    if act == Act::RenewKey {
+        return keys::renew(&app, &visitor, field("id"), field("overlap") == "yes").await;
+    }
+    match carry_out(&app, &visitor, act, field("id")).await {
+        Ok(()) => {
+            let path = app.config.path("/account");
+            browser::back(&format!("{path}?done={}", act.name()))
+        }
+        Err(error) => fault(&app, &error),
+    }
+}
+
+/// `POST /logout`: ends the session of this browser.
+pub(crate) async fn sign_out(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let (visitor, form) = match Visitor::with_form(&app, &headers, peer, body).await {
+        Ok(both) => both,
+        Err(response) => return response,
+    };
+    if let Err(response) = visitor.take(&app, &form).await {
+        return response;
+    }
+    match visitor.sign_out(&app).await {
+        Ok(response) => response,
+        Err(error) => fault(&app, &error),
+    }
+}
+
+/// Does what can be done without an answer. What is none of the person's is left alone.
+async fn carry_out(app: &App, visitor: &Visitor, act: Act, id: &str) -> Result<(), Fault> {
+    let user = &visitor.person.user;
+    match act {
+        Act::Disconnect => {
+            for (family, _) in listing::grants(app, user).await? {
+                if family.to_string() == id {
+                    revoke(app, family).await?;
+                }
+            }
+        }
+        Act::DisconnectAll => {
+            for family in app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await? {
+                revoke(app, family).await?;
+            }
+        }
+        Act::EndOthers | Act::EndSession => {
+            for (secret, session) in app.store.sessions(&user.id, app.clock.now()).await? {
+                let is_meant = act == Act::EndOthers || session.id == id;
+                if is_meant && secret != visitor.person.session {
+                    app.store.end_session(&secret, &session).await?;
+                    app.audit(&Event::SessionEnded { session: &session.id, user: &user.id });
+                }
+            }
+        }
+        Act::RenewKey => {}
+        Act::RevokeKey => {
+            if let Ok(key) = shared::ids::ApiKeyId::parse(id) {
+                app.revoke_api_key(&user.id, &key).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn revoke(app: &App, family: shared::ids::FamilyId) -> Result<(), Fault> {
+    if app.store.revoke_family(family, app.clock.now()).await? {
+        app.audit(&Event::GrantRevoked { family });
+    }
+    Ok(())
+}
