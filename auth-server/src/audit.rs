@@ -156,8 +156,6 @@ pub(crate) enum Actor {
         pid: Option<i32>,
         uid: u32,
     },
-    /// On the account's own page.
-    Person,
     /// A provider that people sign in with, by its claims.
     Provider { upstream: String },
 }
