@@ -58,7 +58,7 @@ pub(crate) struct ServeOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct CrmOptions {
-    /// The name of the [[backend]] that the CRM is.
+    /// The name of the backend that the CRM is.
     #[arg(long, value_name = "NAME", default_value = "crm")]
     pub(crate) backend: String,
     /// The deployment file.
