@@ -54,7 +54,10 @@ fn whole<'h>(keys: &ApiKeys, key: &'h str) -> Result<Credential<'h>, BearerViola
 
 /// Takes the bearer token of a request. Credentials in the address are refused, not ignored: they
 /// are already in somebody's log (RFC 6750 section 2.3).
-pub(crate) fn bearer<'h>(headers: &'h HeaderMap, query: Option<&str>) -> Result<&'h str, BearerViolation> {
+pub(crate) fn bearer<'h>(
+    headers: &'h HeaderMap,
+    query: Option<&str>,
+) -> Result<&'h str, BearerViolation> {
     let in_query = query.is_some_and(|query| {
         url::form_urlencoded::parse(query.as_bytes())
             .any(|(name, _)| IN_QUERY.iter().any(|known| name.eq_ignore_ascii_case(known)))

@@ -115,12 +115,14 @@ impl GuardedStore {
         let present: HashSet<String> = present.iter().map(name).collect::<Result<_, _>>()?;
         let entries = self.journal.entries(now);
         let mut lost = 0_usize;
+        // The journal keeps them and applies them after the next failover too.
+        let again = self.inner.without_waiting();
         for entry in &entries {
             if let Event::Family { family } = entry.event {
-                self.inner.revoke_again(family).await?;
+                again.revoke_again(family).await?;
             }
             if entry.at.plus(EVENT_LIFE) > now && !present.contains(&name(&entry.event)?) {
-                self.inner.append_event(&entry.event, now).await?;
+                again.append_event(&entry.event, now).await?;
                 lost += 1;
             }
         }

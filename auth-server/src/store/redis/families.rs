@@ -104,7 +104,7 @@ impl Families for RedisStore {
         let mut arguments = vec![now.as_bytes(), remember.as_bytes(), forget.as_bytes()];
         arguments
             .extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
-        let reply = self.redis.run_durable(&REDEEM_CODE, &[&keys[0], &keys[1]], &arguments).await?;
+        let reply = self.run_lasting(&REDEEM_CODE, &[&keys[0], &keys[1]], &arguments).await?;
         let parts = reply.into_array()?;
         match parts.first().and_then(|reply| reply.as_str().ok()) {
             Some("first") => Ok(Redemption::First),
@@ -219,7 +219,7 @@ impl Families for RedisStore {
     }
 
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
-        let reply = self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+        let reply = self.run_lasting(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
         self.announce_revoked(family, now).await?;
         Ok(reply.as_int()? == 1)
     }
@@ -235,7 +235,7 @@ impl Families for RedisStore {
 impl RedisStore {
     /// Revokes a family that was revoked before and may have been lost, and nothing else.
     pub(crate) async fn revoke_again(&self, family: FamilyId) -> Result<(), StoreError> {
-        self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+        self.run_lasting(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
         Ok(())
     }
 
@@ -246,7 +246,7 @@ impl RedisStore {
         if self.record(Kind::Ticket, &note).await?.is_some() {
             return Ok(());
         }
-        self.redis.run_durable(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+        self.run_lasting(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
         self.append_event(&Event::Family { family }, now).await?;
         let forget = Some(now.plus(EVENT_LIFE));
         self.replace_record(Kind::Ticket, &note, Expected::Anything, Some(b"1"), forget).await?;

@@ -20,9 +20,7 @@ impl EventFeed for RedisStore {
         let forget = now.plus(EVENT_LIFE).millis().to_string();
         let now = now.millis().to_string();
         let arguments = [value.as_slice(), forget.as_bytes(), now.as_bytes()];
-        self.redis
-            .run_durable(&APPEND_EVENT, &["{feed}:last", "{feed}:events"], &arguments)
-            .await?;
+        self.run_lasting(&APPEND_EVENT, &["{feed}:last", "{feed}:events"], &arguments).await?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ mod records;
 
 use async_trait::async_trait;
 use shared::time::Timestamp;
-use store::Redis;
+use store::{Redis, Reply, Script};
 
 use super::{Store, StoreError};
 
@@ -17,6 +17,8 @@ use super::{Store, StoreError};
 pub(crate) struct RedisStore {
     /// The epoch this process proposes if the feed has none yet.
     epoch: String,
+    /// Whether an answer waits until the writes behind it cannot be lost.
+    lasts: bool,
     redis: Redis,
     /// Whether the caller's time is believed: for tests that move the clock.
     trust_caller_clock: bool,
@@ -25,7 +27,26 @@ pub(crate) struct RedisStore {
 impl RedisStore {
     /// A store on a connected engine.
     pub(crate) fn new(redis: Redis, epoch: String, trust_caller_clock: bool) -> Self {
-        Self { epoch, redis, trust_caller_clock }
+        Self { epoch, lasts: true, redis, trust_caller_clock }
+    }
+
+    /// The same store for writes that are kept elsewhere until they last: it does not wait, so
+    /// that a server that has just lost its replicas can be brought up to date.
+    pub(crate) fn without_waiting(&self) -> Self {
+        Self { lasts: false, ..self.clone() }
+    }
+
+    async fn run_lasting(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<Reply, store::StoreError> {
+        if self.lasts {
+            self.redis.run_durable(script, keys, arguments).await
+        } else {
+            self.redis.run(script, keys, arguments).await
+        }
     }
 
     /// The engine.

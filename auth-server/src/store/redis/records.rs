@@ -49,7 +49,7 @@ impl Records for RedisStore {
         }
         let (keys, arguments) = ([at.as_str()], [mode, held, action, new, expires.as_bytes()]);
         let reply = if kind.is_durable() {
-            self.redis.run_durable(&REPLACE, &keys, &arguments).await?
+            self.run_lasting(&REPLACE, &keys, &arguments).await?
         } else {
             self.redis.run(&REPLACE, &keys, &arguments).await?
         };
