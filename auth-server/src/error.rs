@@ -30,6 +30,9 @@ pub(crate) enum Fault {
 /// What the token and revocation endpoints answer instead of tokens.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
+    /// The client's keys cannot be had at the moment.
+    #[error("the keys of the client cannot be read")]
+    ClientKeys,
     #[error("too many requests")]
     Limited(Limited),
     #[error("a fault of this server")]
@@ -114,6 +117,10 @@ impl IntoResponse for Fault {
 impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
         match self {
+            Self::ClientKeys => {
+                let problem = "the client's jwks_uri cannot be read at the moment; try again";
+                Problem::unavailable(problem, 30).into_response()
+            }
             Self::Fault(fault) => fault.into_response(),
             Self::Limited(limited) => Problem::from(limited).into_response(),
             Self::Replays => {

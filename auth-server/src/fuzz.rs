@@ -16,6 +16,7 @@ use crate::{
         authorization_request,
         client_auth::Presented,
         client_metadata,
+        outbound_url::OutboundPolicy,
         params::Params,
         pkce::CodeChallenge,
         redirect_uri::{RedirectKind, RedirectTarget, check_registration, without_loopback_port},
@@ -151,13 +152,18 @@ fn a_registration_has_one_id_whatever_else_it_says() {
     ];
     fuzz::run("registration", &seeds(&texts), |input| {
         let body: Map<String, Value> = serde_json::from_slice(input).unwrap_or_default();
-        let outcome = client_metadata::check(&body);
+        let outcome = client_metadata::check(&body, &OutboundPolicy::default());
         if let Ok(registration) = &outcome {
             let id = registration.content_address();
             assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
             let mut more = body.clone();
             more.insert("software_unheard_of".to_owned(), Value::from("x"));
-            assert_eq!(client_metadata::check(&more).unwrap().content_address(), id);
+            assert_eq!(
+                client_metadata::check(&more, &OutboundPolicy::default())
+                    .unwrap()
+                    .content_address(),
+                id
+            );
             assert!(registration.redirects.iter().all(|uri| check_registration(uri).is_ok()));
         }
         format!("{outcome:?}")

@@ -19,6 +19,7 @@ mod fuzz;
 mod issue;
 mod live;
 mod mint;
+mod outbound;
 mod pages;
 mod routes;
 mod rules;

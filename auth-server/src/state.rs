@@ -29,7 +29,11 @@ use crate::{
     config::{Config, Registration},
     endpoints::metadata,
     mint::{self, NoRandomness},
-    rules::client::{Client, Origin},
+    outbound::{Due, Outbound},
+    rules::{
+        client::{Client, Origin},
+        client_document::is_document,
+    },
     store::{EmbeddedStore, GuardedStore, RedisStore, Store, StoreError},
     upstream::{HttpError, Upstreams},
 };
@@ -48,6 +52,7 @@ pub struct App {
     pub(crate) limits: Arc<Limits>,
     /// The metadata document's bytes: they change only with the configuration.
     pub(crate) metadata: Bytes,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) store: Arc<dyn Store>,
     /// Providers that people sign in with.
     pub(crate) upstreams: Arc<Upstreams>,
@@ -154,6 +159,7 @@ impl App {
             accounts: Arc::new(Accounts::open(&config.users, Arc::clone(&store))?),
             audit_log: Arc::new(AuditLog::new(Arc::clone(&store), config.audit)),
             client_sweep: Arc::default(),
+            outbound: Arc::new(Outbound::new(&config.outbound, clock.clone(), Arc::clone(&store))),
             clock,
             cookies: Arc::new(cookies),
             keys: Arc::new(keys),
@@ -203,15 +209,25 @@ impl App {
         self.limits.sign_in.sweep(self.clock.now());
         self.limits.clients.sweep();
         let clients = self.sweep_clients().await?;
-        Ok(clients + self.store.sweep(self.clock.now()).await?)
+        let swept = self.store.sweep(self.clock.now()).await?;
+        self.outbound.refresh_due().await;
+        Ok(clients + swept)
     }
 
-    /// A client: of the deployment file, of an operator, or registered where registration is
-    /// open.
+    /// A client: of the deployment file, of an operator, known by its document, or registered
+    /// where registration is open. Nothing is fetched.
     pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let configured = self.config.clients.iter().find(|client| client.id == *id);
         if configured.is_some() {
             return Ok(configured.cloned());
+        }
+        if is_document(id) {
+            let held =
+                if self.config.outbound.documents { self.outbound.held(id).await? } else { None };
+            if held.as_ref().is_some_and(|(_, fresh)| !fresh) {
+                self.outbound.note_due(Due::Document(id.clone()));
+            }
+            return Ok(held.map(|(client, _)| client));
         }
         let is_closed = self.config.registration == Registration::Closed;
         let is_known = |client: &Client| match client.origin {

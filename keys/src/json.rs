@@ -10,7 +10,7 @@ use serde::{
 
 /// Whether the bytes are a JSON object without a repeated member name. An array would do for a
 /// derived struct, so the brace is looked for.
-pub(crate) fn is_strict_object(bytes: &[u8]) -> bool {
+pub fn is_strict_object(bytes: &[u8]) -> bool {
     let first = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     first == Some(&b'{') && serde_json::from_slice::<Unambiguous>(bytes).is_ok()
 }

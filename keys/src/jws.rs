@@ -1,12 +1,17 @@
-//! ES256 over bytes (RFC 7518 section 3.4): the only file that names josekit.
+//! Signatures over bytes (RFC 7518 section 3): the only file that names josekit. Ours are ES256;
+//! clients sign with what they have.
 //!
 //! A signer or verifier is prepared once per key. Splitting and reading a token is done by
 //! `token.rs`, so that the bytes whose signature is checked are the bytes whose claims are read.
 
-use josekit::jws::{
-    ES256, JwsSigner, JwsVerifier,
-    alg::ecdsa::{EcdsaJwsSigner, EcdsaJwsVerifier},
+use josekit::{
+    jwk::Jwk,
+    jws::{
+        ES256, EdDSA, JwsSigner, JwsVerifier, PS256, RS256,
+        alg::ecdsa::{EcdsaJwsSigner, EcdsaJwsVerifier},
+    },
 };
+use serde_json::{Map, Value};
 
 use crate::error::KeyError;
 
@@ -40,6 +45,29 @@ impl Verifier {
     /// Whether the signature is this key's over the message.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == SIGNATURE_BYTES && self.0.verify(message, signature).is_ok()
+    }
+}
+
+/// A verifier of somebody else's public key, of any algorithm we accept.
+pub(crate) struct PublicVerifier(Box<dyn JwsVerifier>);
+
+impl PublicVerifier {
+    /// Prepares the verifier of a JWK for an algorithm; none if the key is not for it.
+    pub(crate) fn of(algorithm: &str, members: &Map<String, Value>) -> Option<Self> {
+        let jwk = Jwk::from_map(members.clone()).ok()?;
+        Some(Self(match algorithm {
+            "ES256" => Box::new(ES256.verifier_from_jwk(&jwk).ok()?),
+            "EdDSA" => Box::new(EdDSA.verifier_from_jwk(&jwk).ok()?),
+            "PS256" => Box::new(PS256.verifier_from_jwk(&jwk).ok()?),
+            "RS256" => Box::new(RS256.verifier_from_jwk(&jwk).ok()?),
+            _ => return None,
+        }))
+    }
+
+    /// Whether the signature is this key's over the message.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let fits = self.0.algorithm().name() != "ES256" || signature.len() == SIGNATURE_BYTES;
+        fits && self.0.verify(message, signature).is_ok()
     }
 }
 

@@ -5,6 +5,7 @@
 //! reads one, and only [`Presented::verify`] makes a [`Verified`]. Invariant: no clock and no
 //! I/O; randomness is drawn in `generate.rs` alone.
 
+mod client;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -19,7 +20,11 @@ mod sealed;
 mod secrets;
 mod token;
 
+pub use client::{
+    AssertionClaims, Audience, CLIENT_ALGORITHMS, ClientAssertion, ClientKeyError, ClientKeySet,
+};
 pub use error::{KeyError, TokenError};
+pub use json::is_strict_object;
 pub use jwks::{JWKS_CACHE_CONTROL, VerifyingKeys};
 pub use key::{SigningKey, VerifyingKey};
 pub use lifecycle::{Dwell, MAX_SKEW, MAX_VIEW_AGE, Urgency};

@@ -246,11 +246,11 @@ fn is_type(given: &str, wanted: &str) -> bool {
     short.eq_ignore_ascii_case(wanted)
 }
 
-fn decode(part: &str, name: &'static str) -> Result<Vec<u8>, TokenError> {
+pub(crate) fn decode(part: &str, name: &'static str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed(name))
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, TokenError> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, TokenError> {
     if !is_strict_object(bytes) {
         return Err(TokenError::Malformed(name));
     }

@@ -11,6 +11,8 @@ mod audit_events;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod client_documents;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod mcp_authorization;
@@ -48,6 +50,8 @@ mod rfc6750_bearer;
 mod rfc7009_revocation;
 #[cfg(test)]
 mod rfc7517_jwks;
+#[cfg(test)]
+mod rfc7523_assertion;
 #[cfg(test)]
 mod rfc7591_operations;
 #[cfg(test)]

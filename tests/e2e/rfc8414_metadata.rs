@@ -85,14 +85,14 @@ async fn the_document_says_what_is_true() {
         ),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("authorization_response_iss_parameter_supported", json!(true)),
-        ("client_id_metadata_document_supported", json!(false)),
+        ("client_id_metadata_document_supported", json!(true)),
         ("subject_types_supported", json!(["public"])),
         ("id_token_signing_alg_values_supported", json!(["ES256"])),
         ("request_uri_parameter_supported", json!(false)),
     ] {
         assert_eq!(metadata[name], value, "{name}");
     }
-    let methods = json!(["none", "client_secret_basic", "client_secret_post"]);
+    let methods = json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
     assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
     assert_eq!(metadata["revocation_endpoint_auth_methods_supported"], methods);
     let scopes: Vec<&str> = metadata["scopes_supported"]
@@ -101,7 +101,7 @@ async fn the_document_says_what_is_true() {
         .iter()
         .map(|s| s.as_str().unwrap())
         .collect();
-    let secrets = json!(["client_secret_basic", "client_secret_post"]);
+    let secrets = json!(["client_secret_basic", "client_secret_post", "private_key_jwt"]);
     assert_eq!(metadata["introspection_endpoint_auth_methods_supported"], secrets);
     let (of_resources, of_identity) = scopes.split_at(4);
     assert_eq!(of_resources, ["contacts:read", "contacts:write", "contacts:delete", "ledger:read"]);

@@ -13,6 +13,7 @@
 )]
 
 mod account;
+mod assertion;
 mod backend;
 mod browser;
 mod client;
@@ -23,10 +24,12 @@ mod mcp;
 mod pkce;
 mod provider;
 mod services;
+mod site;
 mod world;
 
 pub use self::{
     account::{Account, NewKey},
+    assertion::{ASSERTION_TYPE, ClientKey, present},
     backend::{Answer, Backend, Received, Speaks},
     browser::{Browser, Choice, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, NEXT_SECRET, Tokens},
@@ -37,5 +40,6 @@ pub use self::{
     pkce::{challenge_of, new_verifier},
     provider::{Provider, Trick},
     services::{CRM_AUDIENCE, INTERNAL},
+    site::{SITE_HOST, Served, Site},
     world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},
 };

@@ -287,6 +287,7 @@ fn secret(name: &str) -> &'static str {
         "partner-secret" => crate::client::PARTNER_SECRET,
         "resource-server-secret" => crate::client::RESOURCE_SERVER_SECRET,
         "password" => crate::browser::PASSWORD,
+        "site-authority" => crate::site::authority(),
         other => panic!("the deployment names no file {other}"),
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn resolve(
     at: usize,
     deployment: &Deployment,
     read: &dyn Fn(&str) -> Result<String, String>,
+    keyed: Result<Option<ClientAuth>, Problem>,
     problems: &mut Vec<Problem>,
 ) -> Option<Client> {
     let before = problems.len();
@@ -54,6 +55,7 @@ pub(super) fn resolve(
         problems.push(Problem::new(place("redirect_uris"), what, "write where people return to"));
     }
     let secrets = secrets(raw, at, read, problems);
+    let keyed = keyed.map_err(|problem| problems.push(problem)).unwrap_or_default();
     let service = raw.service.as_ref().and_then(|raw| {
         service(raw, deployment)
             .map_err(|(key, what, remedy)| {
@@ -66,17 +68,17 @@ pub(super) fn resolve(
         let what = "goes with client_credentials in grant_types, and one of them is missing";
         problems.push(Problem::new(place("service.scopes"), what, "write both or neither"));
     }
-    if raw.service.is_some() && secrets.is_empty() {
+    if raw.service.is_some() && secrets.is_empty() && keyed.is_none() {
         let what = "is missing: a client that acts on its own account proves who it is";
         problems.push(Problem::new(place("secret_file"), what, "name a file with a secret"));
     }
     if problems.len() > before {
         return None;
     }
-    let auth = if secrets.is_empty() {
-        ClientAuth::None
-    } else {
-        ClientAuth::Secret { method: SecretMethod::Basic, secrets }
+    let auth = match keyed {
+        Some(keyed) => keyed,
+        None if secrets.is_empty() => ClientAuth::None,
+        None => ClientAuth::Secret { method: SecretMethod::Basic, secrets },
     };
     Some(Client {
         about: About::default(),

@@ -11,7 +11,7 @@ fn table(text: &str) -> Result<Client, Vec<String>> {
         other => Ok(format!("{other}\n")),
     };
     let mut problems = Vec::new();
-    let client = resolve(&raw, 0, &testing::deployment(), &read, &mut problems);
+    let client = resolve(&raw, 0, &testing::deployment(), &read, Ok(None), &mut problems);
     client.ok_or_else(|| problems.iter().map(|problem| problem.place.clone()).collect())
 }
 

@@ -1,6 +1,8 @@
 //! auth-server's configuration, checked and typed, from what the command line has read.
 
 mod client;
+mod client_keys;
+mod outbound;
 mod raw;
 mod upstream;
 
@@ -20,9 +22,13 @@ use url::Url;
 use web::client_address::TrustedProxies;
 
 pub(crate) use self::client::service;
-pub use self::raw::{
-    RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUpstream,
-    RawUpstreamWorkspace, RawUser, RawWorkspace, Registration,
+pub(crate) use self::outbound::OutboundConfig;
+pub use self::{
+    outbound::RawOutbound,
+    raw::{
+        RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUpstream,
+        RawUpstreamWorkspace, RawUser, RawWorkspace, Registration,
+    },
 };
 use crate::{
     rules::{blocked_redirects::BlockedRedirects, client::Client},
@@ -41,6 +47,7 @@ pub struct Config {
     pub(crate) endpoints: Endpoints,
     /// What a gateway of another process shows to use the internal interface.
     pub(crate) internal_credential: Option<Secret>,
+    pub(crate) outbound: OutboundConfig,
     pub(crate) registration: Registration,
     pub(crate) session_life: Duration,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -115,12 +122,15 @@ impl Config {
             .enumerate()
             .filter_map(|(at, raw)| user(raw, at, &workspaces, read, &mut problems))
             .collect();
+        let (auth, noted) = (&parts.auth, &mut problems);
+        let outbound = OutboundConfig::resolve(&auth.outbound, auth.registration, read, noted);
         let clients = parts
             .clients
             .iter()
             .enumerate()
             .filter_map(|(at, raw)| {
-                client::resolve(raw, at, &parts.deployment, read, &mut problems)
+                let keyed = client_keys::of(raw, at, &outbound.policy, read);
+                client::resolve(raw, at, &parts.deployment, read, keyed, &mut problems)
             })
             .collect();
         duplicates(&parts, &mut problems);
@@ -145,6 +155,7 @@ impl Config {
             deployment: parts.deployment,
             endpoints,
             internal_credential: parts.internal_credential,
+            outbound,
             registration: parts.auth.registration,
             session_life: Duration::from_secs(hours * 3600),
             trusted_proxies: parts.trusted_proxies,

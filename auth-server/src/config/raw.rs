@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::RawOutbound;
+
 /// The `[auth]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +24,9 @@ pub struct RawAuth {
     pub audit_days: Option<u64>,
     /// How many security events are kept for queries, 1000 to 10000000; 100000 without it.
     pub audit_records: Option<u64>,
+    /// Where this server may dial for clients' documents and keys.
+    #[serde(default)]
+    pub outbound: RawOutbound,
     /// Hours after which a browser must sign in again, 1 to 720.
     pub session_hours: Option<u64>,
     /// People who sign in with a password.
@@ -142,7 +147,11 @@ pub struct RawClient {
     /// `authorization_code`, `refresh_token` and `client_credentials`; by default the first two,
     /// and none for a service without `redirect_uris`.
     pub grant_types: Option<Vec<String>>,
-    /// A file with the client's secret; without any secret the client is public.
+    /// A file with the client's public keys, a JWK Set; the client then signs assertions.
+    pub jwks_file: Option<String>,
+    /// Where the client publishes its keys, instead of a file.
+    pub jwks_uri: Option<String>,
+    /// A file with the client's secret; with neither keys nor a secret the client is public.
     pub secret_file: Option<String>,
     /// Further secrets, each with its own end: the old and the new one of a rotation.
     #[serde(default)]

@@ -8,12 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::HeaderMap;
-use shared::ids::ClientId;
 use web::problem::Problem;
 
 use super::{
     browser::{self, fault, refuse, untrusted, with_cookie},
-    consent, login,
+    consent, document_client, login,
 };
 use crate::{
     App, live,
@@ -37,20 +36,13 @@ pub(crate) async fn show(
     if let Err(limited) = app.limits.charge(PAGES, app.address(peer, &headers)) {
         return Problem::from(limited).into_response();
     }
-    let Ok(params) = Params::parse(query.unwrap_or_default().as_bytes()) else {
+    let query = query.unwrap_or_default();
+    let Ok(params) = Params::parse(query.as_bytes()) else {
         return untrusted(&app, &UntrustedRedirect::Parameters);
     };
-    let Some(id) = params.one("client_id") else {
-        return untrusted(&app, &UntrustedRedirect::ClientMissing);
-    };
-    let client = match ClientId::parse(id) {
-        Ok(id) => app.client(&id).await,
-        Err(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
-    };
-    let client = match client {
-        Ok(Some(client)) if !client.has_lapsed(app.clock.now()) => client,
-        Ok(_) => return untrusted(&app, &UntrustedRedirect::ClientUnknown),
-        Err(error) => return fault(&app, &error.into()),
+    let client = match document_client::find(&app, &headers, &query, &params).await {
+        Ok(client) => client,
+        Err(response) => return response,
     };
     let target = match RedirectTarget::find(&client.redirects, params.one("redirect_uri")) {
         Ok(target) => target,

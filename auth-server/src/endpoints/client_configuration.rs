@@ -52,7 +52,7 @@ pub(crate) async fn replace(
     let (client, token) = authorized(&app, peer, &headers, &id).await?;
     let asked = read(&headers, body).await?;
     refuse_members(&client, &asked)?;
-    let registration = check(&asked)?;
+    let registration = check(&asked, &app.config.outbound.policy)?;
     refuse_blocked(&app, &registration)?;
     let auth = auth(&client, &registration)?;
     let change = |held: &Client| Client {
@@ -144,6 +144,10 @@ fn auth(client: &Client, registration: &Registration) -> Result<ClientAuth, Regi
         }
         (ClientAuth::Secret { secrets, .. }, AuthMethod::ClientSecretPost) => {
             Ok(ClientAuth::Secret { method: SecretMethod::Post, secrets: secrets.clone() })
+        }
+        (ClientAuth::PrivateKeyJwt { keys }, AuthMethod::PrivateKeyJwt) => {
+            let keys = registration.keys.clone().unwrap_or_else(|| keys.clone());
+            Ok(ClientAuth::PrivateKeyJwt { keys })
         }
         _ => Err(RegistrationViolation::MethodFixed),
     }

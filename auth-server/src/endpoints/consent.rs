@@ -14,6 +14,7 @@ use shared::{
     scope::Scope,
     time::Timestamp,
 };
+use url::Url;
 use web::form::{Form, same_site};
 
 use super::{
@@ -33,7 +34,7 @@ use crate::{
     },
     rules::{
         authorization_request::AuthorizationRequest,
-        client::Client,
+        client::{Client, Origin},
         client_life::Touch,
         consent::{Choice, Grant, grant},
         params::Params,
@@ -169,7 +170,9 @@ pub(super) async fn page(
         brand: app.config.deployment.name.clone(),
         user_name: user.name.clone(),
         client_name: client.name.clone(),
-        client_host: None,
+        client_host: (client.origin == Origin::Document)
+            .then(|| Url::parse(client.id.as_str()).ok()?.host_str().map(str::to_owned))
+            .flatten(),
         registered_ago: (!client.is_preregistered())
             .then(|| ago(app.clock.now().since(client.registered))),
         redirect_host: request.redirect.host(),

@@ -20,7 +20,10 @@ use web::{
     problem::Problem,
 };
 
-use super::browser::{self, Interaction, Stale, fault, form_target, stale, with_cookie};
+use super::{
+    browser::{self, Interaction, Stale, fault, form_target, stale, with_cookie},
+    document_client::Return,
+};
 use crate::{
     App,
     accounts::SignInError,
@@ -38,7 +41,12 @@ const BUSY: u64 = 5;
 #[derive(Debug)]
 pub(super) enum Destination {
     Account,
-    Client { client: Box<Client>, interaction: Box<Interaction> },
+    Client {
+        client: Box<Client>,
+        interaction: Box<Interaction>,
+    },
+    /// The request again, whose client is known only afterwards.
+    Document(Box<Return>),
 }
 
 /// A sign-in that no client asked for, as it travels inside the page.
@@ -139,6 +147,10 @@ impl Destination {
             let is_fresh = app.clock.now() < expires;
             return if is_fresh { Ok(Self::Account) } else { Err(stale(app, Stale::Page)) };
         }
+        if let Some(to) = Return::open(app, browser, sealed) {
+            let to = to.map_err(|reason| stale(app, reason))?;
+            return Ok(Self::Document(Box::new(to)));
+        }
         let interaction = browser::open(app, headers, sealed);
         let interaction = interaction.map_err(|reason| stale(app, reason))?;
         let client = app.client(&interaction.request.client).await;
@@ -147,7 +159,8 @@ impl Destination {
         Ok(Self::Client { client: Box::new(client), interaction: Box::new(interaction) })
     }
 
-    fn page(
+    /// The sign-in page that leads there.
+    pub(super) fn page(
         &self,
         app: &App,
         sealed: String,
@@ -162,6 +175,12 @@ impl Destination {
             Self::Client { client, interaction } => {
                 page(app, client, &interaction.request, sealed, error, username)
             }
+            Self::Document(to) => {
+                let asker = Asker { name: to.host.clone(), redirect_host: to.host.clone() };
+                let username = username.map_or_else(|| to.login_hint(), str::to_owned);
+                let target = FormTarget::OwnOrigin;
+                page_for(app, Some(asker), sealed, (error, username), target)
+            }
         }
     }
 
@@ -175,6 +194,7 @@ impl Destination {
                     .finish();
                 format!("{}?{query}", app.config.path("/consent"))
             }
+            Self::Document(to) => to.address(app),
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use keys::CLIENT_ALGORITHMS;
 use shared::metadata::{AuthorizationServerMetadata, well_known_path};
 
 use crate::{App, Config, config::Registration};
@@ -61,7 +62,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
     scopes.extend(["openid", "profile", "email", "offline_access"].map(str::to_owned));
     let mut seen = std::collections::BTreeSet::new();
     scopes.retain(|scope| seen.insert(scope.clone()));
-    let methods = vec!["none", "client_secret_basic", "client_secret_post"];
+    let methods = vec!["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
     let endpoints = &config.endpoints;
     let document = AuthorizationServerMetadata {
         issuer: config.deployment.issuer.as_str().to_owned(),
@@ -78,12 +79,15 @@ pub(crate) fn document(config: &Config) -> Bytes {
         grant_types_supported: vec!["authorization_code", "refresh_token", "client_credentials"],
         code_challenge_methods_supported: vec!["S256"],
         token_endpoint_auth_methods_supported: methods.clone(),
+        token_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS.into(),
         introspection_endpoint_auth_methods_supported: methods
             .iter()
             .copied()
             .filter(|method| *method != "none")
             .collect(),
+        introspection_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS.into(),
         revocation_endpoint_auth_methods_supported: methods,
+        revocation_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS.into(),
         introspection_signing_alg_values_supported: vec!["ES256"],
         scopes_supported: scopes,
         claims_supported: CLAIMS.into(),
@@ -92,7 +96,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
         prompt_values_supported: vec!["none", "login", "consent", "select_account"],
         request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,
-        client_id_metadata_document_supported: false,
+        client_id_metadata_document_supported: config.outbound.documents,
         service_documentation: None,
     };
     serde_json::to_vec(&document).unwrap_or_default().into()

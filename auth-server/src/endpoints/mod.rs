@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod authorize;
 pub(crate) mod client_configuration;
 pub(crate) mod consent;
+mod document_client;
 pub(crate) mod health;
 pub(crate) mod internal;
 pub(crate) mod introspect;

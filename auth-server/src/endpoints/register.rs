@@ -26,7 +26,7 @@ use crate::{
     error::{Fault, RegistrationError},
     mint,
     rules::{
-        client::{Client, ClientAuth, Life, Origin, SecretMethod},
+        client::{Client, ClientAuth, ClientKeys, Life, Origin, SecretMethod},
         client_life::Touch,
         client_metadata::{AuthMethod, Registration, check, method_name},
         violation::RegistrationViolation,
@@ -48,7 +48,7 @@ pub(crate) async fn register(
     app.limits.charge(REGISTRATION, address).map_err(RegistrationError::Limited)?;
     let approval = approval(&app, &headers).await?;
     let asked = read(&headers, body).await?;
-    let registration = check(&asked)?;
+    let registration = check(&asked, &app.config.outbound.policy)?;
     refuse_blocked(&app, &registration)?;
     let (client, credentials) = match (approval, registration.auth) {
         (None, AuthMethod::None) => (shared_client(&app, &registration).await?, None),
@@ -165,11 +165,14 @@ async fn own_client(
 ) -> Result<(Client, Credentials), RegistrationError> {
     refuse_full(app, &registration.content_address()).await?;
     let secret = match registration.auth {
-        AuthMethod::None => None,
+        AuthMethod::None | AuthMethod::PrivateKeyJwt => None,
         _ => Some(Secret::new(mint::alphanumeric()?)),
     };
     let auth = match (&secret, registration.auth) {
-        (None, _) => ClientAuth::None,
+        (None, _) => match registration.keys.clone() {
+            Some(keys) => ClientAuth::PrivateKeyJwt { keys },
+            None => ClientAuth::None,
+        },
         (Some(secret), AuthMethod::ClientSecretPost) => {
             ClientAuth::secret(SecretMethod::Post, secret.hash())
         }
@@ -248,6 +251,15 @@ pub(super) fn information(client: &Client) -> Map<String, Value> {
         ("token_endpoint_auth_method", json!(method_name(&client.auth))),
     ] {
         set(&mut answer, name, value);
+    }
+    match &client.auth {
+        ClientAuth::PrivateKeyJwt { keys: ClientKeys::Inline(text) } => {
+            set(&mut answer, "jwks", serde_json::from_str(text).unwrap_or_default());
+        }
+        ClientAuth::PrivateKeyJwt { keys: ClientKeys::Remote(uri) } => {
+            set(&mut answer, "jwks_uri", json!(uri));
+        }
+        ClientAuth::None | ClientAuth::Secret { .. } => {}
     }
     answer
 }

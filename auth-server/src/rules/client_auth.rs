@@ -1,5 +1,6 @@
 //! Client authentication at the token endpoint (RFC 6749 section 2.3): none,
-//! `client_secret_basic`, `client_secret_post`; the registered method and no other.
+//! `client_secret_basic`, `client_secret_post`, `private_key_jwt`; the registered method and no
+//! other.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use shared::{ids::ClientId, secret::Secret, time::Timestamp};
@@ -8,6 +9,7 @@ use url::form_urlencoded;
 
 use super::{
     client::{Client, ClientAuth, ClientSecret},
+    client_assertion,
     params::Params,
     violation::TokenViolation,
 };
@@ -21,6 +23,8 @@ pub(crate) struct Presented {
 
 #[derive(Debug)]
 enum PresentedSecret {
+    /// A signed assertion, of which nothing was checked.
+    Assertion(Secret),
     /// As it was sent, and form-decoded.
     Basic {
         raw: Secret,
@@ -38,6 +42,12 @@ impl Presented {
     ) -> Result<Self, TokenViolation> {
         let in_body = params.one("client_id").map(parse_client).transpose()?;
         let secret_in_body = params.one("client_secret");
+        if let Some(assertion) = params.one("client_assertion") {
+            if authorization.is_some() || secret_in_body.is_some() {
+                return Err(TokenViolation::ClientAuthenticationTwice);
+            }
+            return Self::assertion_of(assertion, params.one("client_assertion_type"), in_body);
+        }
         let Some(authorization) = authorization else {
             let client = in_body.ok_or(TokenViolation::ClientMissing)?;
             let secret = secret_in_body.map_or(PresentedSecret::None, |secret| {
@@ -58,7 +68,34 @@ impl Presented {
         Ok(Self { client, secret: PresentedSecret::Basic { raw, decoded } })
     }
 
-    /// Checks what was presented against the registration.
+    /// The client is the one that `sub` names, whether or not `client_id` names it too (RFC 7521
+    /// section 4.2).
+    fn assertion_of(
+        text: &str,
+        kind: Option<&str>,
+        in_body: Option<ClientId>,
+    ) -> Result<Self, TokenViolation> {
+        if kind != Some(client_assertion::TYPE) {
+            return Err(TokenViolation::AssertionType);
+        }
+        let assertion = client_assertion::read(text)?;
+        let client = parse_client(&assertion.unverified_claims().sub)?;
+        if in_body.is_some_and(|other| other != client) {
+            return Err(TokenViolation::ClientAuthentication);
+        }
+        Ok(Self { client, secret: PresentedSecret::Assertion(Secret::new(text.to_owned())) })
+    }
+
+    /// The assertion, if one was presented. Its keys may have to be fetched, so it is checked by
+    /// the endpoint.
+    pub(crate) fn assertion(&self) -> Option<&str> {
+        match &self.secret {
+            PresentedSecret::Assertion(text) => Some(text.expose()),
+            _ => None,
+        }
+    }
+
+    /// Checks what was presented against the registration; never an assertion.
     pub(crate) fn check(&self, client: &Client, now: Timestamp) -> Result<(), TokenViolation> {
         let fits = match (&client.auth, &self.secret) {
             (ClientAuth::None, PresentedSecret::None) => true,
@@ -74,7 +111,8 @@ impl Presented {
             }
             (ClientAuth::None, PresentedSecret::Post(_))
             | (ClientAuth::PrivateKeyJwt { .. }, _)
-            | (ClientAuth::Secret { .. }, PresentedSecret::None) => false,
+            | (ClientAuth::Secret { .. }, PresentedSecret::None)
+            | (_, PresentedSecret::Assertion(_)) => false,
         };
         if fits { Ok(()) } else { Err(TokenViolation::ClientAuthentication) }
     }

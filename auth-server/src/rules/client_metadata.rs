@@ -9,8 +9,10 @@ use sha2::{Digest, Sha256};
 use shared::scope::Scope;
 
 use super::{
-    client::{About, ApplicationType, ClientAuth, SecretMethod},
+    client::{About, ApplicationType, ClientAuth, ClientKeys, SecretMethod},
+    client_keys::client_keys,
     metadata_members::{contacts, name, public_web_page, strings, web_page},
+    outbound_url::OutboundPolicy,
     redirect_uri::{RedirectKind, check_registration, registered_kind, without_loopback_port},
     software_statement,
     violation::RegistrationViolation,
@@ -21,6 +23,8 @@ use super::{
 pub(crate) struct Registration {
     pub(crate) about: About,
     pub(crate) auth: AuthMethod,
+    /// The public keys of a client that authenticates with one.
+    pub(crate) keys: Option<ClientKeys>,
     pub(crate) name: String,
     pub(crate) redirects: Vec<String>,
     pub(crate) refresh: bool,
@@ -32,6 +36,7 @@ pub(crate) enum AuthMethod {
     ClientSecretBasic,
     ClientSecretPost,
     None,
+    PrivateKeyJwt,
 }
 
 impl AuthMethod {
@@ -40,6 +45,7 @@ impl AuthMethod {
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
             Self::None => "none",
+            Self::PrivateKeyJwt => "private_key_jwt",
         }
     }
 }
@@ -58,7 +64,10 @@ pub(crate) fn method_name(auth: &ClientAuth) -> &'static str {
 const PAGES_ELSEWHERE: [&str; 2] = ["backchannel_logout_uri", "sector_identifier_uri"];
 
 /// Checks a registration request's JSON object.
-pub(crate) fn check(body: &Map<String, Value>) -> Result<Registration, RegistrationViolation> {
+pub(crate) fn check(
+    body: &Map<String, Value>,
+    policy: &OutboundPolicy,
+) -> Result<Registration, RegistrationViolation> {
     software_statement::refuse(body)?;
     let auth = auth_method(body)?;
     let grants = strings(body, "grant_types", RegistrationViolation::GrantTypes)?;
@@ -75,6 +84,10 @@ pub(crate) fn check(body: &Map<String, Value>) -> Result<Registration, Registrat
         public_web_page(body, member)?;
     }
     let application_type = application_type(body)?;
+    let keys = client_keys(body, policy)?.filter(|_| auth == AuthMethod::PrivateKeyJwt);
+    if auth == AuthMethod::PrivateKeyJwt && keys.is_none() {
+        return Err(RegistrationViolation::JwksMissing);
+    }
     Ok(Registration {
         about: About {
             application_type,
@@ -86,6 +99,7 @@ pub(crate) fn check(body: &Map<String, Value>) -> Result<Registration, Registrat
             tos_uri: public_web_page(body, "tos_uri")?,
         },
         auth,
+        keys,
         name: name(body)?,
         redirects: redirects(body, application_type)?,
         refresh: grants.iter().any(|grant| grant == "refresh_token"),
@@ -136,6 +150,7 @@ fn auth_method(body: &Map<String, Value>) -> Result<AuthMethod, RegistrationViol
             Some("client_secret_basic") => Ok(AuthMethod::ClientSecretBasic),
             Some("client_secret_post") => Ok(AuthMethod::ClientSecretPost),
             Some("none") => Ok(AuthMethod::None),
+            Some("private_key_jwt") => Ok(AuthMethod::PrivateKeyJwt),
             _ => Err(RegistrationViolation::AuthMethod),
         },
     }
@@ -164,7 +179,7 @@ fn application_type(
     }
 }
 
-fn redirects(
+pub(super) fn redirects(
     body: &Map<String, Value>,
     application: Option<ApplicationType>,
 ) -> Result<Vec<String>, RegistrationViolation> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::secret::SecretHash;
 use url::form_urlencoded;
 
 const MOST_BYTES: usize = 32 * 1024;
@@ -54,6 +55,12 @@ impl Params {
     /// A parameter, if it was sent with a value.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
         self.once.get(name).map(String::as_str)
+    }
+
+    /// A digest of every name and value, which an identical request shares.
+    pub(crate) fn digest(&self) -> SecretHash {
+        let all = format!("{:?}", (&self.once, &self.resources));
+        SecretHash::of(all.as_bytes())
     }
 
     /// Every `resource`.

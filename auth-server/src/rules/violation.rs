@@ -1,5 +1,7 @@
 //! Every way a peer can be wrong, with its wire code and its requirement: one enum per registry
-//! of codes.
+//! of codes. What is answered by a page alone is in `untrusted_redirect.rs`.
+
+pub(crate) use super::untrusted_redirect::UntrustedRedirect;
 
 /// A wire code with the requirement behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +11,7 @@ pub(crate) struct Wire {
     pub(crate) requirement: &'static str,
 }
 
-fn wire(status: u16, code: &'static str, requirement: &'static str) -> Wire {
+pub(super) fn wire(status: u16, code: &'static str, requirement: &'static str) -> Wire {
     Wire { status, code, requirement }
 }
 
@@ -79,59 +81,13 @@ impl AuthorizeViolation {
     }
 }
 
-/// What must never be answered by a redirect, but by a page (RFC 6749 section 3.1.2.4).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UntrustedRedirect {
-    #[error("this application is not registered here")]
-    ClientUnknown,
-    #[error("the request names no application (client_id)")]
-    ClientMissing,
-    #[error("a parameter is given twice or is too long")]
-    Parameters,
-    #[error("the request does not say where to return to (redirect_uri)")]
-    RedirectMissing,
-    #[error("this server sends nobody to that address")]
-    RedirectBlocked,
-    #[error("the address to return to is not one the application registered")]
-    RedirectUnregistered,
-}
-
-impl UntrustedRedirect {
-    pub(crate) fn wire(&self) -> Wire {
-        match self {
-            Self::ClientMissing => wire(400, "invalid_request", "RFC 6749 section 4.1.1"),
-            Self::ClientUnknown => wire(400, "invalid_client", "RFC 6749 section 3.1.2.4"),
-            Self::Parameters => wire(400, "invalid_request", "RFC 6749 section 3.1"),
-            Self::RedirectBlocked => wire(400, "invalid_request", "RFC 7591 section 5"),
-            Self::RedirectMissing => wire(400, "invalid_request", "RFC 6749 section 3.1.2.3"),
-            Self::RedirectUnregistered => wire(400, "invalid_request", "RFC 6749 section 3.1.2.4"),
-        }
-    }
-
-    /// What a person can do about it.
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            Self::ClientUnknown => {
-                "Remove the connection in the application and connect again: it then registers anew."
-            }
-            Self::ClientMissing | Self::Parameters => {
-                "Start again from the application. If it happens again, tell its makers."
-            }
-            Self::RedirectBlocked => {
-                "Nothing was sent anywhere. The operator of this server blocked the address; do not \
-                 trust the application that sent you here."
-            }
-            Self::RedirectMissing | Self::RedirectUnregistered => {
-                "Nothing was sent anywhere. Connect again from the application; if it happens again, \
-                 its makers must register the address."
-            }
-        }
-    }
-}
-
 /// What the token and revocation endpoints answer (RFC 6749 section 5.2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenViolation {
+    #[error("the client assertion is refused: {0}")]
+    Assertion(String),
+    #[error("client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer")]
+    AssertionType,
     #[error("the body must be application/x-www-form-urlencoded")]
     BodyType,
     #[error("client authentication failed: use the method and the secret of the registration")]
@@ -208,6 +164,8 @@ impl TokenViolation {
     pub(crate) fn wire(&self) -> Wire {
         match self {
             Self::AccountInactive => wire(400, "invalid_grant", "RFC 6749 section 5.2"),
+            Self::Assertion(_) => wire(401, "invalid_client", "RFC 7523 section 3"),
+            Self::AssertionType => wire(401, "invalid_client", "RFC 7523 section 2.2"),
             Self::ClientAuthentication | Self::ClientUnknown => {
                 wire(401, "invalid_client", "RFC 6749 section 5.2")
             }
@@ -288,7 +246,9 @@ impl BearerViolation {
 pub(crate) enum RegistrationViolation {
     #[error("application_type must be native or web")]
     ApplicationType,
-    #[error("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")]
+    #[error(
+        "token_endpoint_auth_method must be none, client_secret_basic, client_secret_post or private_key_jwt"
+    )]
     AuthMethod,
     #[error("the body must be a JSON object: {0}")]
     Body(String),
@@ -314,6 +274,14 @@ pub(crate) enum RegistrationViolation {
     MethodFixed,
     #[error("redirect URI {0} leads to a place this server sends nobody to")]
     RedirectBlocked(String),
+    #[error("jwks cannot be used: {0}")]
+    Jwks(String),
+    #[error("private_key_jwt needs jwks or jwks_uri")]
+    JwksMissing,
+    #[error("jwks and jwks_uri exclude each other")]
+    JwksTwice,
+    #[error("jwks_uri cannot be used: {0}")]
+    JwksUri(String),
     #[error("redirect URI {0} has a wildcard, which is never matched")]
     RedirectWildcard(String),
     #[error("redirect URI {0} is neither https, nor loopback http, nor a private-use scheme")]
@@ -352,6 +320,10 @@ impl RegistrationViolation {
             | Self::ClientName
             | Self::Contacts
             | Self::GrantTypes
+            | Self::Jwks(_)
+            | Self::JwksMissing
+            | Self::JwksTwice
+            | Self::JwksUri(_)
             | Self::ResponseTypes
             | Self::Scope
             | Self::Uri(_) => wire(400, "invalid_client_metadata", "RFC 7591 section 2"),

@@ -22,6 +22,7 @@ mod record_contract;
 mod records;
 mod redis;
 mod sessions;
+mod source;
 mod upstreams;
 
 use std::{fmt::Debug, time::Duration};
@@ -38,6 +39,7 @@ pub(crate) use self::{
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
     sessions::Session,
+    source::Source,
     upstreams::{UpstreamAttempt, UpstreamLink},
 };
 

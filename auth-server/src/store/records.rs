@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Session,
     /// A person's session, by person and id.
     SessionOf,
+    /// What was last read at a stranger's URL, by the URL's hash.
+    Source,
     /// Something that happens once.
     Ticket,
     /// A sign-in under way at another provider, by its state.
@@ -73,6 +75,7 @@ impl Kind {
             Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
             Self::SessionOf => "session-of",
+            Self::Source => "source",
             Self::Ticket => "ticket",
             Self::UpstreamAttempt => "upstream-attempt",
             Self::UpstreamLink => "upstream-link",
@@ -87,6 +90,7 @@ impl Kind {
             | Self::Audit
             | Self::AuditHead
             | Self::SessionOf
+            | Self::Source
             | Self::Ticket
             | Self::UpstreamAttempt => false,
             Self::Account
@@ -123,6 +127,7 @@ impl Kind {
             | Self::ClientCutoff
             | Self::PersonCutoff
             | Self::Session
+            | Self::Source
             | Self::Ticket
             | Self::UpstreamAttempt => false,
         }

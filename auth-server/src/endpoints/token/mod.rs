@@ -1,5 +1,6 @@
 //! `POST /token`: client authentication, then the grant (RFC 6749 section 3.2).
 
+mod assertion;
 mod authorization_code;
 mod client_credentials;
 mod refresh_token;
@@ -95,6 +96,10 @@ pub(crate) async fn authenticate(
     let now = app.clock.now();
     let client = client.filter(|client| !client.has_lapsed(now));
     let client = client.ok_or_else(|| challenge(TokenViolation::ClientUnknown))?;
+    if let Some(text) = presented.assertion() {
+        assertion::check(app, &client, text, params).await?;
+        return Ok(client);
+    }
     let fits = presented.check(&client, now);
     let blocked = app.limits.clients.check_secret(&client.id, address, now);
     match (fits, blocked) {
