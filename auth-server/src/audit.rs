@@ -76,6 +76,11 @@ pub(crate) enum Event<'a> {
         scope: String,
         user: &'a UserId,
     },
+    ConsentReused {
+        client: &'a ClientId,
+        scope: String,
+        user: &'a UserId,
+    },
     GrantRevoked {
         family: FamilyId,
     },
@@ -156,6 +161,8 @@ pub(crate) enum Actor {
         pid: Option<i32>,
         uid: u32,
     },
+    /// On the account's own page.
+    Person,
     /// A provider that people sign in with, by its claims.
     Provider { upstream: String },
 }

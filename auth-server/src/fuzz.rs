@@ -191,6 +191,7 @@ fn a_refresh_token_reads_as_what_it_was_written_as() {
         generation: 3,
         issued: Timestamp::from_millis(1_234_567),
         nonce: [9; 16],
+        terms: crate::rules::terms::TermsId([5; 12]),
     };
     let written = token.encode(ring.current()).expose().to_owned();
     fuzz::run("refresh-token", &seeds(&[&written, "rt_", "rt_AAAA"]), |input| {

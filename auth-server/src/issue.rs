@@ -20,6 +20,7 @@ use crate::{
         client::Client,
         openid::{ID_TOKEN_TYPE, IdTokenClaims, SignIn, at_hash},
         refresh_token::RefreshToken,
+        resource,
         rotation::Family,
         scope::openid,
     },
@@ -76,6 +77,7 @@ pub(crate) fn tokens(
         generation: Some(family.generation),
     };
     let access_token = keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?;
+    let access_token = format!("{}{access_token}", resource.access_token_prefix);
     let id_token = sign_in.as_ref().map(|one| id_token(app, family, one, &access_token));
     // The scopes of OpenID Connect are the grant's, whichever resource the token is for.
     let told = sign_in.as_ref().filter(|_| *resource.indicator.as_str() != *claims.iss);
@@ -84,7 +86,9 @@ pub(crate) fn tokens(
         access_token,
         expires_in: life.as_secs(),
         id_token: id_token.transpose()?,
-        refresh_token: client.refreshes.then(|| refresh_token(app, id, family)).transpose()?,
+        refresh_token: refreshes(app, family, client)
+            .then(|| refresh_token(app, id, family))
+            .transpose()?,
         scope: scope.union(&told.unwrap_or_default()).to_string(),
         token_type: "Bearer",
     };
@@ -114,8 +118,9 @@ pub(crate) fn token_of_client(
         fam: None,
         generation: None,
     };
+    let access_token = keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?;
     let response = TokenResponse {
-        access_token: keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?,
+        access_token: format!("{}{access_token}", purpose.resource.access_token_prefix),
         expires_in: life,
         id_token: None,
         refresh_token: None,
@@ -151,12 +156,27 @@ fn id_token(
     Ok(keys::sign(&app.keys.signing, ID_TOKEN_TYPE, &claims)?)
 }
 
+/// Whether a grant comes with refresh tokens: one of its resources at least has them, as a
+/// sign-in alone has.
+fn refreshes(app: &App, family: &Family, client: &Client) -> bool {
+    let grant = &family.grant;
+    let mut granted =
+        grant.resources().filter_map(|name| app.config.deployment.resource(name.as_str()));
+    let refreshes = |one| resource::refreshes(one, &grant.identity);
+    client.refreshes && (grant.scopes.is_empty() || granted.any(refreshes))
+}
+
 /// The one refresh token of a family's current generation, whoever asks and how often.
 fn refresh_token(app: &App, id: FamilyId, family: &Family) -> Result<String, Fault> {
     let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     // The moment is the generation's own, so that every replica writes the same token.
     let issued = family.rotations.front().map_or(family.created, |(at, _)| *at);
-    let token =
-        RefreshToken { family: id, generation: family.generation, issued, nonce: family.nonce };
+    let token = RefreshToken {
+        family: id,
+        generation: family.generation,
+        issued,
+        nonce: family.nonce,
+        terms: family.grant.terms().id(),
+    };
     Ok(token.encode(key).expose().to_owned())
 }

@@ -16,6 +16,7 @@ mod endpoints;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod grants;
 mod issue;
 mod live;
 mod mint;
@@ -35,6 +36,7 @@ pub use self::{
     accounts::AccountError,
     admin::{AdminPeer, admin_router},
     config::Config,
+    grants::LiveGrant,
     routes::{internal_router, router},
     state::{App, Engine, StartError},
     store::StoreError,

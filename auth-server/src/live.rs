@@ -56,13 +56,14 @@ pub(crate) async fn access_token(app: &App, token: &str) -> Result<Live, BearerE
         return Err(revoked.into());
     }
     if let (Some(family), Some(generation)) = (claims.fam, claims.generation) {
-        app.store.confirm(Receipt { family, generation }).await?;
+        app.store.confirm_all(&[Receipt { family, generation }], app.clock.now()).await?;
     }
     Ok(Live { claims, granted })
 }
 
 /// The claims of an access token of ours, in force or not.
 pub(crate) fn own_claims(app: &App, token: &str) -> Option<AccessTokenClaims> {
+    let token = app.config.deployment.bare_token(token);
     let claims: AccessTokenClaims = own(app, token, ACCESS_TOKEN_TYPE)?.into_claims();
     (claims.iss == app.config.deployment.issuer.as_str()).then_some(claims)
 }

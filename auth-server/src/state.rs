@@ -196,11 +196,8 @@ impl App {
 
     /// Takes a gateway's report: receipts say which generations arrived.
     pub async fn report(&self, usage: &Usage) -> Result<(), StoreError> {
-        for receipt in &usage.receipts {
-            self.store.confirm(*receipt).await?;
-        }
-        self.note_key_uses(&usage.keys).await?;
-        Ok(())
+        self.store.confirm_all(&usage.receipts, self.clock.now()).await?;
+        self.note_key_uses(&usage.keys).await
     }
 
     /// Forgets what has expired. Call it every minute.

@@ -39,6 +39,8 @@ pub(crate) async fn admit(
 }
 
 async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
+    // A token that does not begin as the resource's do was not issued for it.
+    let token = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
     let digest = claims::digest(token);
     let admitted = match app.claims.find(&digest) {
         Some(held) if held.caller.key.as_ref().is_some_and(|key| app.keys.holds(key)) => held,

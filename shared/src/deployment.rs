@@ -3,13 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use url::Url;
 
 use crate::{
     api_key::{ApiKeys, RawApiKeys},
     problem::Problem,
-    resource::{ResourceIndicator, is_loopback},
+    resource::ResourceIndicator,
+    resource_settings,
     scope::Scope,
+};
+pub use crate::{
+    issuer::Issuer,
+    resource_settings::{IdleBy, RefreshPolicy},
 };
 
 /// The `[deployment]` table as written.
@@ -25,6 +29,7 @@ pub struct RawDeployment {
 /// A `[[resource]]` table as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting an operator writes")]
 pub struct RawResource {
     /// The full public MCP URL; also the `aud` of its tokens.
     pub url: String,
@@ -33,15 +38,28 @@ pub struct RawResource {
     /// Used when a request names no resource. At most one.
     #[serde(default)]
     pub default: bool,
+    /// Stands before every access token of the resource: 1 to 32 letters, digits, `-`, `_`.
+    #[serde(default)]
+    pub access_token_prefix: String,
     /// Lifetime of access tokens in seconds, 60 to 3600.
     #[serde(default = "five_minutes")]
     pub access_token_seconds: u64,
-    /// Idle lifetime of a grant in seconds: it ends when not refreshed for so long.
+    /// Who gets refresh tokens.
+    #[serde(default)]
+    pub refresh: RefreshPolicy,
+    /// What keeps a grant from being idle.
+    #[serde(default)]
+    pub refresh_idle_by: IdleBy,
+    /// Idle lifetime of a grant in seconds: it ends when not used for so long.
     #[serde(default = "thirty_days")]
     pub refresh_idle_seconds: u64,
     /// Absolute lifetime of a grant in seconds, refreshes included.
     #[serde(default = "ninety_days")]
     pub refresh_absolute_seconds: u64,
+    /// Whether what verifies its tokens reports calls to the authorization server, as the gateway
+    /// does.
+    #[serde(default = "yes")]
+    pub reports_calls: bool,
     /// Revoke the grant at the first sign of a refresh token used twice. Hurts clients that
     /// refresh in parallel.
     #[serde(default)]
@@ -109,22 +127,22 @@ pub struct Deployment {
     pub resources: Vec<Resource>,
 }
 
-/// An issuer identifier (RFC 8414 section 2): compared byte by byte, without trailing slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issuer {
-    text: String,
-    url: Url,
-}
-
 /// A protected resource and its terms.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Resource {
     pub indicator: ResourceIndicator,
     pub name: String,
     pub is_default: bool,
     pub access_token_life: Duration,
+    /// Stands before every access token; usually empty.
+    pub access_token_prefix: String,
+    pub refresh: RefreshPolicy,
     pub refresh_idle: Duration,
+    pub refresh_idle_by: IdleBy,
     pub refresh_absolute: Duration,
+    /// Whether its calls are reported to the authorization server.
+    pub reports_calls: bool,
     pub strict: bool,
     /// Whether access tokens open it.
     pub oauth: bool,
@@ -183,45 +201,18 @@ impl Deployment {
         self.resources.iter().find(|resource| resource.is_default)
     }
 
+    /// A token without the prefix of whichever resource it has one of: for endpoints that take
+    /// tokens of every resource.
+    pub fn bare_token<'a>(&self, token: &'a str) -> &'a str {
+        let mut prefixed =
+            self.resources.iter().filter(|resource| !resource.access_token_prefix.is_empty());
+        prefixed.find_map(|resource| resource.bare_token(token)).unwrap_or(token)
+    }
+
     /// The longest life of any access token.
     pub fn longest_access_token(&self) -> Duration {
         let all = self.resources.iter().chain([&self.account]);
         all.map(|resource| resource.access_token_life).max().unwrap_or_default()
-    }
-}
-
-impl Issuer {
-    /// Accepts an https URL, or http on loopback, without query, fragment and trailing slash.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
-        let problem = |what: &str| {
-            Problem::new("deployment.issuer", what, "write it like https://auth.example")
-        };
-        let url = Url::parse(text).map_err(|_| problem("is not a URL"))?;
-        if text.ends_with('/') {
-            return Err(problem("ends with a slash, and clients compare it byte by byte"));
-        }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-            return Err(problem("has a query, a fragment or a user name"));
-        }
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-            return Err(problem("is neither https nor loopback http"));
-        }
-        Ok(Self { text: text.to_owned(), url })
-    }
-
-    /// The identifier, byte for byte.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The identifier as a URL.
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-
-    /// Its path without trailing slash: empty for most issuers.
-    pub fn path(&self) -> &str {
-        self.url.path().trim_end_matches('/')
     }
 }
 
@@ -255,10 +246,7 @@ impl Resource {
             let what = "is not between 60 and 3600";
             problems.push(Problem::new(place("access_token_seconds"), what, "write 300"));
         }
-        if raw.refresh_idle_seconds > raw.refresh_absolute_seconds {
-            let what = "is longer than refresh_absolute_seconds";
-            problems.push(Problem::new(place("refresh_idle_seconds"), what, "shorten it"));
-        }
+        resource_settings::check(&raw, &place, problems);
         let table = place("api_keys");
         let api_keys = raw.api_keys.map(|raw| ApiKeys::resolve(raw, &table, problems));
         if !raw.oauth && api_keys.is_none() {
@@ -284,8 +272,12 @@ impl Resource {
             name: raw.name,
             is_default: raw.default,
             access_token_life: Duration::from_secs(raw.access_token_seconds),
+            access_token_prefix: raw.access_token_prefix,
+            refresh: raw.refresh,
             refresh_idle: Duration::from_secs(raw.refresh_idle_seconds),
+            refresh_idle_by: raw.refresh_idle_by,
             refresh_absolute: Duration::from_secs(raw.refresh_absolute_seconds),
+            reports_calls: raw.reports_calls,
             strict: raw.strict,
             default_scopes,
             prm_scopes,
@@ -311,8 +303,13 @@ impl Resource {
             name: "your account".to_owned(),
             is_default: false,
             access_token_life: Duration::from_secs(five_minutes()),
+            access_token_prefix: String::new(),
+            refresh: RefreshPolicy::Always,
             refresh_idle: Duration::from_secs(thirty_days()),
+            refresh_idle_by: IdleBy::Refresh,
             refresh_absolute: Duration::from_secs(ninety_days()),
+            // Userinfo is a call that this server sees itself.
+            reports_calls: true,
             strict: false,
             default_scopes: scope,
             prm_scopes: Scope::default(),
@@ -337,6 +334,11 @@ impl Resource {
     /// What a scope allows at its worst; a scope it does not have could allow anything.
     pub fn kind_of(&self, scope: &str) -> ScopeKind {
         self.scope_kinds.get(scope).copied().unwrap_or(ScopeKind::Delete)
+    }
+
+    /// A token without this resource's prefix: nothing if it does not have it.
+    pub fn bare_token<'a>(&self, token: &'a str) -> Option<&'a str> {
+        token.strip_prefix(&self.access_token_prefix)
     }
 
     /// What a scope means in words.
@@ -378,3 +380,7 @@ fn ninety_days() -> u64 {
 fn workspace_id() -> String {
     "workspace_id".to_owned()
 }
+
+#[cfg(test)]
+#[path = "deployment_tests.rs"]
+mod tests;

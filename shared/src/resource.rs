@@ -25,6 +25,10 @@ impl ResourceIndicator {
     /// Accepts an absolute URL without fragment and user info, https or loopback http.
     pub fn parse(text: &str) -> Result<Self, InvalidResource> {
         let url = Url::parse(text).map_err(|_| InvalidResource::NotAbsolute)?;
+        // The parser drops white space, which a URI does not have.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidResource::NotAbsolute);
+        }
         if url.fragment().is_some() {
             return Err(InvalidResource::Fragment);
         }
@@ -95,7 +99,9 @@ mod tests {
         for good in ["https://mcp.example/mcp", "http://localhost:7400/mcp", "http://[::1]/mcp"] {
             assert!(ResourceIndicator::parse(good).is_ok(), "{good}");
         }
-        for bad in ["mcp", "/mcp", "http://mcp.example/mcp", "https://a@b/", "https://a/#x"] {
+        for bad in
+            ["mcp", "/mcp", "http://mcp.example/mcp", "https://a@b/", "https://a/#x", "https://a /"]
+        {
             assert!(ResourceIndicator::parse(bad).is_err(), "{bad}");
         }
     }

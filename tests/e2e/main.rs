@@ -13,6 +13,8 @@ mod cases;
 #[cfg(test)]
 mod client_documents;
 #[cfg(test)]
+mod consent_memory;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod mcp_authorization;
@@ -36,6 +38,8 @@ mod openid_connect;
 mod openid_requests;
 #[cfg(test)]
 mod openid_upstream;
+#[cfg(test)]
+mod resource_settings;
 #[cfg(test)]
 mod rfc6749_authorize;
 #[cfg(test)]
@@ -90,5 +94,7 @@ mod story_client_connects;
 mod story_integrator_registers;
 #[cfg(test)]
 mod story_operator_manages_people;
+#[cfg(test)]
+mod story_person_takes_back;
 #[cfg(test)]
 mod story_service_signs_in;

@@ -53,6 +53,23 @@ async fn parallel_refreshes_all_succeed_and_agree_on_the_next_token() {
 }
 
 #[tokio::test]
+async fn a_refresh_asks_a_shared_store_once() {
+    let (world, client, tokens) = signed_in(Store::Redis).await;
+    let redis = world.redis.as_ref().unwrap();
+    let is_asked_once = async || {
+        let warm = client.refreshed(&tokens.refresh).await;
+        redis.ask(&["CONFIG", "RESETSTAT"]);
+        client.refreshed(&warm.refresh).await;
+        let told = redis.ask(&["INFO", "commandstats"]);
+        // What a script does inside the server is not a question to it.
+        let asked: Vec<&str> = told.lines().filter(|line| line.contains("eval")).collect();
+        asked.len() == 1 && asked[0].contains("evalsha:calls=1,")
+    };
+    // What is known of client and person is a second old at most, and a machine may be slow.
+    world.until("a refresh that asks once", is_asked_once).await;
+}
+
+#[tokio::test]
 async fn a_client_whose_answer_was_lost_asks_again_within_days() {
     for store in ENGINES {
         let (world, client, tokens) = signed_in(store).await;

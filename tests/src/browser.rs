@@ -176,9 +176,15 @@ impl Browser {
 
     /// The whole way through an authorization request, to what the client is told.
     pub async fn answer(&mut self, url: &str, choice: Choice<'_>) -> Callback {
-        let page = self.reach_consent(url).await;
-        let answer = self.decide(&page, choice).await;
-        Callback::of(&answer.reply)
+        let mut page = self.visit(url).await;
+        if page.asks_to_sign_in() {
+            page = self.sign_in(&page).await;
+        }
+        // Consent that is remembered needs no answer.
+        if page.asks_for_consent() {
+            page = self.decide(&page, choice).await;
+        }
+        Callback::of(&page.reply)
     }
 
     fn headers(&self) -> HeaderMap {

@@ -16,7 +16,6 @@ use shared::{
 use super::{answer, error::AdminError, moment, users};
 use crate::{
     App,
-    audit::Event,
     rules::rotation::Family,
     store::{MOST_FAMILIES, Owner},
 };
@@ -75,11 +74,8 @@ pub(super) async fn revoke_all(
     Query(whose): Query<Whose>,
 ) -> Result<Response, AdminError> {
     let mut revoked = 0;
-    for (id, _) in found(&app, &whose).await? {
-        if app.store.revoke_family(id, app.clock.now()).await? {
-            app.audit(&Event::GrantRevoked { family: id });
-            revoked += 1;
-        }
+    for (id, family) in found(&app, &whose).await? {
+        revoked += usize::from(app.end_grant(id, &family.grant).await?);
     }
     Ok(answer(StatusCode::OK, &Revoked { revoked }))
 }
@@ -91,10 +87,8 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, AdminError> {
     let unknown = || AdminError::Unknown(format!("grant {family}"));
     let id = FamilyId::parse(&family).map_err(|_| unknown())?;
-    app.store.family(id).await?.ok_or_else(unknown)?;
-    if app.store.revoke_family(id, app.clock.now()).await? {
-        app.audit(&Event::GrantRevoked { family: id });
-    }
+    let family = app.store.family(id).await?.ok_or_else(unknown)?;
+    app.end_grant(id, &family.grant).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -11,13 +11,14 @@ use http::HeaderMap;
 use web::problem::Problem;
 
 use super::{
-    browser::{self, fault, refuse, untrusted, with_cookie},
+    approval,
+    browser::{self, SignedIn, fault, refuse, untrusted, with_cookie},
     consent, document_client, login,
 };
 use crate::{
     App, live,
     rules::{
-        authorization_request::check,
+        authorization_request::{AuthorizationRequest, check},
         client::Client,
         params::Params,
         redirect_uri::RedirectTarget,
@@ -53,9 +54,13 @@ pub(crate) async fn show(
     }
     let params = with_registered_scope(&app, &client, params);
     let state = params.one("state");
+    let refuse = async |violation: AuthorizeViolation| {
+        let is_known = approval::is_known(&app, &client, &target, &headers).await;
+        refuse(&app, &client, &target, state, &violation, is_known)
+    };
     let mut request = match check(&params, &client.id, target.clone(), &app.config.deployment) {
         Ok(request) => request,
-        Err(violation) => return refuse(&app, &client, &target, state, &violation),
+        Err(violation) => return refuse(violation).await,
     };
     let hinted = params.one("id_token_hint").map(|hint| live::subject_of(&app, &client.id, hint));
     let hint_is_unknown = hinted == Some(None);
@@ -67,28 +72,45 @@ pub(crate) async fn show(
         }),
         Err(error) => return fault(&app, &error),
     };
-    if request.prompt.none {
-        // Whom a hint means that cannot be read is not known.
-        let person = person.filter(|_| !hint_is_unknown);
-        let violation = if person.is_some() {
-            AuthorizeViolation::ConsentRequired
-        } else {
-            AuthorizeViolation::LoginRequired
-        };
-        return refuse(&app, &client, &target, state, &violation);
+    // Whom a hint means that cannot be read is not known.
+    let is_asked = request.prompt.login || (request.prompt.none && hint_is_unknown);
+    let person = person.filter(|_| !is_asked);
+    if let Some(person) = &person {
+        match approval::remembered(&app, &client, &request, person).await {
+            Ok(Some(answer)) => return answer,
+            Ok(None) => {}
+            Err(error) => return fault(&app, &error),
+        }
     }
-    let (browser, cookie) = match browser::browser(&app, &headers) {
+    if request.prompt.none {
+        return refuse(match person {
+            Some(_) => AuthorizeViolation::ConsentRequired,
+            None => AuthorizeViolation::LoginRequired,
+        })
+        .await;
+    }
+    ask(&app, &headers, &client, request, person).await
+}
+
+/// The page for a person who is to be asked: who they are, or whether they consent.
+async fn ask(
+    app: &App,
+    headers: &HeaderMap,
+    client: &Client,
+    request: AuthorizationRequest,
+    person: Option<SignedIn>,
+) -> Response {
+    let (browser, cookie) = match browser::browser(app, headers) {
         Ok(browser) => browser,
-        Err(error) => return fault(&app, &error),
+        Err(error) => return fault(app, &error),
     };
-    let again = request.prompt.login;
-    let sealed = match browser::seal(&app, &browser, request.clone()) {
+    let sealed = match browser::seal(app, &browser, request.clone()) {
         Ok(sealed) => sealed,
-        Err(error) => return fault(&app, &error),
+        Err(error) => return fault(app, &error),
     };
-    let page = match person.filter(|_| !again) {
-        Some(person) => consent::page(&app, &client, &request, &person.user, sealed, None).await,
-        None => login::page(&app, &client, &request, sealed, None, None),
+    let page = match person {
+        Some(person) => consent::page(app, client, &request, &person.user, sealed, None).await,
+        None => login::page(app, client, &request, sealed, None, None),
     };
     with_cookie(page, cookie)
 }

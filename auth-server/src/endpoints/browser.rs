@@ -23,7 +23,7 @@ use crate::{
         authorization_request::AuthorizationRequest,
         client::Client,
         device,
-        redirect_uri::{RedirectKind, RedirectTarget},
+        redirect_uri::RedirectTarget,
         violation::{AuthorizeViolation, UntrustedRedirect, Wire, describe},
     },
     store::Session,
@@ -164,21 +164,22 @@ pub(super) async fn sign_in(
     Ok(cookie.map_err(|_| mint::NoRandomness)?)
 }
 
-/// Answers the client: automatically where the address is trusted, by a page with a link where
-/// an answer without approval would make this server pass strangers on.
+/// Answers the client: automatically where it is known, by a page with a link where an answer
+/// without approval would make this server pass strangers on.
 pub(super) fn refuse(
     app: &App,
     client: &Client,
     target: &RedirectTarget,
     state: Option<&str>,
     violation: &AuthorizeViolation,
+    is_known: bool,
 ) -> Response {
     let wire = violation.wire();
     let description = describe(violation, wire);
     tracing::info!(?violation, requirement = wire.requirement, "refused");
     let uri =
         answer(app, target, state, &[("error", wire.code), ("error_description", &description)]);
-    if client.is_preregistered() || target.kind() == RedirectKind::Loopback {
+    if is_known {
         return back(&uri);
     }
     if *violation == AuthorizeViolation::AccessDenied {

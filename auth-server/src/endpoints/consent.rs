@@ -1,6 +1,6 @@
 //! `GET /consent` shows what a client asks for; `POST /consent` takes the person's answer, once.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use axum::{
     body::Body,
@@ -11,13 +11,13 @@ use http::{HeaderMap, StatusCode};
 use shared::{
     deployment::WorkspaceMode,
     ids::{FamilyId, WorkspaceId},
-    scope::Scope,
     time::Timestamp,
 };
 use url::Url;
 use web::form::{Form, same_site};
 
 use super::{
+    approval,
     browser::{self, Interaction, SignedIn, Stale, fault, form_target, refuse, stale},
     login,
     token::CODE_PREFIX,
@@ -36,7 +36,7 @@ use crate::{
         authorization_request::AuthorizationRequest,
         client::{Client, Origin},
         client_life::Touch,
-        consent::{Choice, Grant, grant},
+        consent::{Choice, Grant, form_value, grant},
         params::Params,
         redirect_uri::RedirectKind,
         violation::AuthorizeViolation,
@@ -57,7 +57,12 @@ pub(crate) async fn show(
     let sealed = params.one("request").unwrap_or_default().to_owned();
     match context(&app, &headers, &sealed).await {
         Ok((interaction, client, Some(person))) => {
-            page(&app, &client, &interaction.request, &person.user, sealed, None).await
+            let request = &interaction.request;
+            match approval::remembered(&app, &client, request, &person).await {
+                Ok(Some(answer)) => answer,
+                Ok(None) => page(&app, &client, request, &person.user, sealed, None).await,
+                Err(error) => fault(&app, &error),
+            }
         }
         Ok((interaction, client, None)) => {
             login::page(&app, &client, &interaction.request, sealed, None, None)
@@ -84,30 +89,30 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         return login::page(&app, &client, &interaction.request, sealed, None, None);
     };
     let request = &interaction.request;
+    let choice = Choice::read(request, form.all("scope"), form.all("workspace"));
+    let again = async |problem: String| {
+        let problem = Some((problem, &choice));
+        page(&app, &client, request, &person.user, sealed.clone(), problem).await
+    };
     let decision = field("decision");
     if !matches!(decision, "approve" | "deny") {
-        let problem = "choose Allow or Deny".to_owned();
-        return page(&app, &client, request, &person.user, sealed, Some(problem)).await;
+        return again("choose Allow or Deny".to_owned()).await;
     }
     let granted = if decision == "approve" {
         let offered = match offered(&app, request, &person.user).await {
             Ok(offered) => offered,
             Err(error) => return fault(&app, &error.into()),
         };
-        match choose(&app, request, &person.user, &offered, &form) {
+        match choose(&app, request, &person.user, &offered, &choice) {
             Ok(granted) => Some(Grant { signed_in: signed_in(&granted, &person), ..granted }),
-            Err(empty) => {
-                let problem = Some(empty);
-                return page(&app, &client, request, &person.user, sealed, problem).await;
-            }
+            Err(empty) => return again(empty).await,
         }
     } else {
         None
     };
     // The page shows one person's grant; another who has signed in since must see their own.
     if field("person") != person.user.id.as_str() {
-        let problem = Some("somebody else has signed in here since; look again".to_owned());
-        return page(&app, &client, request, &person.user, sealed, problem).await;
+        return again("somebody else has signed in here since; look again".to_owned()).await;
     }
     let code = match &granted {
         Some(granted) => code(&app, request, granted).await.map(Some),
@@ -127,7 +132,8 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     let Some(granted) = granted else {
         app.audit(&Event::ConsentDenied { client: &client.id, user: &person.user.id });
         let violation = AuthorizeViolation::AccessDenied;
-        return refuse(&app, &client, &request.redirect, state, &violation);
+        let is_known = approval::is_known(&app, &client, &request.redirect, &headers).await;
+        return refuse(&app, &client, &request.redirect, state, &violation, is_known);
     };
     if field("sign_out_older") == "yes" {
         for family in doubtful(&app, &client, request, &person.user).await {
@@ -139,6 +145,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     }
     let scope = granted.all_scopes().to_string();
     app.audit(&Event::ConsentGiven { client: &client.id, scope, user: &person.user.id });
+    approval::remember(&app, &client, request, &granted).await;
     let code = code.unwrap_or_default();
     browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
 }
@@ -150,15 +157,23 @@ pub(super) async fn page(
     request: &AuthorizationRequest,
     user: &User,
     sealed: String,
-    error: Option<String>,
+    problem: Option<(String, &Choice)>,
 ) -> Response {
-    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     let kind = request.redirect.kind();
     let doubtful = !doubtful(app, client, request, user).await.is_empty();
-    let workspaces = match offered(app, request, user).await {
+    let mut workspaces = match offered(app, request, user).await {
         Ok(offered) => offered,
         Err(error) => return fault(app, &error.into()),
     };
+    // What was ticked stays ticked, and what was not stays away.
+    let chosen = problem.as_ref().map(|(_, choice)| *choice);
+    let single = is_single(app, request);
+    for (at, workspace) in workspaces.iter_mut().enumerate() {
+        let is_chosen =
+            |choice: &Choice| choice.workspaces.iter().any(|id| id.as_str() == workspace.value);
+        workspace.checked = chosen.map_or(!single || at == 0, is_chosen);
+    }
     let resources = request.resources();
     let names: Vec<&str> = resources
         .filter_map(|indicator| app.config.deployment.resource(indicator.as_str()))
@@ -179,10 +194,10 @@ pub(super) async fn page(
         loopback: kind == RedirectKind::Loopback,
         private_scheme: kind == RedirectKind::PrivateScheme,
         resource_name,
-        scopes: scopes(app, request),
-        single_workspace: is_single(app, request) && workspaces.len() > 1,
+        scopes: scopes(app, request, chosen),
+        single_workspace: single && workspaces.len() > 1,
         workspaces,
-        error,
+        error: problem.map(|(text, _)| text),
         manage_url: Some(app.config.path("/account")),
         older_connection: doubtful
             .then(|| format!("{}: an old token of it was used again.", client.name)),
@@ -216,14 +231,15 @@ async fn context(
         .filter(|one| request.openid.is_fresh(one.at, began));
     if person.as_ref().is_some_and(|one| !request.openid.is_about(&one.user.id)) {
         let (state, violation) = (request.state.as_deref(), AuthorizeViolation::LoginRequired);
-        return Err(refuse(app, &client, &request.redirect, state, &violation));
+        let is_known = approval::is_known(app, &client, &request.redirect, headers).await;
+        return Err(refuse(app, &client, &request.redirect, state, &violation, is_known));
     }
     Ok((interaction, client, person))
 }
 
 /// Grants of the same person to the same client whose old tokens came back: perhaps a copy is in
 /// use, so the page offers to sign them out.
-async fn doubtful(
+pub(super) async fn doubtful(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
@@ -245,7 +261,7 @@ async fn doubtful(
 }
 
 /// The person's workspaces that may use one of the resources at least.
-async fn offered(
+pub(super) async fn offered(
     app: &App,
     request: &AuthorizationRequest,
     user: &User,
@@ -265,25 +281,18 @@ async fn offered(
     Ok(offered)
 }
 
-fn choice(form: &Form) -> Choice {
-    let workspaces: BTreeSet<WorkspaceId> =
-        form.all("workspace").filter_map(|value| WorkspaceId::parse(value).ok()).collect();
-    Choice { scope: Scope::from_tokens(form.all("scope")).unwrap_or_default(), workspaces }
-}
-
 /// The grant of what was ticked, if its tokens fit.
-fn choose(
+pub(super) fn choose(
     app: &App,
     request: &AuthorizationRequest,
     user: &User,
     offered: &[WorkspaceChoice],
-    form: &Form,
+    choice: &Choice,
 ) -> Result<Grant, String> {
     let single = is_single(app, request);
-    let offered: BTreeSet<WorkspaceId> =
-        offered.iter().filter_map(|one| WorkspaceId::parse(&one.value).ok()).collect();
-    let granted = grant(request, &user.id, &offered, &choice(form), single)
-        .map_err(|empty| empty.to_string())?;
+    let offered = offered.iter().filter_map(|one| WorkspaceId::parse(&one.value).ok()).collect();
+    let granted =
+        grant(request, &user.id, &offered, choice, single).map_err(|empty| empty.to_string())?;
     let most = granted.workspaces.iter().map(|id| id.as_str().len() + 3).sum::<usize>()
         + granted.all_scopes().to_string().len();
     // Everything else in a token is short, and base64 makes three bytes four.
@@ -304,7 +313,11 @@ fn is_single(app: &App, request: &AuthorizationRequest) -> bool {
 }
 
 /// Writes a code for a family that does not exist yet.
-async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Result<String, Fault> {
+pub(super) async fn code(
+    app: &App,
+    request: &AuthorizationRequest,
+    grant: &Grant,
+) -> Result<String, Fault> {
     let now = app.clock.now();
     let record = CodeRecord {
         challenge: request.challenge.clone(),
@@ -323,30 +336,33 @@ async fn code(app: &App, request: &AuthorizationRequest, grant: &Grant) -> Resul
     Ok(code)
 }
 
-fn scopes(app: &App, request: &AuthorizationRequest) -> Vec<ScopeChoice> {
+fn scopes(app: &App, request: &AuthorizationRequest, chosen: Option<&Choice>) -> Vec<ScopeChoice> {
     let deployment = &app.config.deployment;
+    let several = request.scopes.len() > 1;
     let mut choices: Vec<ScopeChoice> = Vec::new();
-    let of_resources = request
-        .scopes
-        .iter()
-        .filter_map(|(indicator, asked)| Some((deployment.resource(indicator.as_str())?, asked)));
-    for (resource, asked) in of_resources.chain([(&deployment.account, &request.identity)]) {
-        for (name, words) in &resource.scopes {
-            if asked.contains(name) && !choices.iter().any(|choice| &choice.value == name) {
-                choices.push(ScopeChoice {
-                    value: name.clone(),
-                    label: words.clone(),
-                    detail: String::new(),
-                    checked: true,
-                    kind: resource.kind_of(name),
-                });
-            }
+    let of_resources = request.scopes.iter().filter_map(|(indicator, asked)| {
+        Some((deployment.resource(indicator.as_str())?, asked, several))
+    });
+    for (resource, asked, named) in
+        of_resources.chain([(&deployment.account, &request.identity, false)])
+    {
+        let indicator = &resource.indicator;
+        for (name, words) in resource.scopes.iter().filter(|(name, _)| asked.contains(name)) {
+            choices.push(ScopeChoice {
+                value: form_value(request, indicator, name),
+                label: words.clone(),
+                detail: String::new(),
+                checked: chosen.is_none_or(|choice| choice.has(indicator, name)),
+                kind: resource.kind_of(name),
+                name: name.clone(),
+                resource: if named { resource.name.clone() } else { String::new() },
+            });
         }
     }
     choices
 }
 
 /// When the person signed in, for a client that may know.
-fn signed_in(granted: &Grant, person: &SignedIn) -> Option<Timestamp> {
+pub(super) fn signed_in(granted: &Grant, person: &SignedIn) -> Option<Timestamp> {
     granted.identity.contains("openid").then_some(person.at)
 }

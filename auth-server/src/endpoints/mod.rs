@@ -1,6 +1,7 @@
 //! One file per endpoint: read, ask the rules, act through the store, answer.
 
 pub(crate) mod account;
+mod approval;
 pub(crate) mod authorize;
 pub(crate) mod client_configuration;
 pub(crate) mod consent;

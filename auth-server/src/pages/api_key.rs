@@ -85,7 +85,7 @@ impl KeyForm {
     /// The page as it is sent.
     pub(crate) fn page(&self) -> Page {
         let body = Html::template(&FormBody {
-            groups: grouped(&self.scopes),
+            groups: grouped(self.scopes.iter()),
             page: self,
             two_columns: !self.scopes.iter().any(ScopeChoice::deletes),
         });

@@ -52,6 +52,10 @@ pub(crate) struct ScopeChoice {
     /// What it allows, in words: `See your contacts`.
     pub(crate) label: String,
     /// The scope itself; choices with the same text before the last `:` or `.` stand together.
+    pub(crate) name: String,
+    /// The name of its resource, where there are several; otherwise empty.
+    pub(crate) resource: String,
+    /// What the form says for it.
     pub(crate) value: String,
 }
 
@@ -69,11 +73,19 @@ pub(crate) struct WorkspaceChoice {
 #[template(path = "consent.html")]
 struct Body<'a> {
     client_name: String,
-    groups: Vec<ScopeGroup<'a>>,
     initial: String,
     page: &'a ConsentPage,
+    resources: Vec<ResourceGroup<'a>>,
     /// No scope deletes, so there is no third column.
     two_columns: bool,
+}
+
+/// The scopes of one resource.
+#[derive(Debug)]
+struct ResourceGroup<'a> {
+    groups: Vec<ScopeGroup<'a>>,
+    /// Empty where there is only one resource.
+    name: &'a str,
 }
 
 /// The scopes of one module.
@@ -90,9 +102,9 @@ impl ConsentPage {
         let initial = client_name.chars().find(|c| c.is_alphanumeric()).unwrap_or('?');
         let body = Html::template(&Body {
             client_name,
-            groups: grouped(&self.scopes),
             initial: initial.to_uppercase().to_string(),
             page: self,
+            resources: by_resource(&self.scopes),
             two_columns: !self.scopes.iter().any(ScopeChoice::deletes),
         });
         let title = format!("Access to {}", self.resource_name);
@@ -115,11 +127,23 @@ impl ScopeChoice {
     }
 }
 
+/// Resources in the order in which their first scope comes.
+fn by_resource(scopes: &[ScopeChoice]) -> Vec<ResourceGroup<'_>> {
+    let mut names: Vec<&str> = Vec::new();
+    for scope in scopes {
+        if !names.contains(&scope.resource.as_str()) {
+            names.push(&scope.resource);
+        }
+    }
+    let of = |name: &str| grouped(scopes.iter().filter(|scope| scope.resource == name));
+    names.into_iter().map(|name| ResourceGroup { groups: of(name), name }).collect()
+}
+
 /// Groups in the order in which their first scope comes.
-pub(super) fn grouped(scopes: &[ScopeChoice]) -> Vec<ScopeGroup<'_>> {
+pub(super) fn grouped<'a>(scopes: impl Iterator<Item = &'a ScopeChoice>) -> Vec<ScopeGroup<'a>> {
     let mut groups: Vec<ScopeGroup<'_>> = Vec::new();
     for scope in scopes {
-        let name = module(&scope.value);
+        let name = module(&scope.name);
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => group.choices.push(scope),
             None => groups.push(ScopeGroup { choices: vec![scope], name }),

@@ -122,6 +122,8 @@ fn scope(module: &str, verb: &str, kind: ScopeKind, label: String) -> ScopeChoic
         detail: String::new(),
         kind,
         label,
+        name: format!("{module}:{verb}"),
+        resource: String::new(),
         value: format!("{module}:{verb}"),
     }
 }

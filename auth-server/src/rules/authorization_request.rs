@@ -30,6 +30,8 @@ pub(crate) struct AuthorizationRequest {
 /// What the client wants the person to be asked (OpenID Connect Core section 3.1.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Prompt {
+    /// Ask for consent even if it is remembered.
+    pub(crate) consent: bool,
     /// Sign in again even if somebody is signed in.
     pub(crate) login: bool,
     /// Ask nothing: answer with an error instead.
@@ -81,8 +83,7 @@ impl Prompt {
             match *word {
                 "login" | "select_account" => prompt.login = true,
                 "none" => prompt.none = true,
-                // Consent is asked for every time, so there is nothing to note.
-                "consent" => {}
+                "consent" => prompt.consent = true,
                 _ => return Err(AuthorizeViolation::PromptMalformed),
             }
         }

@@ -85,6 +85,15 @@ pub(crate) enum ClientAuth {
     },
 }
 
+/// How a client proved itself when a grant began: it must not refresh by a weaker proof later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProofMethod {
+    Assertion,
+    None,
+    Secret,
+}
+
 /// Where a client's public keys are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,6 +172,15 @@ impl Client {
 }
 
 impl ClientAuth {
+    /// The kind of proof.
+    pub(crate) fn method(&self) -> ProofMethod {
+        match self {
+            Self::None => ProofMethod::None,
+            Self::PrivateKeyJwt { .. } => ProofMethod::Assertion,
+            Self::Secret { .. } => ProofMethod::Secret,
+        }
+    }
+
     /// One secret without an end.
     pub(crate) fn secret(method: SecretMethod, hash: SecretHash) -> Self {
         Self::Secret { method, secrets: vec![ClientSecret { expires: None, hash }] }

@@ -11,7 +11,7 @@ use shared::{
     time::Timestamp,
 };
 
-use super::{authorization_request::AuthorizationRequest, scope};
+use super::{authorization_request::AuthorizationRequest, scope, terms::Terms};
 
 /// What a person granted to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,10 @@ pub(crate) struct Grant {
 /// What the person ticked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choice {
-    pub(crate) scope: Scope,
+    /// By resource: scopes of the same name at two resources are two choices.
+    pub(crate) scopes: BTreeMap<ResourceIndicator, Scope>,
+    /// Of the scopes that belong to no resource.
+    pub(crate) identity: Scope,
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
 }
 
@@ -62,10 +65,11 @@ pub(crate) fn grant(
     let narrowed = request
         .scopes
         .iter()
-        .map(|(resource, asked)| (resource.clone(), asked.intersect(&choice.scope)));
+        .filter_map(|(resource, asked)| Some((resource, asked, choice.scopes.get(resource)?)))
+        .map(|(resource, asked, chosen)| (resource.clone(), asked.intersect(chosen)));
     let scopes: BTreeMap<_, _> = narrowed.filter(|(_, scope)| !scope.is_empty()).collect();
     // Only scopes of OpenID Connect are on the page; offline_access goes without saying.
-    let refused = scope::openid().without(&choice.scope);
+    let refused = scope::openid().without(&choice.identity);
     let identity = scope::identity(&request.identity.without(&refused));
     if scopes.is_empty() && !identity.contains("openid") {
         return Err(EmptyChoice::Scope);
@@ -87,7 +91,62 @@ pub(crate) fn grant(
     })
 }
 
+impl Choice {
+    /// Reads the form's values, as [`form_value`] wrote them.
+    pub(crate) fn read<'a>(
+        request: &AuthorizationRequest,
+        scopes: impl Iterator<Item = &'a str>,
+        workspaces: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let mut chosen: BTreeMap<ResourceIndicator, Vec<&str>> = BTreeMap::new();
+        let mut identity = Vec::new();
+        for value in scopes {
+            if request.identity.contains(value) {
+                identity.push(value);
+                continue;
+            }
+            let (name, scope) =
+                value.split_once(' ').map_or((None, value), |(name, scope)| (Some(name), scope));
+            let mut having = request.scopes.iter().filter(|(resource, asked)| {
+                asked.contains(scope) && name.is_none_or(|name| resource.as_str() == name)
+            });
+            // A name that two resources have chooses neither.
+            if let (Some((resource, _)), None) = (having.next(), having.next()) {
+                chosen.entry(resource.clone()).or_default().push(scope);
+            }
+        }
+        let scope = |tokens: Vec<&str>| Scope::from_tokens(tokens).unwrap_or_default();
+        Self {
+            identity: scope(identity),
+            scopes: chosen.into_iter().map(|(name, tokens)| (name, scope(tokens))).collect(),
+            workspaces: workspaces.filter_map(|value| WorkspaceId::parse(value).ok()).collect(),
+        }
+    }
+
+    /// Whether a scope of a resource was ticked.
+    pub(crate) fn has(&self, resource: &ResourceIndicator, scope: &str) -> bool {
+        let chosen = self.scopes.get(resource).is_some_and(|chosen| chosen.contains(scope));
+        chosen || self.identity.contains(scope)
+    }
+}
+
+/// The form's value for a scope of a resource: the resource stands before it, and a space, where
+/// another one has a scope of the same name.
+pub(crate) fn form_value(
+    request: &AuthorizationRequest,
+    resource: &ResourceIndicator,
+    scope: &str,
+) -> String {
+    let having = request.scopes.values().filter(|asked| asked.contains(scope)).count();
+    if having > 1 { format!("{resource} {scope}") } else { scope.to_owned() }
+}
+
 impl Grant {
+    /// Its scopes alone.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { identity: self.identity.clone(), scopes: self.scopes.clone() }
+    }
+
     /// The resources it is for.
     pub(crate) fn resources(&self) -> impl Iterator<Item = &ResourceIndicator> {
         self.scopes.keys()
@@ -123,8 +182,8 @@ mod tests {
     fn give(request: &AuthorizationRequest, scope: &str, workspace: bool) -> Option<Grant> {
         let user = UserId::parse("usr_1").unwrap();
         let all = BTreeSet::from([WorkspaceId::parse("ws").unwrap()]);
-        let workspaces = if workspace { all.clone() } else { BTreeSet::new() };
-        let choice = Choice { scope: Scope::parse(scope).unwrap(), workspaces };
+        let workspaces = if workspace { &["ws"][..] } else { &[] };
+        let choice = Choice::read(request, scope.split(' '), workspaces.iter().copied());
         grant(request, &user, &all, &choice, false).ok()
     }
 

@@ -1,17 +1,19 @@
 //! The refresh token's form: self-authenticating, and its successor computable by any replica.
 //!
-//! `rt_` + base64url(version, MAC key id, family, generation, issued at, nonce, MAC). The store
-//! holds generation and nonce only, so neither a dump of it nor a lost write gives or loses a
-//! token.
+//! `rt_` + base64url(version, MAC key id, family, generation, issued at, nonce, terms, MAC). The
+//! store holds generation and nonce only, so neither a dump of it nor a lost write gives or loses
+//! a token.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use keys::{SecretKey32, SecretRing};
 use shared::{ids::FamilyId, secret::Secret, time::Timestamp};
 use subtle::ConstantTimeEq;
 
+use super::terms::TermsId;
+
 const PREFIX: &str = "rt_";
 const VERSION: u8 = 1;
-const BODY: usize = 1 + 4 + 16 + 4 + 8 + 16;
+const BODY: usize = 1 + 4 + 16 + 4 + 8 + 16 + 12;
 const MAC: usize = 32;
 
 /// One generation's random part.
@@ -24,6 +26,8 @@ pub(crate) struct RefreshToken {
     pub(crate) generation: u32,
     pub(crate) issued: Timestamp,
     pub(crate) nonce: Nonce,
+    /// What the grant allows.
+    pub(crate) terms: TermsId,
 }
 
 /// Why a string is not a refresh token of ours.
@@ -66,6 +70,7 @@ impl RefreshToken {
             generation: u32::from_be_bytes(field(body, 21).ok_or(forged)?),
             issued: Timestamp::from_millis(u64::from_be_bytes(field(body, 25).ok_or(forged)?)),
             nonce: field(body, 33).ok_or(forged)?,
+            terms: TermsId(field(body, 49).ok_or(forged)?),
         };
         Ok((token, key_id))
     }
@@ -78,6 +83,7 @@ impl RefreshToken {
         body.extend_from_slice(&self.generation.to_be_bytes());
         body.extend_from_slice(&self.issued.millis().to_be_bytes());
         body.extend_from_slice(&self.nonce);
+        body.extend_from_slice(&self.terms.0);
         body
     }
 }
@@ -110,6 +116,7 @@ mod tests {
             generation: 3,
             issued: Timestamp::from_millis(1_234_567),
             nonce: [9; 16],
+            terms: TermsId([5; 12]),
         };
         let text = token.encode(ring.current()).expose().to_owned();
         assert!(text.len() <= 128, "{}", text.len());

@@ -1,14 +1,14 @@
 //! Which resources a request means (RFC 8707 section 2); a token names exactly one.
 
 use shared::{
-    deployment::{Deployment, Resource},
+    deployment::{Deployment, RefreshPolicy, Resource},
     resource::ResourceIndicator,
     scope::Scope,
 };
 
 use super::{
-    consent::Grant,
     scope,
+    terms::Terms,
     violation::{AuthorizeViolation, TokenViolation},
 };
 
@@ -41,13 +41,22 @@ pub(crate) fn at_authorize<'a>(
     Ok(found)
 }
 
+/// Whether a grant with these scopes of no resource is refreshed for the resource.
+pub(crate) fn refreshes(resource: &Resource, identity: &Scope) -> bool {
+    match resource.refresh {
+        RefreshPolicy::Always => true,
+        RefreshPolicy::Never => false,
+        RefreshPolicy::OfflineAccess => identity.contains("offline_access"),
+    }
+}
+
 /// The one resource of a token request, which must be part of the grant (RFC 8707 section 2.2).
 pub(crate) fn at_token<'a>(
     deployment: &'a Deployment,
-    grant: &Grant,
+    terms: &Terms,
     asked: &[String],
 ) -> Result<&'a Resource, TokenViolation> {
-    let granted: Vec<&ResourceIndicator> = grant.resources().collect();
+    let granted: Vec<&ResourceIndicator> = terms.resources().collect();
     if granted.is_empty() {
         let account = &deployment.account;
         let fits = asked.iter().all(|asked| account.indicator.names(asked));

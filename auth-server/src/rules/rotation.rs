@@ -7,13 +7,16 @@
 use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use shared::{ids::ClientId, resource::ResourceIndicator, time::Timestamp};
+use shared::{deployment::IdleBy, ids::ClientId, resource::ResourceIndicator, time::Timestamp};
 
-use super::{consent::Grant, refresh_token::Nonce};
+use super::{client::ProofMethod, consent::Grant, refresh_token::Nonce};
 
 /// How many rotations a family remembers.
 pub(crate) const REMEMBERED: usize = 8;
 const REMEMBERED_U32: u32 = 8;
+
+/// How exactly the last use is known: not every call is worth a write.
+pub(crate) const NOTED: Duration = Duration::from_mins(1);
 
 /// Where a refresh came from: a hash of the User-Agent's product in the high byte, of the
 /// source's /24 or /48 in the low one.
@@ -33,15 +36,21 @@ pub(crate) struct Family {
     pub(crate) generation: u32,
     pub(crate) grant: Grant,
     pub(crate) idle: Duration,
+    /// What keeps it from being idle.
+    pub(crate) idle_by: IdleBy,
     pub(crate) idle_expiry: Timestamp,
     pub(crate) mac_key: [u8; 4],
     pub(crate) nonce: Nonce,
+    /// How the client proved itself when it exchanged the code.
+    pub(crate) proof: ProofMethod,
     pub(crate) replays: u32,
     pub(crate) revoked: bool,
     /// Whether its tokens rotate: those of clients that prove themselves otherwise do not.
     pub(crate) rotates: bool,
     /// When each of the last generations began, the newest first, and where it came from.
     pub(crate) rotations: VecDeque<(Timestamp, Context)>,
+    /// When it was last used: refreshed, or seen in a call; of calls not every one is noted.
+    pub(crate) used: Timestamp,
 }
 
 /// A presented token, with the nonce its successor has.
@@ -60,6 +69,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) context: Context,
     pub(crate) now: Timestamp,
     pub(crate) policy: Policy,
+    /// How the client proved itself now.
+    pub(crate) proof: ProofMethod,
 }
 
 /// How long spent tokens are tolerated.
@@ -67,7 +78,8 @@ pub(crate) struct Attempt<'a> {
 pub(crate) struct Policy {
     /// A spent token gets the same successor for so long, whatever happened.
     pub(crate) grace: Duration,
-    /// … for so long while nobody was seen using the successor.
+    /// … for so long while nobody was seen using the successor, and no longer than the grant may
+    /// be idle.
     pub(crate) lost: Duration,
     /// More replays inside the grace than this are told to wait.
     pub(crate) most_replays: u32,
@@ -103,6 +115,8 @@ pub(crate) enum Step {
     Stale,
     /// Issued to another client. Changes nothing.
     WrongClient,
+    /// The client proved itself otherwise when the grant began. Changes nothing.
+    WrongProof,
 }
 
 /// Applies one presented token to its family.
@@ -110,14 +124,17 @@ pub(crate) fn step(family: &mut Family, token: &Presented, attempt: &Attempt<'_>
     let latest = family.rotations.front().map_or(family.created, |(at, _)| *at);
     // A clock that went back must not make a token younger than the rotation it follows.
     let now = attempt.now.max(latest);
-    if family.revoked {
-        return Step::Revoked;
-    }
     if &family.grant.client != attempt.client {
         return Step::WrongClient;
     }
+    if family.revoked {
+        return Step::Revoked;
+    }
+    if family.proof != attempt.proof {
+        return Step::WrongProof;
+    }
     let ahead = token.generation > family.generation;
-    let idle_expiry = if ahead {
+    let idle_expiry = if ahead && family.idle_by == IdleBy::Refresh {
         family.idle_expiry.max(token.issued.plus(family.idle))
     } else {
         family.idle_expiry
@@ -134,7 +151,10 @@ pub(crate) fn step(family: &mut Family, token: &Presented, attempt: &Attempt<'_>
     if token.nonce != family.nonce {
         return Step::Forged;
     }
-    family.idle_expiry = now.plus(family.idle).min(family.absolute_expiry);
+    family.used = family.used.max(now);
+    if family.idle_by == IdleBy::Refresh {
+        family.idle_expiry = now.plus(family.idle).min(family.absolute_expiry);
+    }
     if !family.rotates {
         return Step::Kept;
     }
@@ -166,6 +186,7 @@ fn spent(family: &mut Family, token: &Presented, attempt: &Attempt<'_>, now: Tim
         return Step::Replayed;
     }
     let lost = if family.contested.is_some() { Duration::ZERO } else { attempt.policy.lost };
+    let lost = lost.min(family.idle);
     if behind == 1 && !family.confirmed && age <= lost {
         family.replays = family.replays.saturating_add(1);
         return Step::Replayed;
@@ -193,9 +214,24 @@ impl Family {
         recent && !self.revoked && resources.any(|one| self.grant.scopes.contains_key(one))
     }
 
-    /// Whether a receipt of this generation says anything new.
-    pub(crate) fn awaits(&self, generation: u32) -> bool {
-        !self.revoked && !self.confirmed && self.generation == generation
+    /// Takes note of a call with an access token of this generation: it proves that the client
+    /// has the generation, and that the grant is in use. False if it says nothing new.
+    pub(crate) fn note_call(&mut self, generation: u32, now: Timestamp) -> bool {
+        if self.revoked || generation > self.generation || now >= self.idle_expiry {
+            return false;
+        }
+        let confirms = generation == self.generation && !self.confirmed;
+        let is_later = now >= self.used.plus(NOTED);
+        let idle_expiry = now.plus(self.idle).min(self.absolute_expiry);
+        let extends = self.idle_by == IdleBy::Call && idle_expiry >= self.idle_expiry.plus(NOTED);
+        self.confirmed |= confirms;
+        if is_later {
+            self.used = now;
+        }
+        if extends {
+            self.idle_expiry = idle_expiry;
+        }
+        confirms || is_later || extends
     }
 
     /// Takes up a generation that was issued and then lost by the store.
@@ -210,7 +246,11 @@ impl Family {
         (self.generation, self.nonce) = to;
         self.confirmed = false;
         self.replays = 0;
-        self.idle_expiry = self.idle_expiry.max(issued.plus(self.idle)).min(self.absolute_expiry);
+        self.used = self.used.max(issued);
+        if self.idle_by == IdleBy::Refresh {
+            let idle_expiry = self.idle_expiry.max(issued.plus(self.idle));
+            self.idle_expiry = idle_expiry.min(self.absolute_expiry);
+        }
     }
 }
 

@@ -38,13 +38,16 @@ fn family() -> Family {
             workspaces: BTreeSet::new(),
         },
         idle: SECOND * 30 * 86_400,
+        idle_by: IdleBy::Refresh,
         idle_expiry: START.plus(SECOND * 30 * 86_400),
         mac_key: [0; 4],
         nonce: nonce(0),
+        proof: ProofMethod::None,
         replays: 0,
         revoked: false,
         rotates: true,
         rotations: VecDeque::new(),
+        used: START,
     }
 }
 
@@ -65,6 +68,7 @@ fn present(family: &mut Family, generation: u32, after: u64, context: u16) -> St
         context: Context(context),
         now: START.plus(SECOND * u32::try_from(after).unwrap()),
         policy: policy(),
+        proof: ProofMethod::None,
     };
     step(family, &token(generation), &attempt)
 }
@@ -131,10 +135,22 @@ fn nothing_changes_for_another_client_a_forged_nonce_or_a_generation_not_reached
     let mut family = family();
     let before = family.clone();
     let other = ClientId::parse("other").unwrap();
-    let attempt = Attempt { client: &other, context: Context(0), now: START, policy: policy() };
+    let attempt = Attempt {
+        client: &other,
+        context: Context(0),
+        now: START,
+        policy: policy(),
+        proof: ProofMethod::None,
+    };
     assert_eq!(step(&mut family, &token(0), &attempt), Step::WrongClient);
     let mine = client();
-    let attempt = Attempt { client: &mine, context: Context(0), now: START, policy: policy() };
+    let attempt = Attempt {
+        client: &mine,
+        context: Context(0),
+        now: START,
+        policy: policy(),
+        proof: ProofMethod::None,
+    };
     let forged = Presented { nonce: [7; 16], ..token(0) };
     assert_eq!(step(&mut family, &forged, &attempt), Step::Forged);
     assert_eq!(step(&mut family, &token(5), &attempt), Step::Ahead);
@@ -162,6 +178,7 @@ fn lifetimes_end_and_a_token_ahead_counts_from_its_own_issue() {
         context: Context(0),
         now: START.plus(SECOND * 40 * 86_400),
         policy: policy(),
+        proof: ProofMethod::None,
     };
     let ahead = Presented { issued, ..token(3) };
     assert_eq!(step(&mut lost, &ahead, &attempt), Step::Ahead);
@@ -183,6 +200,7 @@ fn strict_revokes_at_the_first_spent_token_and_excess_replays_wait() {
         context: Context(0),
         now: START.plus(SECOND * seconds),
         policy,
+        proof: ProofMethod::None,
     };
     assert_eq!(step(&mut family, &token(0), &attempt(1, strict)), Step::Rotated);
     assert_eq!(step(&mut family, &token(0), &attempt(2, strict)), Step::Reuse);
@@ -192,4 +210,37 @@ fn strict_revokes_at_the_first_spent_token_and_excess_replays_wait() {
     assert_eq!(step(&mut family, &token(0), &attempt(2, few)), Step::Replayed);
     assert_eq!(step(&mut family, &token(0), &attempt(2, few)), Step::Replayed);
     assert_eq!(step(&mut family, &token(0), &attempt(2, few)), Step::Busy);
+}
+
+#[test]
+fn a_weaker_proof_than_at_the_beginning_changes_nothing() {
+    let mut family = Family { proof: ProofMethod::Assertion, ..family() };
+    let before = family.clone();
+    assert_eq!(present(&mut family, 0, 1, 0), Step::WrongProof);
+    assert_eq!(family, before);
+}
+
+#[test]
+fn a_grant_that_lives_by_calls_is_kept_by_them_alone() {
+    const DAY: u64 = 86_400;
+    let at = |seconds: u64| START.plus(Duration::from_secs(seconds));
+    let mut by_call = Family { idle_by: IdleBy::Call, ..family() };
+    assert_eq!(present(&mut by_call, 0, 20 * DAY, 0), Step::Rotated);
+    assert!(by_call.note_call(1, at(20 * DAY)));
+    assert!(!by_call.note_call(1, at(20 * DAY + 59)), "the same minute says nothing new");
+    assert_eq!(present(&mut by_call, 1, 49 * DAY, 0), Step::Rotated);
+    assert_eq!(present(&mut by_call, 2, 50 * DAY, 0), Step::Expired);
+    assert!(!by_call.note_call(2, at(50 * DAY)), "what is over is not revived");
+    let mut by_refresh = family();
+    assert!(by_refresh.note_call(0, at(20 * DAY)));
+    assert_eq!(present(&mut by_refresh, 0, 30 * DAY, 0), Step::Expired);
+}
+
+#[test]
+fn a_lost_answer_is_forgiven_no_longer_than_the_grant_may_be_idle() {
+    let mut family = Family { idle: SECOND * 3600, ..family() };
+    assert_eq!(present(&mut family, 0, 1, 0), Step::Rotated);
+    family.idle_expiry = family.absolute_expiry;
+    assert_eq!(present(&mut family, 0, 3601, 0), Step::Replayed);
+    assert_eq!(present(&mut family, 0, 3602, 0), Step::Reuse);
 }

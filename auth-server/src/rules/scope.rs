@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shared::{deployment::Resource, resource::ResourceIndicator, scope::Scope};
 
 use super::{
-    consent::Grant,
+    terms::Terms,
     violation::{AuthorizeViolation, TokenViolation},
 };
 
@@ -53,13 +53,13 @@ pub(crate) fn at_authorize(
 /// The scope of one token: what the grant holds for the resource, narrowed to what is asked.
 pub(crate) fn at_token(
     asked: Option<&str>,
-    grant: &Grant,
+    terms: &Terms,
     resource: &Resource,
 ) -> Result<Scope, TokenViolation> {
-    let held = match grant.scopes.get(&resource.indicator) {
+    let held = match terms.scopes.get(&resource.indicator) {
         Some(held) => held,
         // A grant without resources only signs in, and its tokens are for the issuer.
-        None if grant.scopes.is_empty() => &grant.identity,
+        None if terms.scopes.is_empty() => &terms.identity,
         None => return Err(TokenViolation::ResourceRefused),
     };
     // What the deployment no longer has is no longer given.
@@ -69,7 +69,7 @@ pub(crate) fn at_token(
     }
     let Some(asked) = asked else { return Ok(held) };
     let asked = Scope::parse(asked).map_err(|_| TokenViolation::ScopeWider)?.without(&offline());
-    if !grant.all_scopes().includes(&asked) {
+    if !terms.all_scopes().includes(&asked) {
         return Err(TokenViolation::ScopeWider);
     }
     // Whoever names scopes of OpenID Connect alone narrows nothing at a resource.

@@ -128,6 +128,8 @@ pub(crate) enum TokenViolation {
     RefreshInvalid,
     #[error("refresh_token is missing")]
     RefreshMissing,
+    #[error("the client proved itself otherwise when the grant began; sign in again")]
+    RefreshProof,
     #[error("the grant was revoked because an old refresh token was used again; sign in again")]
     RefreshReuse,
     #[error("the grant was revoked; sign in again")]
@@ -182,7 +184,9 @@ impl TokenViolation {
             Self::CodeClient | Self::RedirectMismatch => {
                 wire(400, "invalid_grant", "RFC 6749 section 4.1.3")
             }
-            Self::RefreshClient => wire(400, "invalid_grant", "RFC 6749 section 6"),
+            Self::RefreshClient | Self::RefreshProof => {
+                wire(400, "invalid_grant", "RFC 6749 section 6")
+            }
             Self::RefreshExpired | Self::RefreshInvalid => {
                 wire(400, "invalid_grant", "RFC 6749 section 5.2")
             }

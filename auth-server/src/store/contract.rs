@@ -6,28 +6,27 @@ use std::{
     time::Duration,
 };
 
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{Config as RunnerConfig, RngAlgorithm, TestRng, TestRunner},
-};
 use shared::{
+    deployment::IdleBy,
     ids::{ClientId, FamilyId, UserId},
-    internal::{Event, Receipt},
+    internal::Event,
     resource::ResourceIndicator,
     scope::Scope,
     secret::SecretHash,
     time::{Clock, Timestamp},
 };
 
-use super::{CodeRecord, EmbeddedStore, Owner, Redemption, RedisStore, Session, Store};
-use super::{client_contract, guarded_contract, record_contract};
+use super::{
+    CodeRecord, EmbeddedStore, Owner, Redemption, RedisStore, Session, Store, client_contract,
+    family_contract, guarded_contract, record_contract,
+};
 use crate::rules::{
+    client::ProofMethod,
     consent::Grant,
     pkce::CodeChallenge,
     redirect_uri::RedirectTarget,
     refresh_token::Nonce,
-    rotation::{Attempt, Context, Family, Policy, Presented, Step, step},
+    rotation::{Attempt, Context, Family, Policy, Presented, Step},
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -45,10 +44,9 @@ async fn holds(store: Arc<dyn Store>) {
     one_token_has_one_successor(Arc::clone(&store)).await;
     a_family_that_lost_writes_is_rolled_forward_by_its_own_chain(&*store).await;
     a_revoked_family_stays_revoked_and_is_on_the_feed(&*store).await;
-    a_receipt_confirms_the_current_generation_only(&*store).await;
     a_key_set_changes_by_compare_and_set(&*store).await;
     the_feed_continues_where_the_reader_stands(&*store).await;
-    it_agrees_with_the_rule_on_random_histories(&*store).await;
+    family_contract::holds(&*store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +78,7 @@ async fn the_guarded_store_holds_the_contract() {
     holds(Arc::new(store)).await;
 }
 
-fn hash(text: &str) -> SecretHash {
+pub(super) fn hash(text: &str) -> SecretHash {
     SecretHash::of(text.as_bytes())
 }
 
@@ -88,11 +86,11 @@ pub(super) fn id(byte: u8) -> FamilyId {
     FamilyId::from_bytes([byte; 16])
 }
 
-fn client() -> ClientId {
+pub(super) fn client() -> ClientId {
     ClientId::parse("app").unwrap()
 }
 
-fn grant() -> Grant {
+pub(super) fn grant() -> Grant {
     Grant {
         client: client(),
         identity: Scope::default(),
@@ -115,7 +113,7 @@ pub(super) fn token(generation: u32) -> Presented {
     Presented { generation, issued: NOW, next, nonce }
 }
 
-fn family() -> Family {
+pub(super) fn family() -> Family {
     Family {
         absolute_expiry: NOW.plus(SECOND * 90 * 86_400),
         confirmed: false,
@@ -124,17 +122,20 @@ fn family() -> Family {
         generation: 0,
         grant: grant(),
         idle: SECOND * 30 * 86_400,
+        idle_by: IdleBy::Refresh,
         idle_expiry: NOW.plus(SECOND * 30 * 86_400),
         mac_key: [1, 2, 3, 4],
         nonce: nonce(0),
+        proof: ProofMethod::None,
         replays: 0,
         revoked: false,
         rotates: true,
         rotations: VecDeque::new(),
+        used: NOW,
     }
 }
 
-fn code() -> CodeRecord {
+pub(super) fn code() -> CodeRecord {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let redirects = ["https://app.example/cb".to_owned()];
     CodeRecord {
@@ -147,7 +148,7 @@ fn code() -> CodeRecord {
     }
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     Policy {
         grace: SECOND * 120,
         lost: SECOND * 7 * 86_400,
@@ -158,9 +159,13 @@ fn policy() -> Policy {
 }
 
 pub(super) async fn create(store: &dyn Store, family_id: FamilyId) {
+    create_as(store, family_id, &family()).await;
+}
+
+pub(super) async fn create_as(store: &dyn Store, family_id: FamilyId, family: &Family) {
     store.put_code(family_id, &hash("code"), &code()).await.unwrap();
-    let made = store.redeem_code(family_id, &hash("code"), NOW, &family()).await.unwrap();
-    assert_eq!(made, Redemption::First);
+    let made = store.redeem_code(family_id, &hash("code"), NOW, family).await.unwrap();
+    assert_eq!(made, Redemption::First(Box::new(family.clone())));
 }
 
 pub(super) async fn present(
@@ -171,7 +176,13 @@ pub(super) async fn present(
 ) -> Step {
     let client = client();
     let now = NOW.plus(SECOND * after);
-    let attempt = Attempt { client: &client, context: Context(0), now, policy: policy() };
+    let attempt = Attempt {
+        client: &client,
+        context: Context(0),
+        now,
+        policy: policy(),
+        proof: ProofMethod::None,
+    };
     store.rotate_refresh(family_id, &token, &attempt).await.unwrap().unwrap().step
 }
 
@@ -182,7 +193,7 @@ async fn a_ticket_is_taken_once(store: &dyn Store) {
 }
 
 /// Redis forgets by its own clock, so what must stay has to expire after the real present.
-fn real_now() -> Timestamp {
+pub(super) fn real_now() -> Timestamp {
     Clock::System.now().max(NOW)
 }
 
@@ -228,7 +239,10 @@ async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {
     let mut first = 0;
     for racer in racers {
         match racer.await.unwrap() {
-            Redemption::First => first += 1,
+            Redemption::First(created) => {
+                assert_eq!(*created, family());
+                first += 1;
+            }
             Redemption::Again(at) => assert_eq!(at, NOW),
             Redemption::Gone => panic!("a redeemed code is remembered"),
         }
@@ -319,19 +333,6 @@ async fn a_revoked_family_stays_revoked_and_is_on_the_feed(store: &dyn Store) {
     assert!(feed.events.contains(&Event::Family { family: family_id }));
 }
 
-async fn a_receipt_confirms_the_current_generation_only(store: &dyn Store) {
-    let family_id = id(8);
-    create(store, family_id).await;
-    let confirmed = async |generation| {
-        store.confirm(Receipt { family: family_id, generation }).await.unwrap();
-        store.family(family_id).await.unwrap().unwrap().confirmed
-    };
-    assert!(!confirmed(1).await);
-    assert!(confirmed(0).await);
-    store.confirm(Receipt { family: id(99), generation: 0 }).await.unwrap();
-    assert_eq!(store.family(id(99)).await.unwrap(), None, "a receipt never creates");
-}
-
 async fn a_key_set_changes_by_compare_and_set(store: &dyn Store) {
     assert_eq!(store.key_set("x").await.unwrap(), None);
     assert!(store.replace_key_set("x", None, b"one").await.unwrap());
@@ -348,47 +349,4 @@ async fn the_feed_continues_where_the_reader_stands(store: &dyn Store) {
     let after = store.feed(Some(before.last)).await.unwrap();
     assert_eq!((after.epoch, after.events), (before.epoch, vec![event]));
     assert!(store.feed(Some(after.last)).await.unwrap().events.is_empty());
-}
-
-/// The rule and the engine get the same presentations and must agree on every answer.
-async fn it_agrees_with_the_rule_on_random_histories(store: &dyn Store) {
-    let seed = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
-    let mut runner = TestRunner::new_with_rng(RunnerConfig::default(), seed);
-    // How far behind the current generation, seconds since the last, context, receipt first.
-    let moves = prop::collection::vec(
-        (
-            -3_i64..11,
-            prop_oneof![0_u32..5, 100_u32..140, 3000_u32..4000, 0_u32..900_000],
-            0_u16..4,
-            any::<bool>(),
-        ),
-        1..40,
-    );
-    for history in 0..40_u8 {
-        let mut bytes = [200; 16];
-        bytes[0] = history;
-        let family_id = FamilyId::from_bytes(bytes);
-        create(store, family_id).await;
-        let mut model = family();
-        let mut now = NOW;
-        for (behind, pause, context, receipt) in moves.new_tree(&mut runner).unwrap().current() {
-            now = now.plus(SECOND * pause);
-            if receipt {
-                let generation = model.generation;
-                store.confirm(Receipt { family: family_id, generation }).await.unwrap();
-                model.confirmed |= !model.revoked;
-            }
-            let generation = u32::try_from(i64::from(model.generation) - behind).unwrap_or(0);
-            let client = client();
-            // Contexts that share a byte, and ones that share none.
-            let context = Context((context & 1) * 0x0100 + (context >> 1));
-            let attempt = Attempt { client: &client, context, now, policy: policy() };
-            let expected = step(&mut model, &token(generation), &attempt);
-            let rotation =
-                store.rotate_refresh(family_id, &token(generation), &attempt).await.unwrap();
-            let rotation = rotation.unwrap();
-            assert_eq!(rotation.step, expected, "history {history}");
-            assert_eq!(rotation.family, model, "history {history} after {expected:?}");
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! Grants: codes, the families they become, and their refresh tokens. What belongs to one family
 //! is one slot, so that each verb is atomic in every engine.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use shared::{ids::FamilyId, internal::Receipt, secret::SecretHash, time::Timestamp};
@@ -12,6 +14,7 @@ use crate::rules::{
     redirect_uri::RedirectTarget,
     refresh_token::Nonce,
     rotation::{Attempt, Context, Family, Presented, Step},
+    terms::{Terms, TermsId},
 };
 
 /// An authorization code's record; the code itself is stored nowhere.
@@ -28,13 +31,14 @@ pub(crate) struct CodeRecord {
 }
 
 /// What redeeming a code led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Redemption {
     /// It was redeemed before, at this moment.
     Again(Timestamp),
-    /// It was spent now, and its family exists.
-    First,
+    /// It is spent now, and this family exists: the one that was to be created, or the one of an
+    /// earlier try whose outcome nobody learned.
+    First(Box<Family>),
     /// There is no such code.
     Gone,
 }
@@ -68,7 +72,8 @@ pub(crate) trait Families {
     ) -> Result<Option<(CodeRecord, Option<Timestamp>)>, StoreError>;
     /// Counts a wrong verifier; the third burns the code, never an issued family.
     async fn miss_code(&self, family: FamilyId, code: &SecretHash) -> Result<(), StoreError>;
-    /// Spends a code and creates its family, durably, never over an existing one.
+    /// Spends a code and creates its family, durably, never over an existing one. After an error
+    /// the code is not lost: another try gets the one family it has.
     async fn redeem_code(
         &self,
         family: FamilyId,
@@ -77,6 +82,8 @@ pub(crate) trait Families {
         created: &Family,
     ) -> Result<Redemption, StoreError>;
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError>;
+    /// What a family of these terms allows; they exist as long as any such family.
+    async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError>;
     /// The families that a person granted, or that a client holds, and that may still live: for
     /// pages and sweeps, never for a decision that must see every one.
     async fn families_of(
@@ -102,6 +109,6 @@ pub(crate) trait Families {
     ) -> Result<bool, StoreError>;
     /// Revokes a family and puts it on the feed, durably. True if it was alive.
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError>;
-    /// Notes that an access token of the current generation was seen. Never creates.
-    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError>;
+    /// Notes that access tokens of these generations were seen in calls. Never creates.
+    async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError>;
 }

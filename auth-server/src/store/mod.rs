@@ -6,10 +6,13 @@ mod api_keys;
 #[cfg(test)]
 mod client_contract;
 mod clients;
+mod consents;
 #[cfg(test)]
 mod contract;
 mod embedded;
 mod families;
+#[cfg(test)]
+mod family_contract;
 mod feed;
 mod guarded;
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod records;
 mod redis;
 mod sessions;
 mod source;
+mod terms;
 mod upstreams;
 
 use std::{fmt::Debug, time::Duration};

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Client,
     /// When the grants of a deleted client ended, by its id: it may be registered again.
     ClientCutoff,
+    /// What a person has consented to, by person and client.
+    Consent,
     /// An initial access token, by its hash.
     InitialAccess,
     /// A set of keys, sealed, by its purpose.
@@ -47,6 +49,8 @@ pub(crate) enum Kind {
     SessionOf,
     /// What was last read at a stranger's URL, by the URL's hash.
     Source,
+    /// What grants allow, by its own digest.
+    Terms,
     /// Something that happens once.
     Ticket,
     /// A sign-in under way at another provider, by its state.
@@ -70,12 +74,14 @@ impl Kind {
             Self::AuditHead => "audit-head",
             Self::Client => "client",
             Self::ClientCutoff => "client-cutoff",
+            Self::Consent => "consent",
             Self::InitialAccess => "initial-access",
             Self::KeySet => "keys",
             Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
             Self::SessionOf => "session-of",
             Self::Source => "source",
+            Self::Terms => "terms",
             Self::Ticket => "ticket",
             Self::UpstreamAttempt => "upstream-attempt",
             Self::UpstreamLink => "upstream-link",
@@ -99,13 +105,21 @@ impl Kind {
             | Self::ApiKeySecret
             | Self::Client
             | Self::ClientCutoff
+            | Self::Consent
             | Self::InitialAccess
             | Self::KeySet
             | Self::PersonCutoff
             | Self::Session
+            | Self::Terms
             | Self::UpstreamLink
             | Self::Workspace => true,
         }
+    }
+
+    /// Whether a reader on a shared store may be given what was stored up to a second ago, unless
+    /// this process changed it itself: what every refresh asks for.
+    pub(crate) fn may_lag(self) -> bool {
+        self == Self::Client
     }
 
     /// Whether [`Records::records`] lists it.
@@ -118,6 +132,7 @@ impl Kind {
             | Self::InitialAccess
             | Self::KeySet
             | Self::SessionOf
+            | Self::Terms
             | Self::UpstreamLink
             | Self::Workspace => true,
             Self::AccountName
@@ -125,6 +140,7 @@ impl Kind {
             | Self::ApiKeyUse
             | Self::AuditHead
             | Self::ClientCutoff
+            | Self::Consent
             | Self::PersonCutoff
             | Self::Session
             | Self::Source
@@ -220,8 +236,13 @@ impl dyn Store + '_ {
 
     /// Deletes a record. False if there was none.
     pub(crate) async fn delete(&self, kind: Kind, key: &str) -> Result<bool, StoreError> {
-        let Some(stored) = self.record(kind, key).await? else { return Ok(false) };
-        self.replace_record(kind, key, Expected::Same(&stored), None, None).await
+        for _ in 0..TRIES {
+            let Some(stored) = self.record(kind, key).await? else { return Ok(false) };
+            if self.replace_record(kind, key, Expected::Same(&stored), None, None).await? {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Contended(kind.name()))
     }
 
     /// Changes a record that exists: `change` gets what is stored and gives what is to be, with

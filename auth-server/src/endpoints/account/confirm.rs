@@ -10,7 +10,7 @@ use http::HeaderMap;
 use shared::ids::ApiKeyId;
 use web::page::plain_text;
 
-use super::{Act, listing, visitor::Visitor};
+use super::{Act, visitor::Visitor};
 use crate::{
     App,
     accounts::User,
@@ -100,14 +100,12 @@ async fn question(
 }
 
 async fn of_app(app: &App, user: &User, id: &str) -> Result<Option<Words>, Fault> {
-    let grants = listing::grants(app, user).await?;
-    let Some((_, held)) = grants.iter().find(|(family, _)| family.to_string() == id) else {
+    let grants = app.grants_of(&user.id).await?;
+    let Some(held) = grants.iter().find(|grant| grant.family.to_string() == id) else {
         return Ok(None);
     };
-    let client = app.client(&held.grant.client).await?;
-    let name = client.map_or_else(|| held.grant.client.as_str().to_owned(), |client| client.name);
     Ok(Some((
-        format!("Disconnect {}?", plain_text(&name, NAME_LIMIT)),
+        format!("Disconnect {}?", plain_text(&held.client_name, NAME_LIMIT)),
         "Its access ends at once, on every device that shares this connection. What it has \
          changed stays as it is. You can connect it again at any time."
             .to_owned(),

@@ -155,6 +155,8 @@ async fn form_page(
     let field = |name| sent.one(name).ok().flatten().unwrap_or_default();
     let chosen: Vec<&str> = sent.all("scope").collect();
     let scopes = resource.scopes.iter().map(|(name, words)| ScopeChoice {
+        name: name.clone(),
+        resource: String::new(),
         checked: chosen.contains(&name.as_str()),
         detail: String::new(),
         kind: resource.kind_of(name),

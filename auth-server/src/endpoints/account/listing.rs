@@ -2,27 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use shared::{
-    deployment::ScopeKind,
-    ids::{FamilyId, WorkspaceId},
-    scope::Scope,
-};
+use shared::{deployment::ScopeKind, ids::WorkspaceId, scope::Scope};
 
 use super::visitor::Visitor;
 use crate::{
     App,
-    accounts::User,
     error::Fault,
+    grants::LiveGrant,
     pages::{
         account::{AccountPage, ConnectedApp, KeyRow, SessionRow},
         words::{ago, day},
     },
-    rules::{
-        api_key::ApiKey,
-        client::{Client, Origin},
-        rotation::Family,
-    },
-    store::{MOST_FAMILIES, Owner},
+    rules::{api_key::ApiKey, client::Origin},
 };
 
 /// The page of a visitor.
@@ -33,9 +24,8 @@ pub(super) async fn page(
 ) -> Result<AccountPage, Fault> {
     let user = &visitor.person.user;
     let mut apps = Vec::new();
-    for (id, family) in grants(app, user).await? {
-        let client = app.client(&family.grant.client).await?;
-        apps.push(connected(app, id, &family, client.as_ref()).await?);
+    for grant in app.grants_of(&user.id).await? {
+        apps.push(connected(app, &grant).await?);
     }
     let mut keys = Vec::new();
     for key in app.api_keys_of(user).await? {
@@ -64,24 +54,6 @@ pub(super) async fn page(
     })
 }
 
-/// A person's grants that are in force, the one used last first.
-pub(super) async fn grants(app: &App, user: &User) -> Result<Vec<(FamilyId, Family)>, Fault> {
-    let now = app.clock.now();
-    let mut grants = Vec::new();
-    for id in app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await? {
-        let family = app.store.family(id).await?.filter(|family| {
-            family.grant.user == user.id
-                && !family.revoked
-                && now < family.idle_expiry
-                && now < family.absolute_expiry
-                && user.accepts(family.created)
-        });
-        grants.extend(family.map(|family| (id, family)));
-    }
-    grants.sort_by_key(|(_, family)| std::cmp::Reverse(last_used(family)));
-    Ok(grants)
-}
-
 /// The names of scopes' meanings, in the order of the resource.
 pub(super) fn in_words(app: &App, resource: &str, scope: &Scope) -> Vec<String> {
     let resource = app.config.deployment.resource(resource);
@@ -89,35 +61,26 @@ pub(super) fn in_words(app: &App, resource: &str, scope: &Scope) -> Vec<String> 
     known.filter(|(name, _)| scope.contains(name)).map(|(_, words)| words.clone()).collect()
 }
 
-fn last_used(family: &Family) -> shared::time::Timestamp {
-    family.rotations.front().map_or(family.created, |(at, _)| *at)
-}
-
-async fn connected(
-    app: &App,
-    id: FamilyId,
-    family: &Family,
-    client: Option<&Client>,
-) -> Result<ConnectedApp, Fault> {
+async fn connected(app: &App, grant: &LiveGrant) -> Result<ConnectedApp, Fault> {
     let now = app.clock.now();
-    let grant = &family.grant;
-    let names = grant.resources().map(|resource| name_of(app, resource.as_str()));
+    let client = app.client(&grant.client).await?;
+    let names = grant.scopes.keys().map(|resource| name_of(app, resource.as_str()));
     let scopes = grant.scopes.iter();
     let scopes = scopes.flat_map(|(resource, scope)| in_words(app, resource.as_str(), scope));
     let person = &app.config.deployment.account.scopes;
     let person = person.iter().filter(|(name, _)| grant.identity.contains(name));
     let scopes = scopes.chain(person.map(|(_, words)| words.clone()));
-    let origin = client.map(|client| client.origin);
+    let origin = client.as_ref().map(|client| client.origin);
     let host = client.filter(|client| client.origin == Origin::Document);
     let host = host.and_then(|client| url::Url::parse(client.id.as_str()).ok());
     Ok(ConnectedApp {
-        connected: day(family.created),
-        contested: family.contested.is_some(),
+        connected: day(grant.created),
+        contested: grant.contested.is_some(),
         host: host.and_then(|url| url.host_str().map(str::to_owned)),
-        id: id.to_string(),
+        id: grant.family.to_string(),
         is_unverified: matches!(origin, Some(Origin::Open) | None),
-        last_used: ago(now.since(last_used(family))),
-        name: client.map_or_else(|| grant.client.as_str().to_owned(), |client| client.name.clone()),
+        last_used: ago(now.since(grant.used)),
+        name: grant.client_name.clone(),
         resources: names.collect::<Vec<_>>().join(", "),
         scopes: scopes.collect(),
         workspaces: workspaces(app, &grant.workspaces).await?,

@@ -149,15 +149,13 @@ async fn carry_out(app: &App, visitor: &Visitor, act: Act, id: &str) -> Result<(
     let user = &visitor.person.user;
     match act {
         Act::Disconnect => {
-            for (family, _) in listing::grants(app, user).await? {
-                if family.to_string() == id {
-                    revoke(app, family).await?;
-                }
+            if let Ok(family) = shared::ids::FamilyId::parse(id) {
+                app.revoke_grant(&user.id, family).await?;
             }
         }
         Act::DisconnectAll => {
             for family in app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await? {
-                revoke(app, family).await?;
+                app.revoke_grant(&user.id, family).await?;
             }
         }
         Act::EndOthers | Act::EndSession => {
@@ -175,13 +173,6 @@ async fn carry_out(app: &App, visitor: &Visitor, act: Act, id: &str) -> Result<(
                 app.revoke_api_key(&user.id, &key).await?;
             }
         }
-    }
-    Ok(())
-}
-
-async fn revoke(app: &App, family: shared::ids::FamilyId) -> Result<(), Fault> {
-    if app.store.revoke_family(family, app.clock.now()).await? {
-        app.audit(&Event::GrantRevoked { family });
     }
     Ok(())
 }

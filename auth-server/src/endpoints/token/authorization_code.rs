@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use axum::response::Response;
-use shared::{ids::FamilyId, secret::SecretHash};
+use shared::{deployment::IdleBy, ids::FamilyId, secret::SecretHash};
 
 use crate::{
     App,
@@ -56,19 +56,20 @@ pub(crate) async fn exchange(
         return Err(replayed(app, client, family, now.since(used)).await?);
     }
     let deployment = &app.config.deployment;
-    let resource = resource::at_token(deployment, &record.grant, params.resources())?;
+    let terms = record.grant.terms();
+    let resource = resource::at_token(deployment, &terms, params.resources())?;
     // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
-    let scope = scope::at_token(None, &record.grant, resource)?;
+    let scope = scope::at_token(None, &terms, resource)?;
     let workspaces = super::workspaces(app, client, &record.grant, resource, record.issued).await?;
     let sign_in = SignIn::of(&record.grant, None, record.nonce.clone(), record.issued);
     let created = first(app, client, record)?;
-    match app.store.redeem_code(family, &hash, now, &created).await? {
-        Redemption::First => {}
+    let created = match app.store.redeem_code(family, &hash, now, &created).await? {
+        Redemption::First(created) => created,
         Redemption::Again(used) => {
             return Err(replayed(app, client, family, now.since(used)).await?);
         }
         Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
-    }
+    };
     let purpose = Purpose { resource, scope, sign_in, workspaces };
     Ok(issue::tokens(app, family, &created, client, &purpose)?)
 }
@@ -91,6 +92,7 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
     let absolute = granted().map(|one| one.refresh_absolute).min();
     let absolute = absolute.unwrap_or(account.refresh_absolute);
     let idle = granted().map(|one| one.refresh_idle).min().unwrap_or(account.refresh_idle);
+    let by_call = granted().any(|one| one.refresh_idle_by == IdleBy::Call);
     Ok(Family {
         absolute_expiry: now.plus(absolute),
         confirmed: false,
@@ -99,13 +101,16 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
         generation: 0,
         grant: record.grant,
         idle,
+        idle_by: if by_call { IdleBy::Call } else { IdleBy::Refresh },
         idle_expiry: now.plus(idle),
         mac_key: app.keys.refresh.current().id(),
         nonce: mint::bytes()?,
+        proof: client.auth.method(),
         replays: 0,
         revoked: false,
         rotates: !client.proves_itself(),
         rotations: VecDeque::new(),
+        used: now,
     })
 }
 

@@ -1,11 +1,15 @@
-//! The refresh (RFC 6749 section 6): MAC, account, resource and scope first, then one atomic
-//! rotation, then the tokens of the family's current generation.
+//! The refresh (RFC 6749 section 6): MAC, resource and scope first, then one atomic rotation, then
+//! account and workspaces, then the tokens of the family's current generation.
+//!
+//! The token names its grant's terms, so that nothing of the family is read before the rotation:
+//! usually it is the one question a refresh asks of the store.
 
 use std::{net::IpAddr, time::Duration};
 
 use axum::response::Response;
 use http::{HeaderMap, header::USER_AGENT};
 use sha2::{Digest, Sha256};
+use shared::{deployment::Resource, scope::Scope};
 
 use crate::{
     App,
@@ -20,6 +24,7 @@ use crate::{
         resource,
         rotation::{Attempt, Context, Family, Policy, Presented, Step},
         scope,
+        terms::Terms,
         violation::TokenViolation,
     },
     store::Rotation,
@@ -44,8 +49,17 @@ pub(crate) async fn exchange(
         Err(InvalidRefreshToken::Forged) => return Err(TokenViolation::RefreshInvalid.into()),
         Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
     };
-    let family = app.store.family(token.family).await?.ok_or(TokenViolation::RefreshInvalid)?;
-    let purpose = narrow(app, client, &family, params).await?;
+    let terms = app.store.terms(token.terms).await?.ok_or(TokenViolation::RefreshInvalid)?;
+    let (resource, scope) = narrow(app, &terms, params)?;
+    let policy = policy(app, &terms);
+    if policy.strict {
+        // A strict resource forgives nothing: what can fail, fails before the token is spent.
+        let family = app.store.family(token.family).await?;
+        let family = family.filter(|family| family.grant.client == client.id && !family.revoked);
+        if let Some(family) = family {
+            super::workspaces(app, client, &family.grant, resource, family.created).await?;
+        }
+    }
     let key = app.keys.refresh.find(key).ok_or(Fault::RingBehind)?;
     let presented = Presented {
         generation: token.generation,
@@ -53,8 +67,8 @@ pub(crate) async fn exchange(
         next: successor(key, token.family, token.generation.saturating_add(1), &token.nonce),
         nonce: token.nonce,
     };
-    let attempt =
-        Attempt { client: &client.id, context, now: app.clock.now(), policy: policy(app, &family) };
+    let (now, proof) = (app.clock.now(), client.auth.method());
+    let attempt = Attempt { client: &client.id, context, now, policy, proof };
     let mut rotation = rotate(app, &token, &presented, &attempt).await?;
     for _ in 0..MOST_CATCH_UPS {
         if rotation.step != Step::Ahead || !catch_up(app, &token, &rotation.family, context).await?
@@ -68,7 +82,15 @@ pub(crate) async fn exchange(
         }
     }
     conclude(app, client, &token, &rotation)?;
-    Ok(issue::tokens(app, token.family, &rotation.family, client, &purpose)?)
+    // Whom this refuses is gone for good, so it does not matter that the token is spent; and after
+    // a fault the same token is answered again.
+    let family = &rotation.family;
+    let workspaces =
+        super::workspaces(app, client, &family.grant, resource, family.created).await?;
+    // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
+    let sign_in = SignIn::of(&family.grant, params.one("scope"), None, family.created);
+    let purpose = Purpose { resource, scope, sign_in, workspaces };
+    Ok(issue::tokens(app, token.family, family, client, &purpose)?)
 }
 
 /// Where a request comes from: 8 bits of the program's name, 8 of the network.
@@ -83,49 +105,40 @@ pub(crate) fn context(headers: &HeaderMap, address: IpAddr) -> Context {
     Context(u16::from_be_bytes([byte(product), byte(&network)]))
 }
 
-/// Everything that can be refused without spending anything.
-async fn narrow<'a>(
+/// What the access token is for: everything that can be refused without asking for the family.
+fn narrow<'a>(
     app: &'a App,
-    client: &Client,
-    family: &Family,
+    terms: &Terms,
     params: &Params,
-) -> Result<Purpose<'a>, TokenError> {
-    if family.grant.client != client.id {
-        return Err(TokenViolation::RefreshClient.into());
+) -> Result<(&'a Resource, Scope), TokenError> {
+    let resource = resource::at_token(&app.config.deployment, terms, params.resources())?;
+    if !resource::refreshes(resource, &terms.identity) {
+        return Err(TokenViolation::ResourceRefused.into());
     }
-    if family.revoked {
-        return Err(TokenViolation::RefreshRevoked.into());
-    }
-    let granted = &family.grant;
-    let resource = resource::at_token(&app.config.deployment, granted, params.resources())?;
-    let scope = scope::at_token(params.one("scope"), granted, resource)?;
-    let workspaces = super::workspaces(app, client, granted, resource, family.created).await?;
-    // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
-    let sign_in = SignIn::of(granted, params.one("scope"), None, family.created);
-    Ok(Purpose { resource, scope, sign_in, workspaces })
+    let scope = scope::at_token(params.one("scope"), terms, resource)?;
+    Ok((resource, scope))
 }
 
-/// The strictest terms of the grant's resources, whichever of them the request names.
-fn policy(app: &App, family: &Family) -> Policy {
+/// The strictest policy of the grant's resources, whichever of them the request names.
+fn policy(app: &App, terms: &Terms) -> Policy {
     const MINUTE: Duration = Duration::from_mins(1);
-    const WEEK: Duration = Duration::from_hours(7 * 24);
+    const DAY: Duration = Duration::from_hours(24);
     let resources = || {
-        let granted = family.grant.resources();
+        let granted = terms.resources();
         granted.filter_map(|name| app.config.deployment.resource(name.as_str()))
     };
     if resources().any(|resource| resource.strict) {
         let zero = Duration::ZERO;
         return Policy { grace: zero, lost: zero, most_replays: 0, soft: zero, strict: true };
     }
+    let is_reported = resources().all(|resource| resource.reports_calls);
+    let longest = resources().map(|one| one.access_token_life).max().unwrap_or_default();
     Policy {
         grace: 2 * MINUTE,
-        lost: family.idle.min(WEEK),
+        // Without receipts nobody is ever seen using a successor.
+        lost: if is_reported { 7 * DAY } else { DAY },
         most_replays: 512,
-        soft: resources()
-            .map(|one| one.access_token_life)
-            .max()
-            .unwrap_or_default()
-            .max(60 * MINUTE),
+        soft: longest.max(60 * MINUTE),
         strict: false,
     }
 }
@@ -194,5 +207,6 @@ fn conclude(
             Err(TokenViolation::RefreshStale.into())
         }
         Step::WrongClient => Err(TokenViolation::RefreshClient.into()),
+        Step::WrongProof => Err(TokenViolation::RefreshProof.into()),
     }
 }

@@ -1,5 +1,7 @@
 //! Codes and families in the file: each verb is one transaction over one record.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shared::{
@@ -13,16 +15,17 @@ use store::Writer;
 use super::{
     EmbeddedStore,
     feed::append,
-    keys::{code_key, corrupt, family_key, index_key},
+    keys::{code_key, corrupt, family_key, index_key, record_key},
 };
 use crate::{
     rules::{
         refresh_token::Nonce,
         rotation::{Attempt, Context, Family, Presented, Step, step},
+        terms::{Terms, TermsId},
     },
     store::{
-        AFTER_EXPIRY, CodeRecord, Families, Owner, Redemption, Rotation, StoreError, TOMBSTONE,
-        WRONG_VERIFIERS,
+        AFTER_EXPIRY, CodeRecord, Families, Kind, Owner, Redemption, Rotation, StoreError,
+        TOMBSTONE, WRONG_VERIFIERS,
         record::{decode, encode},
     },
 };
@@ -108,6 +111,12 @@ impl Families for EmbeddedStore {
                 &encode(&stored).map_err(|error| corrupt(&error))?,
                 Some(forget),
             )?;
+            let terms = created.grant.terms();
+            let terms_key = record_key(Kind::Terms, &terms.id().to_string());
+            if writer.get(terms_key.as_bytes())?.is_none() {
+                let terms = encode(&terms).map_err(|error| corrupt(&error))?;
+                writer.put(terms_key.as_bytes(), &terms, None)?;
+            }
             put_family(writer, &family_key, &created)?;
             let expires = created.absolute_expiry.millis();
             let grant = &created.grant;
@@ -115,13 +124,21 @@ impl Families for EmbeddedStore {
                 let index = index_key(owner);
                 writer.put(format!("{index}{family}").as_bytes(), b"1", Some(expires))?;
             }
-            Ok(Redemption::First)
+            Ok(Redemption::First(Box::new(created)))
         })
         .await
     }
 
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
         self.read(&family_key(family))
+    }
+
+    async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
+        if let Some(known) = self.terms.find(id) {
+            return Ok(Some(known));
+        }
+        let stored: Option<Terms> = self.read(&record_key(Kind::Terms, &id.to_string()))?;
+        Ok(stored.map(|terms| self.terms.keep(id, terms)))
     }
 
     async fn families_of(
@@ -146,10 +163,11 @@ impl Families for EmbeddedStore {
         let key = family_key(family);
         let (at, token, client) = (key.clone(), *token, attempt.client.clone());
         let (context, now, policy) = (attempt.context, attempt.now, attempt.policy);
+        let proof = attempt.proof;
         self.change(key, move |stored: Option<Family>, writer| {
             let Some(mut stored) = stored else { return Ok(None) };
             let before = stored.clone();
-            let attempt = Attempt { client: &client, context, now, policy };
+            let attempt = Attempt { client: &client, context, now, policy, proof };
             let outcome = step(&mut stored, &token, &attempt);
             if stored != before {
                 put_family(writer, &at, &stored)?;
@@ -198,22 +216,30 @@ impl Families for EmbeddedStore {
         .await
     }
 
-    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError> {
-        let key = family_key(receipt.family);
-        let stored: Option<Family> = self.read(&key)?;
+    async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
         // Most receipts repeat what is known: then nothing is written.
-        if !stored.is_some_and(|stored| stored.awaits(receipt.generation)) {
+        let mut news = Vec::new();
+        for receipt in receipts {
+            let key = family_key(receipt.family);
+            let stored: Option<Family> = self.read(&key)?;
+            if stored.is_some_and(|mut stored| stored.note_call(receipt.generation, now)) {
+                news.push((key, receipt.generation));
+            }
+        }
+        if news.is_empty() {
             return Ok(());
         }
-        let at = key.clone();
-        self.change(key, move |stored: Option<Family>, writer| {
-            let Some(mut stored) = stored.filter(|stored| stored.awaits(receipt.generation)) else {
-                return Ok(());
-            };
-            stored.confirmed = true;
-            put_family(writer, &at, &stored)
-        })
-        .await
+        let work = move |writer: &mut Writer<'_>| {
+            for (key, generation) in &news {
+                let Some(bytes) = writer.get(key.as_bytes())? else { continue };
+                let mut stored: Family = decode(&bytes).map_err(|error| corrupt(&error))?;
+                if stored.note_call(*generation, now) {
+                    put_family(writer, key, &stored)?;
+                }
+            }
+            Ok(())
+        };
+        Ok(self.engine.write(work).await?)
     }
 }
 

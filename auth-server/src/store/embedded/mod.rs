@@ -9,20 +9,21 @@ use async_trait::async_trait;
 use shared::time::Timestamp;
 use store::Embedded;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, terms::KnownTerms};
 
 /// auth-server's store in an embedded file.
 #[derive(Clone, Debug)]
 pub(crate) struct EmbeddedStore {
     engine: Embedded,
     epoch: String,
+    terms: KnownTerms,
 }
 
 impl EmbeddedStore {
     /// A store on an open engine. The file has one process, so its feed begins anew with it:
     /// `epoch` must differ at every start.
     pub(crate) fn new(engine: Embedded, epoch: String) -> Self {
-        Self { engine, epoch }
+        Self { engine, epoch, terms: KnownTerms::new() }
     }
 }
 

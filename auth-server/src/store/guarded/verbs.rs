@@ -1,5 +1,7 @@
 //! The verbs, each only where the servers hold what was revoked.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use shared::{
     ids::FamilyId,
@@ -13,6 +15,7 @@ use crate::{
     rules::{
         refresh_token::Nonce,
         rotation::{Attempt, Context, Family, Presented, Step},
+        terms::{Terms, TermsId},
     },
     store::{
         CodeRecord, EventFeed, Expected, Families, Feed, Kind, Owner, Records, Redemption,
@@ -138,6 +141,17 @@ impl Families for GuardedStore {
         }
     }
 
+    async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
+        let patience = Patience::new();
+        loop {
+            let read = self.terms_now(id).await;
+            match patience.pause(&read) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return read,
+            }
+        }
+    }
+
     async fn families_of(
         &self,
         owner: Owner<'_>,
@@ -185,13 +199,20 @@ impl Families for GuardedStore {
         self.inner.revoke_family(family, now).await
     }
 
-    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError> {
+    async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
         self.admit().await?;
-        self.inner.confirm(receipt).await
+        self.inner.confirm_all(receipts, now).await
     }
 }
 
 impl GuardedStore {
+    async fn terms_now(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
+        self.admit().await?;
+        let found = self.inner.terms(id).await?;
+        self.still_admitted()?;
+        Ok(found)
+    }
+
     async fn family_now(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
         self.admit().await?;
         let found = self.inner.family(family).await?;

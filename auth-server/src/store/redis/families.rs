@@ -1,24 +1,28 @@
 //! Codes and families in Redis: one script a verb. Creations and revocations are answered when
 //! they are durable; rotations do not wait.
 
+use std::{sync::Arc, time::Duration};
+
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use shared::{
     ids::FamilyId,
     internal::{Event, Receipt},
     secret::SecretHash,
     time::Timestamp,
 };
-use store::Script;
+use store::{Reply, Script};
 
 use super::{
     RedisStore,
-    family::{read_family, write_family},
+    family::{pack, proof_byte, terms_of, unpack},
     keys::{code_key, family_key, index_key, millis},
 };
 use crate::{
     rules::{
         refresh_token::Nonce,
-        rotation::{Attempt, Context, Family, Presented, Step},
+        rotation::{Attempt, Context, Family, NOTED, Presented, Step},
+        terms::{Terms, TermsId},
     },
     store::{
         AFTER_EXPIRY, CodeRecord, EVENT_LIFE, EventFeed, Expected, Families, Kind, MOST_SKEW,
@@ -28,21 +32,29 @@ use crate::{
 };
 
 static CONFIRM: Script = Script::new("confirm", include_str!("confirm.lua"));
-static FAMILY: Script = Script::new(
-    "family",
-    "return redis.call('HMGET', KEYS[1], 'st','cl','g','n','ab','ie','id','ro','cf','rp','ct','cr','hi','mk','gr')",
-);
+static FAMILY: Script = Script::new("family", "return redis.call('GET', KEYS[1])");
 static INDEX: Script = Script::new("index", include_str!("index.lua"));
 static MISS_CODE: Script = Script::new("miss_code", include_str!("miss_code.lua"));
 static PUT_CODE: Script = Script::new("put_code", include_str!("put_code.lua"));
 static READ_CODE: Script =
-    Script::new("read_code", "return redis.call('HMGET', KEYS[1], 'r', 'u')");
+    Script::new("read_code", "return redis.call('HMGET', KEYS[1], 'r', 'u', 's')");
 static READ_INDEX: Script =
     Script::new("read_index", "return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)");
 static REDEEM_CODE: Script = Script::new("redeem_code", include_str!("redeem_code.lua"));
 static REVOKE_FAMILY: Script = Script::new("revoke_family", include_str!("revoke_family.lua"));
 static ROLL_FORWARD: Script = Script::new("roll_forward", include_str!("roll_forward.lua"));
 static ROTATE: Script = Script::new("rotate", include_str!("rotate.lua"));
+static SETTLE_CODE: Script = Script::new("settle_code", include_str!("settle_code.lua"));
+
+/// How long one try to redeem a code may take before another may take it up.
+const TRY: Duration = Duration::from_secs(5);
+/// How late another try may come.
+const LATE: Duration = Duration::from_mins(2);
+/// How often a pending code is looked at again, and after which pause.
+const LOOKS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many receipts are on their way at once.
+const RECEIPTS: usize = 256;
 
 #[async_trait]
 impl Families for RedisStore {
@@ -73,7 +85,11 @@ impl Families for RedisStore {
         };
         let record: CodeRecord = decode(record)?;
         let used = fields.get(1).and_then(millis);
-        Ok((used.is_some() || now < record.expires).then_some((record, used)))
+        let is_settled =
+            fields.get(2).is_some_and(|state| state.as_bytes().ok() == Some(b"settled"));
+        // A pending code may be redeemed by the next try, even if it has expired since.
+        let is_known = used.is_some() || now < record.expires;
+        Ok(is_known.then_some((record, used.filter(|_| is_settled))))
     }
 
     async fn miss_code(&self, family: FamilyId, code: &SecretHash) -> Result<(), StoreError> {
@@ -89,39 +105,46 @@ impl Families for RedisStore {
         now: Timestamp,
         created: &Family,
     ) -> Result<Redemption, StoreError> {
-        let keys = [code_key(family, code), family_key(family)];
-        let now = now.millis().to_string();
-        let remember = TOMBSTONE.as_millis().to_string();
+        self.keep_terms(created).await?;
         let forget = created.absolute_expiry.plus(AFTER_EXPIRY).millis().to_string();
-        let fields = write_family(created)?;
         // First, because an index may name what does not exist, but not the other way round.
-        let member = family.to_string();
-        let index_arguments = [member.as_bytes(), forget.as_bytes(), now.as_bytes()];
+        let at = now.millis().to_string();
+        let index_arguments = [family.as_bytes().as_slice(), forget.as_bytes(), at.as_bytes()];
         let grant = &created.grant;
         for owner in [Owner::Client(&grant.client), Owner::Person(&grant.user)] {
             self.redis.run(&INDEX, &[&index_key(owner)], &index_arguments).await?;
         }
-        let mut arguments = vec![now.as_bytes(), remember.as_bytes(), forget.as_bytes()];
-        arguments
-            .extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_slice()]));
-        let reply = self.run_lasting(&REDEEM_CODE, &[&keys[0], &keys[1]], &arguments).await?;
-        let parts = reply.into_array()?;
-        match parts.first().and_then(|reply| reply.as_str().ok()) {
-            Some("first") => Ok(Redemption::First),
-            Some("again") => {
-                Ok(Redemption::Again(parts.get(1).and_then(millis).unwrap_or_default()))
+        let (code, family) = (code_key(family, code), family_key(family));
+        for _ in 0..LOOKS {
+            match self.redeem(&code, &family, now, created).await {
+                Ok(Some(redemption)) => return Ok(redemption),
+                // Another try is under way, or ended without a trace.
+                Ok(None) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    // Whether it ran is unknown; if it did, the next try need not wait.
+                    let _ = self.redis.run(&SETTLE_CODE, &[&code], &[b"free"]).await;
+                    return Err(error);
+                }
             }
-            _ => Ok(Redemption::Gone),
         }
+        Err(StoreError::Contended("code"))
     }
 
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
         let reply = self.redis.run(&FAMILY, &[&family_key(family)], &[]).await?;
-        let fields = reply.into_array()?;
-        if fields.first().and_then(|reply| reply.as_bytes().ok()).is_none() {
+        if reply.is_nil() {
             return Ok(None);
         }
-        read_family(&fields).map(Some)
+        self.read_family(&reply).await.map(Some)
+    }
+
+    async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
+        if let Some(known) = self.terms.find(id) {
+            return Ok(Some(known));
+        }
+        let stored = self.record(Kind::Terms, &id.to_string()).await?;
+        let stored: Option<Terms> = stored.map(|bytes| decode(&bytes)).transpose()?;
+        Ok(stored.map(|terms| self.terms.keep(id, terms)))
     }
 
     async fn families_of(
@@ -133,8 +156,8 @@ impl Families for RedisStore {
         let index = index_key(owner);
         let members = self.redis.run(&READ_INDEX, &[&index], &[most.as_bytes()]).await?;
         let members = members.into_array()?;
-        let texts = members.iter().filter_map(|member| member.as_str().ok());
-        Ok(texts.filter_map(|text| FamilyId::parse(text).ok()).collect())
+        let ids = members.iter().filter_map(|member| member.as_bytes().ok()?.try_into().ok());
+        Ok(ids.map(FamilyId::from_bytes).collect())
     }
 
     async fn rotate_refresh(
@@ -156,11 +179,12 @@ impl Families for RedisStore {
             policy.most_replays.to_string(),
             policy.soft.as_millis().to_string(),
             flag(policy.strict),
+            proof_byte(attempt.proof).to_string(),
         ];
         let generation = token.generation.to_string();
-        let [issued, context, now, trust, grace, lost, most, soft, strict] =
+        let [issued, context, now, trust, grace, lost, most, soft, strict, proof] =
             texts.each_ref().map(String::as_bytes);
-        let arguments: [&[u8]; 13] = [
+        let arguments: [&[u8]; 14] = [
             generation.as_bytes(),
             &token.nonce,
             &token.next,
@@ -174,11 +198,11 @@ impl Families for RedisStore {
             most,
             soft,
             strict,
+            proof,
         ];
         let parts = self.redis.run(&ROTATE, &[&key], &arguments).await?.into_array()?;
-        let outcome =
-            parts.first().and_then(|reply| reply.as_str().ok()).unwrap_or_default().to_owned();
-        let step = match outcome.as_str() {
+        let outcome = parts.first().and_then(|reply| reply.as_str().ok()).unwrap_or_default();
+        let step = match outcome {
             "ahead" => Step::Ahead,
             "busy" => Step::Busy,
             "expired" => Step::Expired,
@@ -192,13 +216,15 @@ impl Families for RedisStore {
             "skew" => return Err(StoreError::ClockSkew),
             "stale" => Step::Stale,
             "wrong_client" => Step::WrongClient,
+            "wrong_proof" => Step::WrongProof,
             other => return Err(StoreError::Corrupt(format!("rotation answered {other:?}"))),
         };
-        if matches!(step, Step::Reuse | Step::Revoked) {
+        if matches!(step, Step::Reuse | Step::Revoked) && !self.is_announced(family).await? {
             // An earlier attempt may have ended between the script and the feed.
+            self.run_lasting(&REVOKE_FAMILY, &[&key], &[]).await?;
             self.announce_revoked(family, attempt.now).await?;
         }
-        let family = read_family(parts.get(1..).unwrap_or_default())?;
+        let family = self.read_family(parts.get(1).unwrap_or(&Reply::Nil)).await?;
         Ok(Some(Rotation { family, step }))
     }
 
@@ -220,14 +246,24 @@ impl Families for RedisStore {
 
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
         let reply = self.run_lasting(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
-        self.announce_revoked(family, now).await?;
+        if !self.is_announced(family).await? {
+            self.announce_revoked(family, now).await?;
+        }
         Ok(reply.as_int()? == 1)
     }
 
-    async fn confirm(&self, receipt: Receipt) -> Result<(), StoreError> {
-        let generation = receipt.generation.to_string();
-        let key = family_key(receipt.family);
-        self.redis.run(&CONFIRM, &[&key], &[generation.as_bytes()]).await?;
+    async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
+        let now = now.millis().to_string();
+        let exactly = NOTED.as_millis().to_string();
+        for some in receipts.chunks(RECEIPTS) {
+            // Sent together on one connection, and each to its own slot.
+            let sent = some.iter().map(async |receipt| {
+                let generation = receipt.generation.to_string();
+                let arguments = [generation.as_bytes(), now.as_bytes(), exactly.as_bytes()];
+                self.redis.run(&CONFIRM, &[&family_key(receipt.family)], &arguments).await
+            });
+            try_join_all(sent).await?;
+        }
         Ok(())
     }
 }
@@ -239,17 +275,77 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Makes a revocation durable and puts it on the feed, once: the note is written last, so
-    /// that an attempt that ends in between is finished by the next.
-    async fn announce_revoked(&self, family: FamilyId, now: Timestamp) -> Result<(), StoreError> {
-        let note = format!("announced {family}");
-        if self.record(Kind::Ticket, &note).await?.is_some() {
-            return Ok(());
+    /// One try to redeem a code; nothing while another one is under way.
+    async fn redeem(
+        &self,
+        code: &str,
+        family: &str,
+        now: Timestamp,
+        created: &Family,
+    ) -> Result<Option<Redemption>, StoreError> {
+        let texts = [
+            now.millis().to_string(),
+            TOMBSTONE.as_millis().to_string(),
+            created.absolute_expiry.plus(AFTER_EXPIRY).millis().to_string(),
+            TRY.as_millis().to_string(),
+            LATE.as_millis().to_string(),
+        ];
+        let [now, remember, forget, one, late] = texts.each_ref().map(String::as_bytes);
+        let packed = pack(created);
+        let arguments = [now, remember, forget, packed.as_slice(), one, late];
+        let reply = self.run_lasting(&REDEEM_CODE, &[code, family], &arguments).await?;
+        let parts = reply.into_array()?;
+        match parts.first().and_then(|reply| reply.as_str().ok()) {
+            Some("again") => {
+                Ok(Some(Redemption::Again(parts.get(1).and_then(millis).unwrap_or_default())))
+            }
+            Some("first") => {
+                let family = self.read_family(parts.get(1).unwrap_or(&Reply::Nil)).await?;
+                // The family is safe. Should this note be lost, a later try of the same client
+                // gets the same family, as long as it was not used.
+                let _ = self.redis.run(&SETTLE_CODE, &[code], &[b"settled"]).await;
+                Ok(Some(Redemption::First(Box::new(family))))
+            }
+            Some("pending") => Ok(None),
+            _ => Ok(Some(Redemption::Gone)),
         }
-        self.run_lasting(&REVOKE_FAMILY, &[&family_key(family)], &[]).await?;
+    }
+
+    async fn read_family(&self, packed: &Reply) -> Result<Family, StoreError> {
+        let packed = packed.as_bytes()?;
+        let terms = self.terms(terms_of(packed)?).await?;
+        let terms = terms.ok_or_else(|| StoreError::Corrupt("the terms of a family".to_owned()))?;
+        unpack(packed, &terms)
+    }
+
+    /// Writes the terms of a family that is about to exist, durably, unless they are there.
+    async fn keep_terms(&self, family: &Family) -> Result<(), StoreError> {
+        let terms = family.grant.terms();
+        let id = terms.id();
+        let key = id.to_string();
+        // What this process remembers says nothing: the store may have lost it since.
+        if self.record(Kind::Terms, &key).await?.is_none() {
+            let value = encode(&terms)?;
+            let expected = Expected::Anything;
+            self.replace_record(Kind::Terms, &key, expected, Some(&value), None).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_announced(&self, family: FamilyId) -> Result<bool, StoreError> {
+        Ok(self.record(Kind::Ticket, &announcement(family)).await?.is_some())
+    }
+
+    /// Puts a revocation that is durable on the feed, once: the note is written last, so that an
+    /// attempt that ends in between is finished by the next.
+    async fn announce_revoked(&self, family: FamilyId, now: Timestamp) -> Result<(), StoreError> {
         self.append_event(&Event::Family { family }, now).await?;
-        let forget = Some(now.plus(EVENT_LIFE));
+        let (note, forget) = (announcement(family), Some(now.plus(EVENT_LIFE)));
         self.replace_record(Kind::Ticket, &note, Expected::Anything, Some(b"1"), forget).await?;
         Ok(())
     }
+}
+
+fn announcement(family: FamilyId) -> String {
+    format!("announced {family}")
 }

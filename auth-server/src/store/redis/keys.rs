@@ -34,5 +34,6 @@ pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
 }
 
 pub(super) fn family_key(family: FamilyId) -> String {
-    format!("fam:{{{family}}}")
+    // Short, because there may be millions of them.
+    format!("f{{{family}}}")
 }

@@ -4,13 +4,15 @@ mod families;
 mod family;
 mod feed;
 mod keys;
+mod recent;
 mod records;
 
 use async_trait::async_trait;
 use shared::time::Timestamp;
 use store::{Redis, Reply, Script};
 
-use super::{Store, StoreError};
+use self::recent::Recent;
+use super::{Store, StoreError, terms::KnownTerms};
 
 /// auth-server's store in Redis.
 #[derive(Clone, Debug)]
@@ -19,7 +21,9 @@ pub(crate) struct RedisStore {
     epoch: String,
     /// Whether an answer waits until the writes behind it cannot be lost.
     lasts: bool,
+    recent: Recent,
     redis: Redis,
+    terms: KnownTerms,
     /// Whether the caller's time is believed: for tests that move the clock.
     trust_caller_clock: bool,
 }
@@ -27,7 +31,8 @@ pub(crate) struct RedisStore {
 impl RedisStore {
     /// A store on a connected engine.
     pub(crate) fn new(redis: Redis, epoch: String, trust_caller_clock: bool) -> Self {
-        Self { epoch, lasts: true, redis, trust_caller_clock }
+        let (recent, terms) = (Recent::new(), KnownTerms::new());
+        Self { epoch, lasts: true, recent, redis, terms, trust_caller_clock }
     }
 
     /// The same store for writes that are kept elsewhere until they last: it does not wait, so

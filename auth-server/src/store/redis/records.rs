@@ -21,8 +21,17 @@ static UNNOTE: Script = Script::new("unnote", "return redis.call('ZREM', KEYS[1]
 #[async_trait]
 impl Records for RedisStore {
     async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let reply = self.redis.run(&GET, &[&record_key(kind, key)], &[]).await?;
-        Ok(if reply.is_nil() { None } else { Some(reply.into_bytes()?) })
+        let key = record_key(kind, key);
+        if let Some(recent) = self.recent.find(kind, &key) {
+            return Ok(Some(recent.to_vec()));
+        }
+        let reply = self.redis.run(&GET, &[&key], &[]).await?;
+        if reply.is_nil() {
+            return Ok(None);
+        }
+        let value = reply.into_bytes()?;
+        self.recent.keep(kind, &key, &value);
+        Ok(Some(value))
     }
 
     async fn replace_record(
@@ -49,10 +58,13 @@ impl Records for RedisStore {
         }
         let (keys, arguments) = ([at.as_str()], [mode, held, action, new, expires.as_bytes()]);
         let reply = if kind.is_durable() {
-            self.run_lasting(&REPLACE, &keys, &arguments).await?
+            self.run_lasting(&REPLACE, &keys, &arguments).await
         } else {
-            self.redis.run(&REPLACE, &keys, &arguments).await?
+            self.redis.run(&REPLACE, &keys, &arguments).await
         };
+        // Whatever came of it: who reads next must see it, or what another process wrote.
+        self.recent.forget(&at);
+        let reply = reply?;
         let replaced = reply.as_int()? == 1;
         if kind.is_listed() && replaced {
             // Again, because a reader that came in between took the note for one of a record

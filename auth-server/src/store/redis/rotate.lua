@@ -1,80 +1,75 @@
--- The twin of rules::rotation::step. KEYS: family.
+-- The twin of rules::rotation::step; family.rs tells what stands where. KEYS: family.
 -- ARGV: generation, nonce, next, issued, client, context, now, trust the caller's clock,
---       grace, lost, most replays, soft, strict
-local names = {'st','cl','g','n','ab','ie','id','ro','cf','rp','ct','cr','hi','mk','gr'}
-local f = redis.call('HMGET', KEYS[1], unpack(names))
-if not f[1] then return {'missing'} end
-local v = {}
-for i, name in ipairs(names) do v[name] = f[i] end
+--       grace, lost, most replays, soft, strict, proof
+local key = KEYS[1]
+local f = redis.call('GET', key)
+if not f then return {'missing'} end
 local gen, nonce, nxt = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local issued, now = tonumber(ARGV[4]), tonumber(ARGV[7])
+local now, context = tonumber(ARGV[7]), tonumber(ARGV[6])
 if ARGV[8] == '0' then
   local t = redis.call('TIME')
   local server = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
   if math.abs(server - now) > 30000 then return {'skew'} end
   now = server
 end
-local grace, lost, most, soft = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local times, contexts = {}, {}
-for at, context in string.gmatch(v.hi, '(%d+):(%d+)') do
-  times[#times + 1] = tonumber(at)
-  contexts[#contexts + 1] = tonumber(context)
-end
-local cur, created, absolute, idle_expiry, idle =
-  tonumber(v.g), tonumber(v.cr), tonumber(v.ab), tonumber(v.ie), tonumber(v.id)
-now = math.max(now, times[1] or created)
-local function whole(number) return string.format('%.0f', number) end
-local function set(name, value)
-  v[name] = value
-  redis.call('HSET', KEYS[1], name, value)
-end
+local revoked, confirmed, cur, held, idle_expiry, contested, used, replays, count =
+  struct.unpack('>BBI4c16I6I6I6I4B', f, 2)
+local absolute, created, idle, _, flags = struct.unpack('>I6I6I6c4B', f, 111)
+local length = struct.unpack('>I2', f, 152)
+local by_call, rotates = math.floor(flags / 2) % 2 == 1, flags % 2 == 1
+local rotations = string.sub(f, 47, 110)
+-- When the generation began that came `back` before the current one, and from where.
+local function began(back) return struct.unpack('>I6I2', f, 47 + 8 * back) end
+now = math.max(now, count > 0 and began(0) or created)
 local function answer(step)
-  local reply = {step}
-  for _, name in ipairs(names) do reply[#reply + 1] = v[name] end
-  return reply
+  return {step, f}
 end
-local function spent()
-  local behind = cur - gen
-  if behind == 1 and nxt ~= v.n then return 'forged' end
-  local superseded, context = times[behind], contexts[behind]
-  local age = math.max(0, now - (superseded or times[#times] or created))
-  if superseded and age <= grace then
-    if tonumber(v.rp) >= most then return 'busy' end
-    set('rp', whole(tonumber(v.rp) + 1))
-    return 'replayed'
-  end
-  if v.ct ~= '0' then lost = 0 end
-  if behind == 1 and v.cf == '0' and age <= lost then
-    set('rp', whole(tonumber(v.rp) + 1))
-    return 'replayed'
-  end
-  local elsewhere = false
-  if context then
-    local mine = tonumber(ARGV[6])
-    elsewhere = math.floor(context / 256) ~= math.floor(mine / 256) and context % 256 ~= mine % 256
-  end
-  if ARGV[13] == '1' or elsewhere or age > soft then
-    set('st', 'R')
-    return 'reuse'
-  end
-  set('ct', whole(now))
-  return 'stale'
+-- Writes what can change and answers with the family as it is then.
+local function change(step)
+  local head = struct.pack('>BBI4c16I6I6I6I4B', revoked, confirmed, cur, held, idle_expiry,
+    contested, used, replays, count) .. rotations
+  redis.call('SETRANGE', key, 1, head)
+  f = string.sub(f, 1, 1) .. head .. string.sub(f, 111)
+  return answer(step)
 end
-if v.st ~= 'A' then return answer('revoked') end
-if v.cl ~= ARGV[5] then return answer('wrong_client') end
+if string.sub(f, 154, 153 + length) ~= ARGV[5] then return answer('wrong_client') end
+if revoked == 1 then return answer('revoked') end
+if flags % 16 - flags % 4 ~= tonumber(ARGV[14]) then return answer('wrong_proof') end
 local expiry = idle_expiry
-if gen > cur then expiry = math.max(idle_expiry, issued + idle) end
+if gen > cur and not by_call then expiry = math.max(expiry, tonumber(ARGV[4]) + idle) end
 if now >= absolute or now >= expiry then return answer('expired') end
 if gen > cur then return answer('ahead') end
-if gen < cur then return answer(spent()) end
-if nonce ~= v.n then return answer('forged') end
-set('ie', whole(math.min(now + idle, absolute)))
-if v.ro == '0' then return answer('kept') end
-set('cf', '0')
-set('g', whole(cur + 1))
-set('n', nxt)
-set('rp', '0')
-local history = {whole(now) .. ':' .. ARGV[6]}
-for i = 1, math.min(#times, 7) do history[#history + 1] = whole(times[i]) .. ':' .. whole(contexts[i]) end
-set('hi', table.concat(history, ','))
-return answer('rotated')
+if gen == cur then
+  if nonce ~= held then return answer('forged') end
+  used = math.max(used, now)
+  if not by_call then idle_expiry = math.min(now + idle, absolute) end
+  if not rotates then return change('kept') end
+  confirmed, cur, held, replays = 0, cur + 1, nxt, 0
+  count = math.min(count + 1, 8)
+  rotations = struct.pack('>I6I2', now, context) .. string.sub(rotations, 1, 56)
+  return change('rotated')
+end
+-- A token that was spent before.
+local behind = cur - gen
+if behind == 1 and nxt ~= held then return answer('forged') end
+local superseded, from
+if behind <= count then superseded, from = began(behind - 1) end
+local age = math.max(0, now - (superseded or (count > 0 and began(count - 1)) or created))
+if superseded and age <= tonumber(ARGV[9]) then
+  if replays >= tonumber(ARGV[11]) then return answer('busy') end
+  replays = replays + 1
+  return change('replayed')
+end
+local lost = contested > 0 and 0 or math.min(tonumber(ARGV[10]), idle)
+if behind == 1 and confirmed == 0 and age <= lost then
+  replays = replays + 1
+  return change('replayed')
+end
+local elsewhere = from and math.floor(from / 256) ~= math.floor(context / 256)
+  and from % 256 ~= context % 256
+if ARGV[13] == '1' or elsewhere or age > tonumber(ARGV[12]) then
+  revoked = 1
+  return change('reuse')
+end
+contested = now
+return change('stale')

@@ -1,0 +1,114 @@
+//! What a person has granted: to see, and to take back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+use shared::{
+    ids::{ClientId, FamilyId, UserId, WorkspaceId},
+    resource::ResourceIndicator,
+    scope::Scope,
+    time::Timestamp,
+};
+
+use crate::{
+    App,
+    accounts::{ChangeError, User},
+    audit::{Actor, Event},
+    rules::consent::Grant,
+    store::{MOST_FAMILIES, Owner, StoreError},
+};
+
+/// A grant that is in force, for its person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveGrant {
+    pub client: ClientId,
+    pub client_name: String,
+    /// When an old token of it came back, so that a copy of it may be in use.
+    pub contested: Option<Timestamp>,
+    pub created: Timestamp,
+    /// When it ends, if it is not used until then.
+    pub expires: Timestamp,
+    pub family: FamilyId,
+    /// The scopes that belong to no resource.
+    pub identity: Scope,
+    /// What may be done at each resource.
+    pub scopes: BTreeMap<ResourceIndicator, Scope>,
+    /// When it was used last; calls are known to some minutes.
+    pub used: Timestamp,
+    /// The granted ones; the person may have left some since.
+    pub workspaces: BTreeSet<WorkspaceId>,
+}
+
+impl App {
+    /// A person's grants that are in force, the last used first.
+    pub async fn grants_of(&self, person: &UserId) -> Result<Vec<LiveGrant>, StoreError> {
+        let Some(user) = self.accounts.user(person).await? else { return Ok(Vec::new()) };
+        let known = self.store.families_of(Owner::Person(person), MOST_FAMILIES).await?;
+        let found = try_join_all(known.iter().map(|id| self.live_grant(*id, &user))).await?;
+        let mut grants: Vec<LiveGrant> = found.into_iter().flatten().collect();
+        grants.sort_by(|one, other| other.used.cmp(&one.used).then(one.family.cmp(&other.family)));
+        Ok(grants)
+    }
+
+    /// Ends one grant of a person, durably. False if it is not theirs, or over.
+    pub async fn revoke_grant(
+        &self,
+        person: &UserId,
+        family: FamilyId,
+    ) -> Result<bool, StoreError> {
+        let Some(held) = self.store.family(family).await? else { return Ok(false) };
+        if held.grant.user != *person {
+            return Ok(false);
+        }
+        self.end_grant(family, &held.grant).await
+    }
+
+    /// Ends a grant, durably, and the consent that led to it, so that the next connection asks
+    /// again. False if it was over.
+    pub(crate) async fn end_grant(
+        &self,
+        family: FamilyId,
+        grant: &Grant,
+    ) -> Result<bool, StoreError> {
+        self.store.forget_consent(&grant.user, &grant.client).await?;
+        let revoked = self.store.revoke_family(family, self.clock.now()).await?;
+        if revoked {
+            self.audit(&Event::GrantRevoked { family });
+        }
+        Ok(revoked)
+    }
+
+    /// Ends everything that began by now: every grant and every session of a person, durably.
+    pub async fn sign_out_everywhere(&self, person: &UserId) -> Result<(), StoreError> {
+        match self.sign_out_person(person, &Actor::Person).await {
+            Err(ChangeError::Store(error)) => Err(error),
+            // Whoever does not exist has nothing that could go on.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn live_grant(&self, id: FamilyId, user: &User) -> Result<Option<LiveGrant>, StoreError> {
+        let Some(family) = self.store.family(id).await? else { return Ok(None) };
+        if family.revoked
+            || family.grant.user != user.id
+            || self.clock.now() >= family.idle_expiry
+            || !user.accepts(family.created)
+        {
+            return Ok(None);
+        }
+        let client = self.client(&family.grant.client).await?;
+        let client = client.filter(|one| one.cutoff.is_none_or(|cutoff| cutoff < family.created));
+        Ok(client.map(|client| LiveGrant {
+            client: client.id,
+            client_name: client.name,
+            contested: family.contested,
+            created: family.created,
+            expires: family.idle_expiry,
+            family: id,
+            identity: family.grant.identity,
+            scopes: family.grant.scopes,
+            used: family.used,
+            workspaces: family.grant.workspaces,
+        }))
+    }
+}
