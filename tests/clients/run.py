@@ -65,7 +65,13 @@ CLIENTS = {
     "oauth4webapi": ("oauth4webapi 3.8.8", node("oauth4webapi.mjs")),
     "openid-client": ("openid-client 6.8.9", node("openid_client.mjs")),
     "authlib": ("Authlib 1.9.8", python("authlib", "authlib_client.py")),
+    "machine-sdk-v1": ("TypeScript SDK 1.32.2, service accounts", node("machine.mjs", "v1")),
+    "machine-sdk-v2": ("TypeScript client 2.4.0, service accounts", node("machine.mjs", "v2")),
+    "machine-python-v1": ("Python mcp 1.30.0, service accounts", python("mcp-v1", "machine.py")),
+    "machine-python-v2": ("Python mcp 2.3.0, service accounts", python("mcp-v2", "machine.py")),
 }
+# Nobody signs in for these.
+MACHINES = {name for name in CLIENTS if name.startswith("machine-")}
 
 
 class Control:
@@ -147,7 +153,8 @@ def drive(command, url, demo, control):
         environment |= {"HOME": home, "BROWSER": str(browser), "CONTROL": control.url, "ISSUER": demo.issuer,
                         "NO_COLOR": "1", "NO_PROXY": "localhost,127.0.0.1",
                         "PATH": f"{browser.parent}:{os.path.dirname(node('')[0])}:{os.environ['PATH']}",
-                        "USERNAME": USERNAME, "PASSWORD": PASSWORD, "SECRET": SECRET, "PYTHONDONTWRITEBYTECODE": "1"}
+                        "USERNAME": USERNAME, "PASSWORD": PASSWORD, "SECRET": SECRET, "KEYS": demo.folder,
+                        "PYTHONDONTWRITEBYTECODE": "1"}
         child = subprocess.Popen([*command, url, control.url], cwd=home, env=environment, text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  start_new_session=True)
@@ -163,11 +170,12 @@ def drive(command, url, demo, control):
     return lines[-1]
 
 
-def judge(control, in_page):
-    """The user signed in once and the demo was really restarted."""
-    if not in_page:
-        assert control.person.sign_ins == 1, f"the user signed in {control.person.sign_ins} times"
-        assert control.person.consents == 1, f"the user consented {control.person.consents} times"
+def judge(control, name):
+    """The user signed in once, or never for a machine, and the demo was really restarted."""
+    if name != "browser":
+        expected = 0 if name in MACHINES else 1
+        assert control.person.sign_ins == expected, f"the user signed in {control.person.sign_ins} times"
+        assert control.person.consents == expected, f"the user consented {control.person.consents} times"
     assert control.restarts >= 1, "the demo was not restarted"
     assert not control.trouble, "; ".join(control.trouble)
 
@@ -182,7 +190,9 @@ def main():
     unknown = [name for name in names if name not in CLIENTS]
     if unknown:
         parser.error(f"no such client: {', '.join(unknown)}")
-    demo = Demo(options.binary).add((HERE / "clients.toml").read_text()).start()
+    demo = Demo(options.binary)
+    subprocess.run(node("make_keys.mjs", demo.folder), check=True, stdin=subprocess.DEVNULL)
+    demo.add((HERE / "clients.toml").read_text()).start()
     control = Control(demo)
     failed = 0
     try:
@@ -191,7 +201,7 @@ def main():
             since = time.monotonic()
             try:
                 told = drive(command, demo.alias if name == "sdk-v2-alias" else demo.url, demo, control)
-                judge(control, in_page=name == "browser")
+                judge(control, name)
                 print(f"ok    {title} ({time.monotonic() - since:.1f} s): {told}", flush=True)
             except (AssertionError, OSError) as why:
                 failed += 1

@@ -37,7 +37,7 @@ pub(crate) fn check<'a>(
     if claims.iss != client.as_str() || claims.sub != client.as_str() {
         return Err(refuse("iss and sub must both be the client_id"));
     }
-    if !claims.aud.is_only(issuer) {
+    if !claims.aud.is_only(issuer) && !root_of(issuer).is_some_and(|url| claims.aud.is_only(&url)) {
         return Err(refuse("aud must be this server's issuer and nothing else"));
     }
     let ends = Timestamp::from_secs(claims.exp);
@@ -55,6 +55,13 @@ pub(crate) fn check<'a>(
         Some(jti) if (1..=256).contains(&jti.len()) => Ok((jti, ends)),
         _ => Err(refuse("jti is missing or longer than 256 characters")),
     }
+}
+
+/// An issuer without a path as URL libraries write it: the same URL (RFC 3986 section 6.2.3), and
+/// what some clients sign.
+fn root_of(issuer: &str) -> Option<String> {
+    let authority = issuer.split_once("://").map(|(_, rest)| rest)?;
+    (!authority.contains('/')).then(|| format!("{issuer}/"))
 }
 
 #[cfg(test)]
@@ -87,6 +94,7 @@ mod tests {
         for change in [
             json!({}),
             json!({"aud": [ISSUER]}),
+            json!({"aud": "https://as.example/"}),
             json!({"iat": null}),
             json!({"iat": NOW + 59}),
             json!({"exp": NOW + 600}),
@@ -97,13 +105,20 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_with_a_path_is_written_in_one_way() {
+        assert_eq!(root_of(ISSUER).as_deref(), Some("https://as.example/"));
+        assert_eq!(root_of("https://as.example/tenant"), None);
+    }
+
+    #[test]
     fn each_deviation_is_refused() {
         for change in [
             json!({"iss": "other"}),
             json!({"iss": null}),
             json!({"sub": "other"}),
             json!({"sub": null}),
-            json!({"aud": "https://as.example/"}),
+            json!({"aud": "https://as.example//"}),
+            json!({"aud": ["https://as.example/", ISSUER]}),
             json!({"aud": "https://as.example/token"}),
             json!({"aud": [ISSUER, "https://other.example"]}),
             json!({"aud": []}),
