@@ -68,7 +68,7 @@ impl App {
         let (secret, hint) = new_secret(resource)?;
         let now = self.clock.now();
         let key = ApiKey {
-            created: now,
+            created: user.begins(now),
             expires: life.map(|life| now.plus(life)),
             hint,
             id: ApiKeyId::from_bytes(mint::bytes().map_err(Fault::from)?),

@@ -161,7 +161,7 @@ pub(crate) enum Actor {
         pid: Option<i32>,
         uid: u32,
     },
-    /// On the account's own page.
+    /// The person whose account it is.
     Person,
     /// A provider that people sign in with, by its claims.
     Provider { upstream: String },

@@ -49,6 +49,10 @@ pub fn router(app: App) -> Router {
         .route(&path("/account/confirm"), get(account::ask))
         .route(&path("/account/keys"), post(account::make_key))
         .route(&path("/account/keys/new"), get(account::show_key_form))
+        .route(
+            &path("/account/password"),
+            get(account::show_password_form).post(account::change_password),
+        )
         .route(&path("/authorize"), get(authorize::show))
         .route(&path("/consent"), get(consent::show).post(consent::submit))
         .route(&path("/introspect"), post(introspect::introspect))

@@ -48,6 +48,33 @@ pub(crate) async fn sign_in(
     username: &str,
     password: Secret,
 ) -> Result<Entry, Refused> {
+    let (jar, known, user) = check(app, headers, address, username, password).await?;
+    app.audit(&Event::SignedIn { user: &user.id });
+    let id = match known {
+        Some(id) => id,
+        None => mint::token_id().map_err(Fault::from)?.into_bytes(),
+    };
+    Ok(Entry { device: jar.write(app, &id)?, user })
+}
+
+/// Checks that somebody who is signed in knows the password, under the same throttle.
+pub(crate) async fn confirm(
+    app: &App,
+    headers: &HeaderMap,
+    address: IpAddr,
+    username: &str,
+    password: Secret,
+) -> Result<(), Refused> {
+    check(app, headers, address, username, password).await.map(drop)
+}
+
+async fn check(
+    app: &App,
+    headers: &HeaderMap,
+    address: IpAddr,
+    username: &str,
+    password: Secret,
+) -> Result<(Jar, Option<Vec<u8>>, Arc<User>), Refused> {
     let jar = Jar::of(app, username);
     let known = jar.read(app, headers);
     let (device, lane) = match &known {
@@ -68,12 +95,7 @@ pub(crate) async fn sign_in(
         SignInError::Wrong => app.audit(&Event::SignInFailed),
     })?;
     forgive();
-    app.audit(&Event::SignedIn { user: &user.id });
-    let id = match known {
-        Some(id) => id,
-        None => mint::token_id().map_err(Fault::from)?.into_bytes(),
-    };
-    Ok(Entry { device: jar.write(app, &id)?, user })
+    Ok((jar, known, user))
 }
 
 /// The cookie by which a browser is known to one account.

@@ -114,11 +114,13 @@ pub(crate) struct Limits {
 }
 
 /// Hosted clients share few addresses, so budgets per address are wide.
-const BUDGETS: [Budget; 3] = [
+const BUDGETS: [Budget; 4] = [
+    Budget { name: INTROSPECTION, burst: 6000, per_minute: 6000 },
     Budget { name: PAGES, burst: 600, per_minute: 600 },
     Budget { name: REGISTRATION, burst: 300, per_minute: 120 },
     Budget { name: TOKEN, burst: 6000, per_minute: 6000 },
 ];
+pub(crate) const INTROSPECTION: &str = "introspection";
 pub(crate) const PAGES: &str = "pages";
 pub(crate) const REGISTRATION: &str = "registration";
 pub(crate) const TOKEN: &str = "token";

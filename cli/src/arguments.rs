@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
-    grants::GrantsArguments, users::UsersArguments, workspaces::WorkspacesArguments,
+    grants::GrantsArguments, initial_access::InitialAccessArguments, tokens::TokensArguments,
+    users::UsersArguments, workspaces::WorkspacesArguments,
 };
 
 /// An OAuth 2.1 authorization server and MCP resource gateway.
@@ -23,7 +24,7 @@ pub(crate) enum Command {
     Audit(AuditArguments),
     /// Run the authorization server alone.
     AuthServer(ServeOptions),
-    /// Look at clients.
+    /// Add clients, approve service accounts, give new secrets.
     Clients(ClientsArguments),
     /// Check the deployment file.
     Config(ConfigArguments),
@@ -35,8 +36,12 @@ pub(crate) enum Command {
     Gateway(ServeOptions),
     /// See what people granted to clients, and take it back.
     Grants(GrantsArguments),
+    /// Let others register clients.
+    InitialAccess(InitialAccessArguments),
     /// Run both services in one process.
     Serve(ServeOptions),
+    /// Make API keys for people, and take them back.
+    Tokens(TokensArguments),
     /// Add people, disable them, sign them out.
     Users(UsersArguments),
     /// Add workspaces, their members and their plans.

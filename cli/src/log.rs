@@ -35,6 +35,8 @@ pub(crate) fn start(arguments: &Arguments) {
         | Command::Config(_)
         | Command::Grants(_)
         | Command::Users(_)
+        | Command::InitialAccess(_)
+        | Command::Tokens(_)
         | Command::Workspaces(_) => (false, false, "warn,audit=off"),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));

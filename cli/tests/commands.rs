@@ -7,176 +7,14 @@
     reason = "a test whose harness fails must fail"
 )]
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+mod deployment;
 
-use store::test_server::RedisServer;
-use tempfile::TempDir;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vestibule");
-const PASSWORD: &str = "correct horse battery staple";
-const WAIT: Duration = Duration::from_secs(30);
-
-const DEPLOYMENT: &str = r#"
-[deployment]
-name = "Example CRM"
-issuer = "http://localhost:7410"
-
-[listen]
-auth = ["127.0.0.1:0"]
-
-[store]
-STORE
-
-[[auth.workspace]]
-id = "sales"
-name = "Sales"
-
-[[auth.user]]
-id = "usr_ada"
-username = "ada@example.com"
-name = "Ada"
-password_file = "FOLDER/password"
-membership = [{ workspace = "sales", role = "owner" }]
-
-[[client]]
-id = "kiosk"
-name = "Kiosk"
-redirect_uris = ["https://kiosk.example/callback"]
-
-[[resource]]
-url = "https://mcp.example/mcp"
-name = "Example CRM"
-default = true
-default_scopes = ["crm:read"]
-prm_scopes = ["crm:read"]
-scope = [{ name = "crm:read", description = "See records" }]
-"#;
-
-/// A deployment in a folder of its own.
-struct Deployment {
-    folder: TempDir,
-    /// Ends with the deployment.
-    #[expect(dead_code, reason = "it is held, not used")]
-    redis: Option<RedisServer>,
-}
-
-/// A running server; it is killed when this is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-impl Deployment {
-    fn embedded() -> Self {
-        Self::with("engine = \"embedded\"", None)
-    }
-
-    /// One on each engine.
-    fn on_both_engines() -> [Self; 2] {
-        let redis = RedisServer::start();
-        let url = redis.url();
-        let store = "engine = \"redis\"\nauth_redis_url_file = \"FOLDER/redis-url\"";
-        let on_redis = Self::with(store, Some(redis));
-        on_redis.secret("redis-url", &url);
-        [Self::embedded(), on_redis]
-    }
-
-    fn with(store: &str, redis: Option<RedisServer>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().display().to_string();
-        let text = DEPLOYMENT.replace("STORE", store).replace("FOLDER", &path);
-        fs::write(folder.path().join("deployment.toml"), text).unwrap();
-        let deployment = Self { folder, redis };
-        deployment.secret("password", PASSWORD);
-        deployment
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn secret(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    /// The program with the deployment's file and folder.
-    fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.args(arguments).env_clear().env("USER", "olga");
-        command.env("VESTIBULE_CONFIG", self.path("deployment.toml"));
-        command.env("VESTIBULE_DATA_DIR", self.path("data"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        run(self.program(arguments), PASSWORD)
-    }
-
-    /// The answer of a command that does what it is told.
-    fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {problem}");
-        assert_eq!(problem, "", "{arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The exit code and the reason of a command that does not.
-    fn refused(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.run(arguments);
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    /// Runs the server until this is dropped.
-    fn serve(&self) -> Server {
-        let mut command = self.program(&["auth-server"]);
-        let log = fs::File::create(self.path("log")).unwrap();
-        let server = Server(command.stderr(log).spawn().unwrap());
-        until("the socket", || {
-            std::os::unix::net::UnixStream::connect(self.path("data/auth-server.sock")).is_ok()
-        });
-        server
-    }
-}
-
-/// Runs a command with this on its standard input.
-fn run(mut command: Command, input: &str) -> Output {
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that does not read its input may have ended before.
-    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < WAIT, "{what} does not come");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// The words of each line, without the spaces that align them.
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
+use deployment::{Deployment, PASSWORD, PROGRAM, lines, run};
 
 /// An operator's way, which must be the same whether or not a server runs.
-fn an_operator_works(on: &Deployment) {
+fn an_operator_works_with_people(on: &Deployment, and_with_credentials: bool) {
     let made = on.done(&["users", "add", "dana@example.com", "--name", "Dana", "--json"]);
     assert!(made.contains("\"username\": \"dana@example.com\""), "{made}");
     assert!(!made.contains("argon2") && !made.contains(PASSWORD), "{made}");
@@ -204,25 +42,103 @@ fn an_operator_works(on: &Deployment) {
     assert_eq!(on.done(&["grants", "list", "--user", "dana@example.com"]), "none\n");
     let events = on.done(&["audit", "list", "--event", "account_disabled"]);
     assert!(events.contains("actor=olga("), "{events}");
+    if and_with_credentials {
+        keys_are_made_and_taken_back(on);
+        clients_are_added_and_removed(on);
+        others_are_let_in_to_register(on);
+    }
     on.done(&["users", "remove", "dana@example.com"]);
     on.done(&["workspaces", "remove", "support"]);
     assert_eq!(on.refused(&["users", "show", "dana@example.com"]).0, 1);
 }
 
+/// What a command made, as JSON.
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn keys_are_made_and_taken_back(on: &Deployment) {
+    let list = || lines(&on.done(&["tokens", "list", "dana@example.com"]));
+    assert_eq!(list(), ["none"]);
+    let create = ["tokens", "create", "dana@example.com", "--name", "Nightly"];
+    let made = on.done(&[&create[..], &["--workspace", "support", "--json"]].concat());
+    let made = json(&made);
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert!(key.starts_with("crm_key_"), "{made}");
+    assert_eq!(made["scope"], "crm:read");
+    let listed = list();
+    assert_eq!(listed[0], "KEY BEGINS NAME WORKSPACES LAST USED EXPIRES SCOPE");
+    assert!(listed[1].starts_with(id) && !listed[1].contains(key), "{listed:?}");
+    assert!(listed[1].contains("Nightly support - 20"), "{listed:?}");
+    let (code, why) = on.refused(&[&create[..], &["--workspace", "sales"]].concat());
+    assert_eq!(code, 1);
+    assert!(why.contains("not a member"), "{why}");
+    let (code, why) = on.refused(&["tokens", "revoke", "usr_ada", id]);
+    assert_eq!(code, 1, "{why}");
+    on.done(&["tokens", "revoke", "dana@example.com", id]);
+    assert_eq!(list(), ["none"]);
+}
+
+fn clients_are_added_and_removed(on: &Deployment) {
+    let shown =
+        on.done(&["clients", "add", "--id", "export", "--name", "Export", "--scope", "crm:read"]);
+    assert!(shown.contains("client secret   ") && shown.contains("not shown again"), "{shown}");
+    let again =
+        on.refused(&["clients", "add", "--id", "export", "--name", "E", "--scope", "crm:read"]);
+    assert_eq!(again.0, 1);
+    let approve = ["clients", "approve", "export", "--scope", "crm:read", "--workspace", "sales"];
+    let approved = json(&on.done(&[&approve[..], &["--json"]].concat()));
+    assert_eq!(approved["service"]["workspaces"][0], "sales");
+    assert!(approved.get("client_secret").is_none());
+    let rotate = ["clients", "rotate-secret", "export", "--overlap-hours", "0", "--json"];
+    let (first, second) = (json(&on.done(&rotate)), json(&on.done(&rotate)));
+    assert_ne!(first["client_secret"], second["client_secret"]);
+    let listed = lines(&on.done(&["clients", "list"]));
+    assert!(listed[2].starts_with("export Export operator client_secret"), "{listed:?}");
+    on.done(&["clients", "remove", "export"]);
+    assert_eq!(on.refused(&["clients", "show", "export"]).0, 1);
+    for (wrong, why) in [
+        (&["clients", "remove", "kiosk"][..], "deployment file"),
+        (&["clients", "rotate-secret", "nobody"], "no such client"),
+        (&["clients", "add", "--name", "X"], "redirect_uris"),
+        (&["clients", "add", "--name", "X", "--scope", "none"], "scopes"),
+        (&["clients", "add", "--name", "X", "--redirect-uri", "javascript:1"], "redirect_uris"),
+    ] {
+        let (code, said) = on.refused(wrong);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+fn others_are_let_in_to_register(on: &Deployment) {
+    assert_eq!(on.done(&["initial-access", "list"]), "none\n");
+    let issued =
+        on.done(&["initial-access", "issue", "--note", "Partner", "--uses", "2", "--json"]);
+    let issued = json(&issued);
+    assert!(issued["token"].as_str().unwrap().starts_with("iat_"), "{issued}");
+    let id = issued["id"].as_str().unwrap();
+    let listed = lines(&on.done(&["initial-access", "list"]));
+    assert_eq!(listed[0], "ID USES LEFT CREATED EXPIRES NOTE");
+    assert!(listed[1].starts_with(&format!("{id} 2 ")) && listed[1].ends_with("Partner"));
+    on.done(&["initial-access", "revoke", id]);
+    assert_eq!(on.refused(&["initial-access", "revoke", id]).0, 1);
+    assert_eq!(on.done(&["initial-access", "list"]), "none\n");
+}
+
 #[test]
 fn commands_do_the_same_on_a_stopped_and_on_a_running_server() {
     for deployment in Deployment::on_both_engines() {
-        an_operator_works(&deployment);
+        an_operator_works_with_people(&deployment, true);
         let server = deployment.serve();
         let socket = fs::metadata(deployment.path("data/auth-server.sock")).unwrap();
         assert_eq!(socket.permissions().mode() & 0o777, 0o600);
-        an_operator_works(&deployment);
+        an_operator_works_with_people(&deployment, true);
         drop(server);
         // The socket's file outlives a kill; the commands and the next server see through it.
         assert!(deployment.path("data/auth-server.sock").exists());
-        an_operator_works(&deployment);
+        an_operator_works_with_people(&deployment, false);
         let _server = deployment.serve();
-        an_operator_works(&deployment);
+        an_operator_works_with_people(&deployment, false);
     }
 }
 
@@ -317,7 +233,7 @@ fn the_deployment_file_is_checked_without_starting_anything() {
 
 #[test]
 fn every_command_teaches_its_use() {
-    for noun in ["audit", "clients", "grants", "users", "workspaces"] {
+    for noun in ["audit", "clients", "grants", "initial-access", "tokens", "users", "workspaces"] {
         let output = Command::new(PROGRAM).args([noun, "--help"]).output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success());
@@ -332,7 +248,7 @@ fn every_command_teaches_its_use() {
 fn the_pages_name_every_command() {
     let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operate");
     let text = fs::read_to_string(pages.join("commands.md")).unwrap();
-    for noun in ["audit", "clients", "grants", "users", "workspaces"] {
+    for noun in ["audit", "clients", "grants", "initial-access", "tokens", "users", "workspaces"] {
         let output = Command::new(PROGRAM).args([noun, "--help"]).output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();

@@ -17,6 +17,16 @@ from demo import PASSWORD, USERNAME, Demo  # noqa: E402
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
 
+# Somebody whose password is theirs to change.
+OWNER = "pat@example.com"
+
+
+def add_person(binary, demo):
+    subprocess.run(
+        [str(binary), "users", "add", OWNER, "--name", "Pat Pending", "--member", "ws_acme=member",
+         "--data-dir", f"{demo.folder}/data"], input=PASSWORD, text=True, check=True, stdout=subprocess.DEVNULL)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default=TARGET / "release/vestibule", help="the vestibule binary")
@@ -27,9 +37,10 @@ def main():
     node = str(inside) if inside.exists() else "node"
     demo = Demo(options.binary).start()
     try:
+        add_person(options.binary, demo)
         done = subprocess.run(
             [node, str(HERE / "tour.mjs"), demo.url, str(options.artefacts)], timeout=240, stdin=subprocess.DEVNULL,
-            env={**os.environ, "USERNAME": USERNAME, "PASSWORD": PASSWORD}, check=False)
+            env={**os.environ, "USERNAME": USERNAME, "PASSWORD": PASSWORD, "OWNER": OWNER}, check=False)
         if done.returncode:
             print(f"the demo's last lines:\n{demo.tail()}")
     finally:

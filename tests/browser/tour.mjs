@@ -89,6 +89,39 @@ for (const look of Object.keys(looks)) {
   });
 }
 
+for (const [turn, look] of Object.keys(looks).entries()) {
+  await stop(`${look}: change the password, sign out everywhere`, looks[look], async (tab) => {
+    const [old, next] = [turn, turn + 1].map((n) => (n ? `another good password ${n}` : process.env.PASSWORD));
+    await tab.goto(account);
+    await signIn(tab, old, process.env.OWNER);
+    await tab.click('text=Change password');
+    await wellMade(tab, `password-${look}`);
+    await tab.fill('input[name=current]', 'not the password');
+    await tab.fill('input[name=new]', next);
+    await tab.fill('input[name=again]', next);
+    await tab.click('main button');
+    await tab.locator('[role=alert]').waitFor();
+    await wellMade(tab, `password-wrong-${look}`, { mayFail: true });
+    assert.equal(await tab.inputValue('input[name=new]'), '', 'a password is given back');
+    await tab.fill('input[name=current]', old);
+    await tab.fill('input[name=new]', next);
+    await tab.fill('input[name=again]', next);
+    await tab.press('input[name=again]', 'Enter');
+    await tab.locator('[role=status]').waitFor();
+    await wellMade(tab, `password-changed-${look}`);
+
+    await tab.click('text=Sign out everywhere');
+    await wellMade(tab, `sign-out-everywhere-${look}`);
+    await tab.click('main button');
+    await tab.locator('h1', { hasText: 'Signed out' }).waitFor();
+    await wellMade(tab, `signed-out-everywhere-${look}`);
+    await tab.goto(account);
+    assert.equal(await tab.locator(password).count(), 1, 'somebody is still signed in');
+    await signIn(tab, next, process.env.OWNER);
+    assert.equal(await tab.locator('h1').innerText(), 'Your account', 'the new password does not sign in');
+  });
+}
+
 await stop('a key is made and rotated without script', { ...looks.light, javaScriptEnabled: false }, async (tab) => {
   await tab.goto(account);
   await signIn(tab);
@@ -229,12 +262,12 @@ async function call(key) {
   return response.status;
 }
 
-async function signIn(tab, secret = process.env.PASSWORD) {
-  await tab.fill('input[name=username]', process.env.USERNAME);
+async function signIn(tab, secret = process.env.PASSWORD, name = process.env.USERNAME) {
+  await tab.fill('input[name=username]', name);
   await tab.fill(password, secret);
   await Promise.all([tab.waitForEvent('load'), tab.press(password, 'Enter')]);
   // A refusal is an error status, which the console repeats; it is expected here.
-  if (secret !== process.env.PASSWORD) tab.complaints.length = 0;
+  if (name === process.env.USERNAME && secret !== process.env.PASSWORD) tab.complaints.length = 0;
 }
 
 /** The URL the browser was sent back to. */

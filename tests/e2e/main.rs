@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account_page;
 #[cfg(test)]
+mod account_security;
+#[cfg(test)]
 mod api_keys;
 #[cfg(test)]
 mod architecture;

@@ -10,7 +10,7 @@ use shared::{
     time::Timestamp,
 };
 
-use super::{BEHIND, SignInError};
+use super::{BEHIND, SignInError, User};
 use crate::{
     App,
     audit::{Actor, Event},
@@ -92,6 +92,7 @@ impl App {
             memberships: new.memberships,
             name: new.name,
             password,
+            sessions_cutoff: None,
             username: new.username,
         };
         if !self.store.create_account(&account).await? {
@@ -174,6 +175,26 @@ impl App {
         let hash = self.hashed(password, names).await?;
         self.changed(id, |account| account.password = Some(hash.clone())).await?;
         self.audit(&Event::PasswordChanged { actor, user: id });
+        Ok(())
+    }
+
+    /// Sets the password that a person chose for themselves, and ends every session of theirs,
+    /// the one they chose it in included. Grants and API keys go on.
+    pub(crate) async fn choose_password(
+        &self,
+        user: &User,
+        password: Secret,
+    ) -> Result<(), ChangeError> {
+        let names =
+            Names { email: user.email.as_deref(), name: &user.name, username: &user.username };
+        let hash = self.hashed(password, names).await?;
+        let cutoff = self.cutoff();
+        let change = |account: &mut Account| {
+            account.password = Some(hash.clone());
+            account.sessions_cutoff = Some(cutoff);
+        };
+        self.changed(&user.id, change).await?;
+        self.audit(&Event::PasswordChanged { actor: &Actor::Person, user: &user.id });
         Ok(())
     }
 

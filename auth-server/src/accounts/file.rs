@@ -31,6 +31,7 @@ impl FilePeople {
                 id: user.id.clone(),
                 memberships: user.memberships.clone(),
                 name: user.name.clone(),
+                sessions_cutoff: None,
                 username: user.username.clone(),
             };
             by_id.insert(user.id.clone(), known);

@@ -51,6 +51,8 @@ pub(crate) struct User {
     /// Workspace and role.
     pub(crate) memberships: BTreeMap<WorkspaceId, String>,
     pub(crate) name: String,
+    /// Sessions that began at or before this moment are over.
+    pub(crate) sessions_cutoff: Option<Timestamp>,
     pub(crate) username: String,
 }
 
@@ -58,6 +60,18 @@ impl User {
     /// Whether what began at this moment is still in force.
     pub(crate) fn accepts(&self, began: Timestamp) -> bool {
         self.cutoff.is_none_or(|cutoff| cutoff < began)
+    }
+
+    /// Whether a session that began at this moment is still in force.
+    pub(crate) fn accepts_session(&self, began: Timestamp) -> bool {
+        self.accepts(began) && self.sessions_cutoff.is_none_or(|cutoff| cutoff < began)
+    }
+
+    /// When something begins that is begun now, by somebody who knows of the cutoffs: they are a
+    /// moment ahead, for the sake of processes that do not know of them yet.
+    pub(crate) fn begins(&self, now: Timestamp) -> Timestamp {
+        let latest = self.cutoff.max(self.sessions_cutoff);
+        latest.map_or(now, |cutoff| now.max(cutoff.plus(Duration::from_millis(1))))
     }
 }
 
@@ -70,6 +84,7 @@ impl From<Account> for User {
             id: account.id,
             memberships: account.memberships,
             name: account.name,
+            sessions_cutoff: account.sessions_cutoff,
             username: account.username,
         }
     }
@@ -163,3 +178,7 @@ impl Accounts {
         Ok(account.filter(|account| account.active).map(User::from))
     }
 }
+
+#[cfg(test)]
+#[path = "sign_in_tests.rs"]
+mod tests;

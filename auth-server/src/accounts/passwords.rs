@@ -39,9 +39,12 @@ pub(crate) enum Lane {
 /// Hashes and checks passwords.
 #[derive(Debug)]
 pub(crate) struct Passwords {
+    /// How many were checked, for tests of who takes the same way.
+    #[cfg(test)]
+    pub(super) checks: std::sync::atomic::AtomicUsize,
     known: Share,
     /// The hash that an unknown name's password is compared with.
-    nobody: Arc<str>,
+    pub(super) nobody: Arc<str>,
     unknown: Share,
 }
 
@@ -67,6 +70,8 @@ impl Passwords {
         let permits = available_parallelism().map_or(1, NonZeroUsize::get).div_ceil(2).max(2);
         let known = permits.div_ceil(4);
         Ok(Self {
+            #[cfg(test)]
+            checks: std::sync::atomic::AtomicUsize::default(),
             known: Share::of(known),
             nobody: hash("nobody")?.into(),
             unknown: Share::of(permits - known),
@@ -95,6 +100,8 @@ impl Passwords {
         let exists = hash.is_some();
         let hash = hash.unwrap_or_else(|| Arc::clone(&self.nobody));
         let held = self.permit(lane).await?;
+        #[cfg(test)]
+        self.checks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let verify = move || {
             let _held = held;
             PasswordHash::new(&hash).is_ok_and(|hash| {

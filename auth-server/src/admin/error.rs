@@ -4,7 +4,14 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use web::problem::Problem;
 
-use crate::{accounts::ChangeError, error::log, store::StoreError};
+use crate::{
+    accounts::ChangeError,
+    api_keys::NoKey,
+    clients::ClientError,
+    error::{Fault, log},
+    rules::api_key::InvalidWish,
+    store::StoreError,
+};
 
 /// Why an operator's request is not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +20,10 @@ pub(super) enum AdminError {
     Body(String),
     #[error("{0}")]
     Change(#[from] ChangeError),
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    #[error("a fault of this server")]
+    Fault(#[from] Fault),
     #[error("pages have no business here")]
     FromPage,
     #[error("this address does not answer that method")]
@@ -25,12 +36,27 @@ pub(super) enum AdminError {
     Store(#[from] StoreError),
     #[error("there is no {0}")]
     Unknown(String),
+    #[error("{0}")]
+    Wish(InvalidWish),
+}
+
+impl From<NoKey> for AdminError {
+    fn from(error: NoKey) -> Self {
+        match error {
+            NoKey::Fault(fault) => Self::Fault(fault),
+            NoKey::Wish(wish) => Self::Wish(wish),
+        }
+    }
 }
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let (status, code) = match &self {
-            Self::Body(_) | Self::Query(_) | Self::Change(ChangeError::Invalid(_)) => {
+            Self::Body(_)
+            | Self::Query(_)
+            | Self::Wish(_)
+            | Self::Change(ChangeError::Invalid(_))
+            | Self::Client(ClientError::Invalid { .. } | ClientError::Secretless) => {
                 (StatusCode::BAD_REQUEST, "invalid_request")
             }
             Self::FromPage | Self::NoPeer => (StatusCode::FORBIDDEN, "access_denied"),
@@ -39,14 +65,20 @@ impl IntoResponse for AdminError {
                 ChangeError::NameTaken(_)
                 | ChangeError::OfFile(_)
                 | ChangeError::WorkspaceExists(_),
-            ) => (StatusCode::CONFLICT, "conflict"),
+            )
+            | Self::Client(ClientError::Exists | ClientError::OfFile) => {
+                (StatusCode::CONFLICT, "conflict")
+            }
             Self::Unknown(_)
+            | Self::Client(ClientError::Unknown)
             | Self::Change(
                 ChangeError::UnknownPerson(_)
                 | ChangeError::UnknownResource(_)
                 | ChangeError::UnknownWorkspace(_),
             ) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Store(_)
+            | Self::Fault(_)
+            | Self::Client(ClientError::Randomness(_) | ClientError::Store(_))
             | Self::Change(
                 ChangeError::Busy | ChangeError::Randomness(_) | ChangeError::Store(_),
             ) => {

@@ -1,10 +1,12 @@
 //! The admin interface: what operators ask of a running server, as JSON over a Unix socket that
 //! only the server's own user may open. The commands ask the same of a stopped one.
 
+mod api_keys;
 mod audit;
 mod clients;
 mod error;
 mod grants;
+mod initial_access;
 mod moment;
 mod users;
 mod workspaces;
@@ -15,7 +17,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use http::{HeaderMap, Method, StatusCode, header::ORIGIN};
 use serde::{Serialize, de::DeserializeOwned};
@@ -50,12 +52,21 @@ const MOST_BYTES: usize = 64 * 1024;
 pub fn admin_router(app: App) -> Router {
     Router::new()
         .route("/admin/v1/audit", get(audit::list))
-        .route("/admin/v1/clients", get(clients::list))
-        .route("/admin/v1/clients/{client}", get(clients::show))
+        .route("/admin/v1/clients", get(clients::list).post(clients::create))
+        .route("/admin/v1/clients/{client}", get(clients::show).delete(clients::remove))
+        .route("/admin/v1/clients/{client}/secret", post(clients::rotate_secret))
+        .route("/admin/v1/clients/{client}/service", put(clients::approve))
         .route("/admin/v1/grants", get(grants::list).delete(grants::revoke_all))
-        .route("/admin/v1/grants/{family}", axum::routing::delete(grants::revoke))
+        .route("/admin/v1/grants/{family}", delete(grants::revoke))
+        .route(
+            "/admin/v1/initial-access-tokens",
+            get(initial_access::list).post(initial_access::issue),
+        )
+        .route("/admin/v1/initial-access-tokens/{token}", delete(initial_access::revoke))
         .route("/admin/v1/users", get(users::list).post(users::create))
         .route("/admin/v1/users/{user}", get(users::show).delete(users::remove))
+        .route("/admin/v1/users/{user}/api-keys", get(api_keys::list).post(api_keys::create))
+        .route("/admin/v1/users/{user}/api-keys/{key}", delete(api_keys::revoke))
         .route("/admin/v1/users/{user}/disable", post(users::disable))
         .route("/admin/v1/users/{user}/enable", post(users::enable))
         .route("/admin/v1/users/{user}/password", put(users::password))

@@ -123,7 +123,7 @@ pub(super) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<S
         return Ok(None);
     };
     let at = session.signed_in;
-    let user = app.accounts.user(&session.user).await?.filter(|user| user.accepts(at));
+    let user = app.accounts.user(&session.user).await?.filter(|user| user.accepts_session(at));
     if user.is_some()
         && session.last_seen.plus(SEEN_STEP) <= now
         && let Err(error) = app.store.touch_session(&secret, now).await
@@ -156,7 +156,7 @@ pub(super) async fn sign_in(
         id: mint::token_id()?,
         last_seen: now,
         network: device::network(address),
-        signed_in: now,
+        signed_in: user.begins(now),
         user: user.id.clone(),
     };
     app.store.put_session(&secret.hash(), &session).await?;

@@ -24,7 +24,7 @@ use crate::{
         client::{Client, ClientAuth},
         violation::TokenViolation,
     },
-    state::TOKEN,
+    state::INTROSPECTION,
 };
 
 /// The `typ` of a signed answer, and its media type (RFC 9701 section 5).
@@ -58,7 +58,7 @@ pub(crate) async fn introspect(
     body: Body,
 ) -> Result<Response, TokenError> {
     let address = app.address(peer, &headers);
-    app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
+    app.limits.charge(INTROSPECTION, address).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
     let client = authenticate(&app, &headers, &params, address).await?;
     if client.auth == ClientAuth::None {

@@ -12,6 +12,7 @@ use super::{
     consent::{ConsentPage, ScopeChoice, WorkspaceChoice},
     error::ErrorPage,
     notice::NoticePage,
+    password::PasswordPage,
     sign_in::{Asker, SignInPage},
 };
 
@@ -223,6 +224,7 @@ pub(crate) fn account() -> String {
                 ..app
             },
         ],
+        change_password: Some("/account/password".to_owned()),
         confirm: "/account/confirm".to_owned(),
         done: Some("The API key is revoked.".to_owned()),
         keys: vec![key.clone(), KeyRow { expires: None, last_used: None, ..key }],
@@ -269,6 +271,18 @@ pub(crate) fn confirm() -> String {
         title: "Revoke “Nightly report”?".to_owned(),
     };
     document(&page.page())
+}
+
+pub(crate) fn password() -> String {
+    let page = PasswordPage {
+        action: "/account/password".to_owned(),
+        brand: BRAND.to_owned(),
+        cancel: "/account".to_owned(),
+        error: Some("That is not your current password.".to_owned()),
+        hidden: vec![],
+        username: "demo@example.com".to_owned(),
+    };
+    document(&page.page(StatusCode::BAD_REQUEST))
 }
 
 pub(crate) fn key_form() -> String {
@@ -318,6 +332,7 @@ fn the_pages_can_be_looked_at() {
         ("error", error()),
         ("key_form", key_form()),
         ("new_secret", new_secret()),
+        ("password", password()),
         ("sign_in", sign_in()),
         ("sign_in_refused", sign_in_refused()),
         ("signed_out", signed_out()),

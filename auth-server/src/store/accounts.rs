@@ -31,6 +31,9 @@ pub(crate) struct Account {
     pub(crate) name: String,
     /// The argon2id hash; without it nobody signs in with a password.
     pub(crate) password: Option<String>,
+    /// Sessions that began at or before this moment are over: the person set a new password.
+    #[serde(default)]
+    pub(crate) sessions_cutoff: Option<Timestamp>,
     pub(crate) username: String,
 }
 
@@ -161,6 +164,7 @@ mod tests {
             memberships: BTreeMap::new(),
             name: "Name".to_owned(),
             password: None,
+            sessions_cutoff: None,
             username: username.to_owned(),
         }
     }

@@ -5,6 +5,8 @@ pub(crate) mod audit;
 pub(crate) mod clients;
 pub(crate) mod config;
 pub(crate) mod grants;
+pub(crate) mod initial_access;
+pub(crate) mod tokens;
 pub(crate) mod users;
 pub(crate) mod workspaces;
 
@@ -20,6 +22,9 @@ use clap::Args;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused, with the reason on stderr; 2 a flag, file or folder is wrong; \
 3 the server or its store does not answer, and the same may be asked again.";
+
+/// Spans are told to the server in seconds.
+const SECONDS_A_DAY: u64 = 86_400;
 
 /// Where the server is, and how its answer is shown.
 #[derive(Args, Debug)]

@@ -85,6 +85,15 @@ async fn question(
         )),
         Act::EndSession => of_session(app, user, id).await?,
         Act::RenewKey | Act::RevokeKey => of_key(app, user, act, id).await?,
+        // It has a form of its own.
+        Act::ChangePassword => None,
+        Act::SignOutEverywhere => Some((
+            "Sign out everywhere?".to_owned(),
+            "Every browser is signed out, every connected app loses its access, and every API \
+             key ends, at once. Scripts that use a key need a new one."
+                .to_owned(),
+            "Sign out everywhere",
+        )),
     };
     Ok(words.map(|(title, message, button)| ConfirmPage {
         action: app.config.path("/account"),
@@ -92,7 +101,7 @@ async fn question(
         button: button.to_owned(),
         cancel: app.config.path("/account"),
         hidden: Vec::new(),
-        is_final: act == Act::RevokeKey,
+        is_final: matches!(act, Act::RevokeKey | Act::SignOutEverywhere),
         message,
         offers_overlap: act == Act::RenewKey,
         title,

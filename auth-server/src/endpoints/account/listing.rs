@@ -39,8 +39,11 @@ pub(super) async fn page(
             .finish();
         (resource.name.clone(), format!("{path}?{query}"))
     });
+    let stored = app.store.account(&user.id).await?;
+    let has_password = stored.is_some_and(|account| account.password.is_some());
     Ok(AccountPage {
         apps,
+        change_password: has_password.then(|| app.config.path("/account/password")),
         brand: app.config.deployment.name.clone(),
         confirm: app.config.path("/account/confirm"),
         done,
@@ -113,7 +116,7 @@ async fn key_row(app: &App, key: &ApiKey) -> Result<KeyRow, Fault> {
 async fn sessions(app: &App, visitor: &Visitor) -> Result<Vec<SessionRow>, Fault> {
     let (now, user) = (app.clock.now(), &visitor.person.user);
     let mut sessions = app.store.sessions(&user.id, now).await?;
-    sessions.retain(|(_, session)| user.accepts(session.signed_in));
+    sessions.retain(|(_, session)| user.accepts_session(session.signed_in));
     let is_this = |secret: &shared::secret::SecretHash| *secret == visitor.person.session;
     sessions.sort_by_key(|(secret, one)| (!is_this(secret), std::cmp::Reverse(one.last_seen)));
     let row = |(secret, session): (shared::secret::SecretHash, crate::store::Session)| SessionRow {

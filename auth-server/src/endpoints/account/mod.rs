@@ -4,6 +4,7 @@
 mod confirm;
 mod keys;
 mod listing;
+mod password;
 mod visitor;
 
 use axum::{
@@ -18,11 +19,13 @@ use self::visitor::Visitor;
 pub(crate) use self::{
     confirm::ask,
     keys::{make as make_key, show_form as show_key_form},
+    password::{show as show_password_form, submit as change_password},
 };
 use super::browser::{self, Stale, fault, stale};
 use crate::{
     App,
-    audit::Event,
+    accounts::ChangeError,
+    audit::{Actor, Event},
     error::Fault,
     rules::params::Params,
     store::{MOST_FAMILIES, Owner},
@@ -31,32 +34,38 @@ use crate::{
 /// What can be done on the account page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
+    ChangePassword,
     Disconnect,
     DisconnectAll,
     EndOthers,
     EndSession,
     RenewKey,
     RevokeKey,
+    SignOutEverywhere,
 }
 
 impl Act {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
+        Self::ChangePassword,
         Self::Disconnect,
         Self::DisconnectAll,
         Self::EndOthers,
         Self::EndSession,
         Self::RenewKey,
         Self::RevokeKey,
+        Self::SignOutEverywhere,
     ];
 
     fn name(self) -> &'static str {
         match self {
+            Self::ChangePassword => "change_password",
             Self::Disconnect => "disconnect",
             Self::DisconnectAll => "disconnect_all",
             Self::EndOthers => "end_others",
             Self::EndSession => "end_session",
             Self::RenewKey => "renew_key",
             Self::RevokeKey => "revoke_key",
+            Self::SignOutEverywhere => "sign_out_everywhere",
         }
     }
 
@@ -67,12 +76,16 @@ impl Act {
     /// What the account page says afterwards.
     fn done(self) -> &'static str {
         match self {
+            Self::ChangePassword => {
+                "Your password is changed, and every other browser is signed out."
+            }
             Self::Disconnect => "The app is disconnected.",
             Self::DisconnectAll => "Every app is disconnected.",
             Self::EndOthers => "Every other browser is signed out.",
             Self::EndSession => "The browser is signed out.",
             Self::RenewKey => "The API key has a new secret.",
             Self::RevokeKey => "The API key is revoked.",
+            Self::SignOutEverywhere => "You are signed out everywhere.",
         }
     }
 }
@@ -115,6 +128,12 @@ pub(crate) async fn submit(
     if act == Act::RenewKey {
         return keys::renew(&app, &visitor, field("id"), field("overlap") == "yes").await;
     }
+    if act == Act::SignOutEverywhere {
+        return match sign_out_everywhere(&app, &visitor).await {
+            Ok(response) => response,
+            Err(error) => fault(&app, &error),
+        };
+    }
     match carry_out(&app, &visitor, act, field("id")).await {
         Ok(()) => {
             let path = app.config.path("/account");
@@ -138,10 +157,23 @@ pub(crate) async fn sign_out(
     if let Err(response) = visitor.take(&app, &form).await {
         return response;
     }
-    match visitor.sign_out(&app).await {
+    let message = "You are signed out in this browser. Connected apps stay connected.";
+    match visitor.sign_out(&app, message).await {
         Ok(response) => response,
         Err(error) => fault(&app, &error),
     }
+}
+
+/// Ends every session, grant and API key of the person, this session with them.
+async fn sign_out_everywhere(app: &App, visitor: &Visitor) -> Result<Response, Fault> {
+    match app.sign_out_person(&visitor.person.user.id, &Actor::Person).await {
+        Err(ChangeError::Store(error)) => return Err(error.into()),
+        // Whoever is no longer there has nothing left to end.
+        Ok(()) | Err(_) => {}
+    }
+    let message = "Every browser, connected app and API key of yours is signed out, this browser \
+                   too. What you still use, sign in to again.";
+    visitor.sign_out(app, message).await
 }
 
 /// Does what can be done without an answer. What is none of the person's is left alone.
@@ -167,7 +199,8 @@ async fn carry_out(app: &App, visitor: &Visitor, act: Act, id: &str) -> Result<(
                 }
             }
         }
-        Act::RenewKey => {}
+        // These have ways of their own.
+        Act::ChangePassword | Act::RenewKey | Act::SignOutEverywhere => {}
         Act::RevokeKey => {
             if let Ok(key) = shared::ids::ApiKeyId::parse(id) {
                 app.revoke_api_key(&user.id, &key).await?;

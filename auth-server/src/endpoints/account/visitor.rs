@@ -94,8 +94,8 @@ impl Visitor {
         }
     }
 
-    /// Ends the session, and the cookie with it.
-    pub(super) async fn sign_out(&self, app: &App) -> Result<Response, Fault> {
+    /// Ends the session, and the cookie with it, and says so.
+    pub(super) async fn sign_out(&self, app: &App, message: &str) -> Result<Response, Fault> {
         let secret = &self.person.session;
         if let Some(session) = app.store.session(secret).await? {
             app.store.end_session(secret, &session).await?;
@@ -105,8 +105,7 @@ impl Visitor {
         let page = NoticePage {
             brand: app.config.deployment.name.clone(),
             link: Some((app.config.path("/login"), "Sign in again".to_owned())),
-            message: "You are signed out in this browser. Connected apps stay connected."
-                .to_owned(),
+            message: message.to_owned(),
             title: "Signed out".to_owned(),
         };
         let response = page.page(StatusCode::OK).into_response();

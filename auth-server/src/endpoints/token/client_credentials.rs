@@ -9,8 +9,9 @@ use crate::{
     rules::{client::Client, params::Params, service_account},
 };
 
-/// Gives an approved client a token for one resource.
-pub(super) fn exchange(
+/// Gives an approved client a token for one resource, in those of its workspaces whose plan has
+/// the resource now.
+pub(super) async fn exchange(
     app: &App,
     client: &Client,
     params: &Params,
@@ -18,8 +19,9 @@ pub(super) fn exchange(
     let deployment = &app.config.deployment;
     let asked = (params.resources(), params.one("scope"));
     let (resource, scope) = service_account::at_token(deployment, client, asked.0, asked.1)?;
-    let workspaces = client.service.iter().flat_map(|service| &service.workspaces).cloned();
-    let purpose =
-        issue::Purpose { resource, scope, sign_in: None, workspaces: workspaces.collect() };
+    let given = client.service.as_ref().map(|service| service.workspaces.clone());
+    let given = given.unwrap_or_default();
+    let workspaces = app.workspaces.permitted(&given, &resource.indicator).await?;
+    let purpose = issue::Purpose { resource, scope, sign_in: None, workspaces };
     Ok(issue::token_of_client(app, client, purpose)?)
 }

@@ -56,7 +56,7 @@ pub(crate) async fn exchange(
     let client = authenticate(&app, &headers, &params, address).await?;
     match grant.as_str() {
         "authorization_code" => authorization_code::exchange(&app, &client, &params).await,
-        "client_credentials" => client_credentials::exchange(&app, &client, &params),
+        "client_credentials" => client_credentials::exchange(&app, &client, &params).await,
         "refresh_token" => {
             let context = refresh_token::context(&headers, address);
             refresh_token::exchange(&app, &client, &params, context).await
