@@ -13,12 +13,14 @@ mod client_limits;
 pub mod clients;
 pub mod config;
 mod endpoints;
+mod engine;
 mod error;
 #[cfg(test)]
 mod fuzz;
 mod grants;
 mod issue;
 mod live;
+pub mod maintenance;
 mod mint;
 mod outbound;
 mod pages;
@@ -36,9 +38,10 @@ pub use self::{
     accounts::AccountError,
     admin::{AdminPeer, admin_router},
     config::Config,
+    engine::Engine,
     grants::LiveGrant,
     routes::{internal_router, router},
-    state::{App, Engine, StartError},
-    store::StoreError,
+    state::{App, StartError},
+    store::{Census, StoreError},
     upstream::HttpError,
 };

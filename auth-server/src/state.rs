@@ -2,7 +2,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -28,13 +27,14 @@ use crate::{
     client_limits::ClientLimits,
     config::{Config, Registration},
     endpoints::metadata,
-    mint::{self, NoRandomness},
+    engine::Engine,
+    mint::NoRandomness,
     outbound::{Due, Outbound},
     rules::{
         client::{Client, Origin},
         client_document::is_document,
     },
-    store::{EmbeddedStore, GuardedStore, RedisStore, Store, StoreError},
+    store::{Store, StoreError, Transfer},
     upstream::{HttpError, Upstreams},
 };
 
@@ -56,16 +56,9 @@ pub struct App {
     pub(crate) store: Arc<dyn Store>,
     /// Providers that people sign in with.
     pub(crate) upstreams: Arc<Upstreams>,
+    /// The store as back-ups read it.
+    pub(crate) whole: Arc<dyn Transfer>,
     pub(crate) workspaces: Arc<Workspaces>,
-}
-
-/// Where auth-server keeps its state.
-#[derive(Clone, Debug)]
-pub enum Engine {
-    /// One process, one file.
-    Embedded(store::Embedded),
-    /// Many processes, one Redis, and for each process a journal of the last revocations.
-    Redis(store::Redis, PathBuf),
 }
 
 /// Why auth-server cannot start.
@@ -133,15 +126,8 @@ impl App {
         clock: Clock,
         key: &KeyEncryptionKey,
     ) -> Result<Self, StartError> {
-        let epoch = mint::token_id()?;
-        let store: Arc<dyn Store> = match engine {
-            Engine::Embedded(engine) => Arc::new(EmbeddedStore::new(engine, epoch)),
-            Engine::Redis(redis, journal) => {
-                let manual = matches!(clock, Clock::Manual(_));
-                let inner = RedisStore::new(redis, epoch, manual);
-                Arc::new(GuardedStore::open(inner, &journal, clock.clone()).await?)
-            }
-        };
+        let whole = engine.whole(&clock)?;
+        let store = engine.open(&clock).await?;
         let issuer = key_set(&*store, Purpose::Issuer, key, &clock).await?;
         let jwks = issuer.jwks();
         let keys = Keys {
@@ -171,6 +157,7 @@ impl App {
             workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),
             store,
+            whole,
         })
     }
 
@@ -208,6 +195,7 @@ impl App {
         self.limits.sign_in.sweep(self.clock.now());
         self.limits.clients.sweep();
         let clients = self.sweep_clients().await?;
+        self.store.put_as_of(self.clock.now()).await?;
         let swept = self.store.sweep(self.clock.now()).await?;
         self.outbound.refresh_due().await;
         Ok(clients + swept)

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
-    grants::GrantsArguments, initial_access::InitialAccessArguments, tokens::TokensArguments,
+    grants::GrantsArguments, initial_access::InitialAccessArguments, store::StoreArguments, tokens::TokensArguments,
     users::UsersArguments, workspaces::WorkspacesArguments,
 };
 
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     InitialAccess(InitialAccessArguments),
     /// Run both services in one process.
     Serve(ServeOptions),
+    /// Back up auth-server's store, put a back-up back, or move it to another engine.
+    Store(StoreArguments),
     /// Make API keys for people, and take them back.
     Tokens(TokensArguments),
     /// Add people, disable them, sign them out.

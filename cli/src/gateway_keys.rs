@@ -34,6 +34,16 @@ pub(crate) async fn open(
     Ok((Arc::new(identity), sessions.secrets()))
 }
 
+/// Copies both key sets to a store that has none.
+pub(crate) async fn copy(from: &GatewayStore, to: &GatewayStore) -> Result<(), String> {
+    for name in ["keys/gateway-identity", "keys/sessions"] {
+        if let Some(set) = read(from, name).await? {
+            create(to, name, set).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn key_set(
     store: &GatewayStore,
     name: &str,

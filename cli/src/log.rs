@@ -34,6 +34,7 @@ pub(crate) fn start(arguments: &Arguments) {
         | Command::Clients(_)
         | Command::Config(_)
         | Command::Grants(_)
+        | Command::Store(_)
         | Command::Users(_)
         | Command::InitialAccess(_)
         | Command::Tokens(_)

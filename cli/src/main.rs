@@ -63,6 +63,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Grants(grants) => return commands::grants::run(&grants).await,
         Command::InitialAccess(tokens) => return commands::initial_access::run(&tokens).await,
         Command::Tokens(tokens) => return commands::tokens::run(&tokens).await,
+        Command::Store(store) => return commands::store::run(&store).await,
         Command::Users(users) => return commands::users::run(&users).await,
         Command::Workspaces(workspaces) => return commands::workspaces::run(&workspaces).await,
         Command::AuthServer(options) => serve::run(&options, serve::Services::AUTH_SERVER).await,

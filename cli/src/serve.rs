@@ -36,8 +36,10 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// The journal of revocations, in the data folder.
+/// The log of revocations, in the data folder.
 const JOURNAL: &str = "revocations.journal";
+/// auth-server's embedded store, in the data folder.
+pub(crate) const STORE: &str = "auth.redb";
 
 /// Which services run in this process.
 #[derive(Clone, Copy, Debug)]
@@ -237,16 +239,34 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
 
 /// Opens auth-server's store and state.
 pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<AuthServer, String> {
-    let engine = match file.store.engine {
-        RawEngine::Embedded => Engine::Embedded(embedded(&data_dir.join("auth.redb"))?),
-        RawEngine::Redis => {
-            Engine::Redis(redis::auth_server(&file.store).await?, data_dir.join(JOURNAL))
-        }
-    };
+    let engine = engine(file, data_dir).await?;
     let key = key_encryption_key(file, data_dir)?;
     AuthServer::open(file.auth()?, engine, Clock::System, &key)
         .await
         .map_err(|error| format!("auth-server cannot start: {}", chain(&error)))
+}
+
+/// Opens auth-server's engine.
+pub(crate) async fn engine(file: &File, data_dir: &Path) -> Result<Engine, String> {
+    match file.store.engine {
+        RawEngine::Embedded => embedded_engine(&data_dir.join(STORE), data_dir),
+        RawEngine::Redis => {
+            Ok(Engine::Redis(redis::auth_server(&file.store).await?, data_dir.join(JOURNAL)))
+        }
+    }
+}
+
+/// Opens an embedded engine with the log of revocations of a data folder.
+pub(crate) fn embedded_engine(path: &Path, data_dir: &Path) -> Result<Engine, String> {
+    Ok(Engine::Embedded(embedded(path)?, Some(data_dir.join(JOURNAL))))
+}
+
+/// Opens the gateway's store.
+pub(crate) async fn gateway_store(file: &File, data_dir: &Path) -> Result<GatewayStore, String> {
+    match file.store.engine {
+        RawEngine::Embedded => gateway_keys::embedded(&data_dir.join("gateway.redb")),
+        RawEngine::Redis => redis::gateway(&file.store).await.map(GatewayStore::Redis),
+    }
 }
 
 async fn open_gateway(
@@ -254,10 +274,7 @@ async fn open_gateway(
     running: &Running,
     authority: impl Authority + 'static,
 ) -> Result<Gateway, String> {
-    let store = match file.store.engine {
-        RawEngine::Embedded => gateway_keys::embedded(&running.data_dir.join("gateway.redb"))?,
-        RawEngine::Redis => GatewayStore::Redis(redis::gateway(&file.store).await?),
-    };
+    let store = gateway_store(file, &running.data_dir).await?;
     let deployment = file.deployment()?;
     let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
         .map_err(|problems| report(&problems))?;
@@ -293,10 +310,16 @@ fn embedded(path: &Path) -> Result<store::Embedded, String> {
 }
 
 fn key_encryption_key(file: &File, data_dir: &Path) -> Result<KeyEncryptionKey, String> {
+    let text = key_encryption_key_text(file, data_dir)?;
+    KeyEncryptionKey::parse(&text)
+        .map_err(|error| format!("the key-encryption key: {}", chain(&error)))
+}
+
+/// The key-encryption key as it is written; made if there is none.
+pub(crate) fn key_encryption_key_text(file: &File, data_dir: &Path) -> Result<String, String> {
     let path = file.keys.key_encryption_key_file.clone();
     let path = path.unwrap_or_else(|| data_dir.join("key-encryption-key"));
-    let text = secret_file::read_or_create(&path, || Ok(KeyEncryptionKey::generate().1))?;
-    KeyEncryptionKey::parse(&text).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
+    secret_file::read_or_create(&path, || Ok(KeyEncryptionKey::generate().1))
 }
 
 /// Refuses to serve plain http to the outside: only loopback, or behind a listed proxy.

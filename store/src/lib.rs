@@ -9,6 +9,6 @@ mod redis;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 
-pub use embedded::{Embedded, Entry, Reader, Writer};
+pub use embedded::{Embedded, Entry, Kept, Reader, Writer};
 pub use error::StoreError;
 pub use redis::{Redis, RedisConfig, Reply, Role, Script, ServerIdentity, Tls, Topology};

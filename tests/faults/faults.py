@@ -20,7 +20,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SCENARIOS = [*refreshing.SCENARIOS, *outages.SCENARIOS, *files.SCENARIOS, *clients.SCENARIOS]
 GAPS = {
-    "a_restored_back_up_keeps_revocations": "revocations are in the restored file alone",
     "while_redis_is_away_gateways_go_on_verifying": "a gateway trusts nobody while the feed of revocations is silent",
 }
 

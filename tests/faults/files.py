@@ -1,11 +1,13 @@
-"""The embedded store's file: a day-old back-up put back, and a disk without room."""
+"""The embedded store's file: a back-up put back, a move to Redis, and a disk without room."""
 
 import pathlib
 import resource
 import shutil
+import subprocess
 import sys
 
 from grants import Grant, is_gone, is_transient, send
+from topology import PROFILE, Redis
 from wires import wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
@@ -38,6 +40,76 @@ def a_restored_back_up_keeps_revocations(binary, _counts):
         answer = revoked.refresh()
         assert is_gone(answer), f"a grant revoked after the back-up lives again: {answer}"
         return "1 revocation newer than the back-up"
+
+
+def a_back_up_of_a_running_server_is_put_back(binary, _counts):
+    with Running(binary) as demo:
+        grants = [Grant(demo.issuer, demo.url, f"Backed up {number}") for number in range(2)]
+        revoked = Grant(demo.issuer, demo.url, "Revoked")
+        path = pathlib.Path(demo.folder, "back-up.vestibule")
+        command(demo, "store", "backup", path)
+        assert path.stat().st_mode & 0o077 == 0, "others can read the back-up"
+        for grant in grants:
+            for _ in range(ROTATIONS):
+                grant.refreshed()
+        assert revoked.revoke().status == 200
+        restoring = ("store", "restore", path, "--config", PROFILE)
+        assert "a server runs" in command(demo, *restoring, code=1)
+        demo.stop()
+        log = pathlib.Path(demo.folder, "data/revocations.journal")
+        kept = log.rename(pathlib.Path(demo.folder, "kept-elsewhere"))
+        assert "--accept-lost-revocations" in command(demo, *restoring, code=1)
+        log.unlink()
+        command(demo, *restoring, "--log", kept)
+        demo.start()
+        for grant in grants:
+            grant.refreshed()
+            grant.refreshed()
+        answer = revoked.refresh()
+        assert is_gone(answer), f"a grant revoked after the back-up lives again: {answer}"
+        return f"{ROTATIONS} rotations and a revocation newer than the back-up"
+
+
+def everything_moves_from_the_file_to_redis(binary, _counts):
+    with Running(binary) as demo:
+        folder = pathlib.Path(demo.folder)
+        grants = [Grant(demo.issuer, demo.url, f"Moved {number}") for number in range(3)]
+        redis = Redis("redis", folder).start()
+        try:
+            url = folder / "redis-url"
+            url.write_text(f"redis://127.0.0.1:{redis.port}/0")
+            url.chmod(0o600)
+            to = folder / "redis.toml"
+            to.write_text(f"""{PROFILE.read_text()}
+[store]
+engine = "redis"
+auth_redis_url_file = "{url}"
+gateway_redis_url_file = "{url}"
+""")
+            demo.stop()
+            told = command(demo, "store", "migrate", "--config", PROFILE, "--to", to)
+            assert "family (3)" in told, told
+            refused = subprocess.run([binary, "demo", "--data-dir", folder / "data", "--auth-listen", "127.0.0.1:0"],
+                                     capture_output=True, text=True, timeout=20)
+            assert refused.returncode == 2 and "sealed" in refused.stderr, f"the old file is still served: {refused.stderr}"
+            demo.more = ["--config", str(to)]
+            demo.start()
+            for grant in grants:
+                grant.refreshed()
+            assert grants[0].revoke().status == 200
+            assert is_gone(grants[0].refresh())
+            demo.stop()
+        finally:
+            redis.stop()
+        return told.splitlines()[-1]
+
+
+def command(demo, *words, code=0):
+    """Runs an operator's command on the demo's data folder; what it says."""
+    done = subprocess.run([demo.binary, *map(str, words), "--data-dir", f"{demo.folder}/data"], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
 
 
 def a_full_disk_is_a_clear_error_and_corrupts_nothing(binary, _counts):
@@ -111,4 +183,5 @@ class Running(Demo):
 
 
 SCENARIOS = [a_restored_back_up_keeps_clients_signed_in, a_restored_back_up_keeps_revocations,
+             a_back_up_of_a_running_server_is_put_back, everything_moves_from_the_file_to_redis,
              a_full_disk_is_a_clear_error_and_corrupts_nothing]

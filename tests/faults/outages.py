@@ -135,5 +135,50 @@ def a_failover_that_loses_rotations_logs_nobody_out(binary, counts):
         return f"{len(grants) - 1} grants, up to {len(grants) - 1} rotations lost"
 
 
+def a_sentinel_failover_that_loses_rotations_logs_nobody_out(binary, _counts):
+    with Deployment(binary, replicas=1, sentinels=3) as deployment:
+        first, second = deployment.auth_servers
+        grants = [Grant(deployment.issuer, deployment.resource, f"Sentinel {number}") for number in range(WORKERS)]
+        revoked, late = (Grant(deployment.issuer, deployment.resource, name) for name in ("Revoked", "Late"))
+        answer = revoked.revoke()
+        assert answer.status == 200, f"a revocation was refused: {answer}"
+        deployment.redis.ask("WAIT", "1", "5000")
+        # From here on the replica hears nothing: a password that nobody asks for keeps it away.
+        deployment.replica.ask("CONFIG", "SET", "masterauth", "wrong")
+        deployment.redis.ask("CLIENT", "KILL", "TYPE", "replica")
+        wait_until("the replica is cut off", lambda: "connected_slaves:0" in deployment.redis.ask("INFO", "replication"))
+        for number, grant in enumerate(grants):
+            for _ in range(number):
+                grant.refreshed(first.port)
+        with concurrent.futures.ThreadPoolExecutor(2 * WORKERS) as pool:
+            # What one server alone has is not answered, and not forgotten.
+            pending = pool.submit(late.revoke, first.port)
+            wait_until("the revocation is pending", lambda: pending_in(deployment, first))
+            deployment.redis.kill()
+            # Everybody asks at once, and waits for the failover rather than being sent away.
+            newest = [grant.tokens["refresh_token"] for grant in grants]
+            asks = [pool.submit(grant.refresh, port, token) for grant, token in zip(grants, newest)
+                    for port in (first.port, second.port)]
+            assert not is_gone(pending.result()), pending.result()
+            waited = [ask.result() for ask in asks]
+        for answer in waited:
+            assert answer.status == 200 or is_transient(answer), f"logged out by a failover: {answer}"
+        for grant, token in zip(grants, newest):
+            wait_until(f"{grant.name} refreshes again", lambda: grant.refresh(second.port, token).status == 200)
+            branches = {grant.refresh(port, token).json()["refresh_token"] for port in (first.port, second.port)}
+            assert len(branches) == 1, f"{grant.name} has {len(branches)} live branches"
+            grant.refreshed(first.port)
+        assert is_gone(revoked.refresh()), f"a revoked grant lives: {revoked.refresh()}"
+        wait_until("the pending revocation is in force", lambda: is_gone(late.refresh(first.port)))
+        return f"{WORKERS} grants, up to {WORKERS - 1} rotations lost; {sum(a.status == 200 for a in waited)} of {len(waited)} waited it out"
+
+
+def pending_in(deployment, server):
+    """Whether a server's log has the revocation that was answered and another one."""
+    log = deployment.folder / f"{server.name}-data/revocations.journal"
+    return log.read_text().count('"class":"family"') >= 2
+
+
 SCENARIOS = [redis_killed_under_load_logs_nobody_out, while_redis_is_away_answers_are_transient,
-             while_redis_is_away_gateways_go_on_verifying, a_failover_that_loses_rotations_logs_nobody_out]
+             while_redis_is_away_gateways_go_on_verifying, a_failover_that_loses_rotations_logs_nobody_out,
+             a_sentinel_failover_that_loses_rotations_logs_nobody_out]

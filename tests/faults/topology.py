@@ -84,6 +84,18 @@ class Redis(Process):
         return done.stdout.strip()
 
 
+class Sentinel(Redis):
+    """Watches a primary named `main`, and promotes its replica when it is gone."""
+
+    def __init__(self, number, folder, primary):
+        super().__init__(f"sentinel-{number}", folder)
+        settings = pathlib.Path(folder, f"sentinel-{number}.conf")
+        settings.write_text(f"sentinel monitor main 127.0.0.1 {primary.port} 2\n"
+                            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n")
+        self.command = ["redis-server", str(settings), "--sentinel", "--port", str(self.port), "--bind", "127.0.0.1",
+                        "--dir", str(folder)]
+
+
 class Service(Process):
     """One of ours: it is there when it says that it lives."""
 
@@ -99,7 +111,7 @@ class Deployment:
 
     Each auth-server reaches Redis by a wire of its own, and the issuer is a wire too."""
 
-    def __init__(self, binary, auth_servers=2, gateway=False, replicas=0):
+    def __init__(self, binary, auth_servers=2, gateway=False, replicas=0, sentinels=0):
         self.binary = str(binary)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vestibule-faults-"))
         self.redis = Redis("redis", self.folder).start()
@@ -107,6 +119,10 @@ class Deployment:
         if replicas:
             self.replica = Redis("replica", self.folder).start()
             self.follow()
+        self.sentinels = [Sentinel(number, self.folder, self.redis).start() for number in range(sentinels)]
+        for sentinel in self.sentinels:
+            wait_until("the sentinels know one another and the replica",
+                       lambda: f"slaves=1,sentinels={sentinels}" in sentinel.ask("INFO", "sentinel"))
         self.wire = Wire()
         self.issuer = f"http://localhost:{self.wire.port}"
         self.gateway_port, self.backend = free_ports(1)[0], Backend() if gateway else None
@@ -159,7 +175,7 @@ internal_credential_file = "{self.folder}/credential"
 
     def close(self):
         """Ends everything; what was kept and logged goes too."""
-        for one in (self.gateway, *self.auth_servers, self.replica, self.redis):
+        for one in (self.gateway, *self.auth_servers, *self.sentinels, self.replica, self.redis):
             if one is not None:
                 one.stop()
         for wire in (self.wire, *self.redis_wires):
@@ -175,12 +191,18 @@ internal_credential_file = "{self.folder}/credential"
 
     def _store(self, port, replicas):
         url = self.secret(f"redis-url-{port}", f"redis://127.0.0.1:{port}/0")
+        more = ""
+        if self.sentinels:
+            url = self.secret("redis-url", "redis://main/0")
+            watchers = "\n".join(f"redis://127.0.0.1:{one.port}/" for one in self.sentinels)
+            more = f'redis_topology = "sentinel"\nredis_sentinels_file = "{self.secret("sentinels", watchers)}"'
         return f"""
 [store]
 engine = "redis"
 auth_redis_url_file = "{url}"
 gateway_redis_url_file = "{url}"
 replicas = {replicas}
+{more}
 """
 
     def _config(self, name, more, gateway="[gateway]\n"):

@@ -287,7 +287,7 @@ fn mcp_url(port: u16) -> String {
 
 async fn engine(store: Store) -> (Engine, Option<RedisServer>) {
     match store {
-        Store::Embedded => (Engine::Embedded(Embedded::memory().unwrap()), None),
+        Store::Embedded => (Engine::Embedded(Embedded::memory().unwrap(), None), None),
         Store::Redis => {
             let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
             let redis = Redis::connect(server.config("auth:")).await.unwrap();

@@ -18,7 +18,7 @@ use crate::{
     rules::account::{
         InvalidAccount, Names, check_email, check_name, check_password, check_role, check_username,
     },
-    store::{Account, StoreError},
+    store::{Account, Standing, StoreError},
 };
 
 /// Why a change is not made.
@@ -129,6 +129,7 @@ impl App {
             account.cutoff = Some(cutoff);
         };
         let account = self.changed(id, change).await?;
+        self.note_account(id, false).await?;
         self.end_person(id, cutoff).await?;
         self.audit(&Event::AccountDisabled { actor, user: id });
         Ok(account)
@@ -141,6 +142,7 @@ impl App {
         actor: &Actor,
     ) -> Result<Account, ChangeError> {
         let account = self.changed(id, |account| account.active = true).await?;
+        self.note_account(id, true).await?;
         self.audit(&Event::AccountEnabled { actor, user: id });
         Ok(account)
     }
@@ -229,6 +231,9 @@ impl App {
             account.memberships.insert(workspace.clone(), role.to_owned());
         };
         let account = self.changed(id, change).await?;
+        let (user, member) = (id.clone(), workspace.clone());
+        let standing = Standing::Member { user, workspace: member };
+        self.store.note_standing(standing, self.clock.now()).await?;
         self.audit(&Event::MembershipGiven { actor, role, user: id, workspace });
         Ok(account)
     }
@@ -270,6 +275,11 @@ impl App {
         self.accounts.forget(user);
         let event = internal::Event::Person { user: user.clone(), not_after };
         self.store.append_event(&event, self.clock.now()).await
+    }
+
+    async fn note_account(&self, user: &UserId, active: bool) -> Result<(), StoreError> {
+        let standing = Standing::Account { user: user.clone(), active };
+        self.store.note_standing(standing, self.clock.now()).await
     }
 
     /// Changes a stored account.

@@ -8,6 +8,7 @@ mod error;
 mod grants;
 mod initial_access;
 mod moment;
+mod store;
 mod users;
 mod workspaces;
 
@@ -63,6 +64,8 @@ pub fn admin_router(app: App) -> Router {
             get(initial_access::list).post(initial_access::issue),
         )
         .route("/admin/v1/initial-access-tokens/{token}", delete(initial_access::revoke))
+        .route("/admin/v1/store", get(store::check))
+        .route("/admin/v1/store/backup", post(store::backup))
         .route("/admin/v1/users", get(users::list).post(users::create))
         .route("/admin/v1/users/{user}", get(users::show).delete(users::remove))
         .route("/admin/v1/users/{user}/api-keys", get(api_keys::list).post(api_keys::create))

@@ -19,7 +19,7 @@ use crate::{
         client_metadata::method_name,
         redirect_uri::check_registration,
     },
-    store::Kind,
+    store::{Kind, Standing},
 };
 
 /// Why an operator's wish was not done.
@@ -212,6 +212,7 @@ impl App {
         self.store.change_client(&client.id, cut).await?;
         let event = internal::Event::Client { client: client.id.clone(), not_after: now };
         self.store.append_event(&event, now).await?;
+        self.store.note_standing(Standing::ClientGone { client: client.id.clone() }, now).await?;
         self.store.delete(Kind::Client, client.id.as_str()).await?;
         self.audit(&Event::ClientDeleted { client: &client.id });
         Ok(())

@@ -29,8 +29,8 @@ use crate::rules::{
     rotation::{Attempt, Context, Family, Policy, Presented, Step},
 };
 
-pub(super) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs the whole list against one engine.
 async fn holds(store: Arc<dyn Store>) {
@@ -82,7 +82,7 @@ pub(super) fn hash(text: &str) -> SecretHash {
     SecretHash::of(text.as_bytes())
 }
 
-pub(super) fn id(byte: u8) -> FamilyId {
+pub(crate) fn id(byte: u8) -> FamilyId {
     FamilyId::from_bytes([byte; 16])
 }
 
@@ -108,7 +108,7 @@ fn nonce(generation: u32) -> Nonce {
     u128::from(generation).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
 }
 
-pub(super) fn token(generation: u32) -> Presented {
+pub(crate) fn token(generation: u32) -> Presented {
     let (nonce, next) = (nonce(generation), nonce(generation + 1));
     Presented { generation, issued: NOW, next, nonce }
 }
@@ -135,7 +135,7 @@ pub(super) fn family() -> Family {
     }
 }
 
-pub(super) fn code() -> CodeRecord {
+pub(crate) fn code() -> CodeRecord {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let redirects = ["https://app.example/cb".to_owned()];
     CodeRecord {
@@ -158,17 +158,17 @@ pub(super) fn policy() -> Policy {
     }
 }
 
-pub(super) async fn create(store: &dyn Store, family_id: FamilyId) {
+pub(crate) async fn create(store: &dyn Store, family_id: FamilyId) {
     create_as(store, family_id, &family()).await;
 }
 
-pub(super) async fn create_as(store: &dyn Store, family_id: FamilyId, family: &Family) {
+pub(crate) async fn create_as(store: &dyn Store, family_id: FamilyId, family: &Family) {
     store.put_code(family_id, &hash("code"), &code()).await.unwrap();
     let made = store.redeem_code(family_id, &hash("code"), NOW, family).await.unwrap();
     assert_eq!(made, Redemption::First(Box::new(family.clone())));
 }
 
-pub(super) async fn present(
+pub(crate) async fn present(
     store: &dyn Store,
     family_id: FamilyId,
     token: Presented,

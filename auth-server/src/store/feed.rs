@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use shared::{internal::Event, time::Timestamp};
 
-use super::StoreError;
+use super::{Standing, StoreError};
 
 /// A part of the feed of revocations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) struct Feed {
 pub(crate) trait EventFeed {
     /// Puts an event on the feed, durably.
     async fn append_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError>;
+    /// Writes to the log of revocations what a restored copy of the store would have otherwise.
+    async fn note_standing(&self, standing: Standing, now: Timestamp) -> Result<(), StoreError>;
     /// What came after `after`, or everything that is kept.
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError>;
 }

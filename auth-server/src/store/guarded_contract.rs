@@ -9,8 +9,8 @@ use shared::{ids::UserId, internal::Event, time::Clock};
 use store::test_server::{RedisServer, Sentinels};
 
 use super::{
-    EventFeed, Families, GuardedStore, RedisStore,
-    contract::{NOW, SECOND, create, id, present, token},
+    EventFeed, Expected, Families, GuardedStore, Journal, Kind, Owner, Records, RedisStore,
+    contract::{NOW, SECOND, code, create, id, present, token},
 };
 use crate::rules::rotation::Step;
 
@@ -26,6 +26,7 @@ pub(super) async fn guarded(
 ) -> GuardedStore {
     let redis = store::Redis::connect(config).await.unwrap();
     let inner = RedisStore::new(redis, "epoch".to_owned(), true);
+    let journal = Journal::open(journal, clock.now()).unwrap();
     GuardedStore::open(inner, journal, clock).await.unwrap()
 }
 
@@ -88,4 +89,44 @@ async fn the_journal_of_one_process_has_what_another_revoked() {
     drop((own, listener));
     let again = guarded(server.config("auth:"), &path, clock()).await;
     assert_eq!(present(&again, id(30), token(0), 1).await, Step::Revoked);
+}
+
+/// The first request after Redis came back finds a connection that broke meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_safe_to_repeat_does_not_fail_after_redis_came_back() {
+    let mut server = RedisServer::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let store = guarded(server.config("auth:"), &path, Clock::System).await;
+    create(&store, id(40)).await;
+    let hash = shared::secret::SecretHash::of(b"again");
+    for round in 0..3 {
+        for verb in 0..9 {
+            server.stop();
+            server.restart();
+            let done = match verb {
+                0 => store.record(Kind::Session, "none").await.map(drop),
+                1 => store.records(Kind::Client, "", None, 5).await.map(drop),
+                2 => store.count(Kind::Client).await.map(drop),
+                3 => store.code(id(40), &hash, NOW).await.map(drop),
+                4 => store.families_of(owner(), 5).await.map(drop),
+                5 => store.feed(None).await.map(drop),
+                6 => store.put_code(id(41), &hash, &code()).await,
+                7 => store.family(id(40)).await.map(drop),
+                _ => {
+                    let anything = Expected::Anything;
+                    let replaced =
+                        store.replace_record(Kind::Client, "it", anything, Some(b"1"), None);
+                    replaced.await.map(drop)
+                }
+            };
+            assert!(done.is_ok(), "verb {verb} in round {round}: {done:?}");
+        }
+    }
+}
+
+fn owner() -> Owner<'static> {
+    static PERSON: std::sync::LazyLock<UserId> =
+        std::sync::LazyLock::new(|| UserId::parse("usr_1").unwrap());
+    Owner::Person(&PERSON)
 }

@@ -8,7 +8,7 @@ mod client_contract;
 mod clients;
 mod consents;
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 mod embedded;
 mod families;
 #[cfg(test)]
@@ -17,8 +17,10 @@ mod feed;
 mod guarded;
 #[cfg(test)]
 mod guarded_contract;
+mod journal;
 #[cfg(test)]
 mod measure;
+mod reassert;
 mod record;
 #[cfg(test)]
 mod record_contract;
@@ -27,6 +29,7 @@ mod redis;
 mod sessions;
 mod source;
 mod terms;
+mod transfer;
 mod upstreams;
 
 use std::{fmt::Debug, time::Duration};
@@ -34,22 +37,28 @@ use std::{fmt::Debug, time::Duration};
 use async_trait::async_trait;
 use shared::time::Timestamp;
 
+pub use self::transfer::Census;
 pub(crate) use self::{
     accounts::{Account, Workspace},
     embedded::EmbeddedStore,
     families::{CodeRecord, Families, Redemption, Rotation, WRONG_VERIFIERS},
     feed::{EventFeed, Feed},
     guarded::GuardedStore,
+    journal::{Journal, Standing},
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
     sessions::Session,
     source::Source,
+    transfer::{Transfer, census, read_backup, walk, write_backup},
     upstreams::{UpstreamAttempt, UpstreamLink},
 };
 
 /// Why a verb could not be carried out. Never shown to a peer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A file that is a back-up, or is to be one.
+    #[error("{0}")]
+    Backup(String),
     /// The clocks of this process and of the store are more than 30 s apart.
     #[error("the clocks of this process and of the store are more than 30 s apart")]
     ClockSkew,
@@ -62,6 +71,19 @@ pub enum StoreError {
     /// The journal of revocations cannot be read or written.
     #[error("the journal of revocations cannot be used: {0}; see to the data folder")]
     Journal(String),
+    /// An older copy of the store was put back, or the log of revocations is gone.
+    #[error(
+        "revocations may be lost: the store is of {as_of} and the log of revocations begins at \
+         {since} (milliseconds since 1970); put the log back where it was, or give it to \
+         `vestibule store restore --log`, or accept the loss with \
+         `vestibule store restore --accept-lost-revocations`",
+        as_of = .as_of.millis(),
+        since = .since.millis()
+    )]
+    RevocationsLost { as_of: Timestamp, since: Timestamp },
+    /// No server may use the store.
+    #[error("the store is sealed: {0}")]
+    Sealed(String),
     /// The engine's fault.
     #[error("the store cannot answer")]
     Engine(#[from] store::StoreError),

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     InitialAccess,
     /// A set of keys, sealed, by its purpose.
     KeySet,
+    /// What the store says of itself: of which moment it is, and whether it may be used.
+    Mark,
     /// When grants and sessions of a person of the deployment file ended, by the person's id.
     PersonCutoff,
     /// A signed-in browser, by its secret's hash.
@@ -62,6 +64,37 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 22] = [
+        Self::Account,
+        Self::AccountName,
+        Self::ApiKey,
+        Self::ApiKeySecret,
+        Self::ApiKeyUse,
+        Self::Audit,
+        Self::AuditHead,
+        Self::Client,
+        Self::ClientCutoff,
+        Self::Consent,
+        Self::InitialAccess,
+        Self::KeySet,
+        Self::Mark,
+        Self::PersonCutoff,
+        Self::Session,
+        Self::SessionOf,
+        Self::Source,
+        Self::Terms,
+        Self::Ticket,
+        Self::UpstreamAttempt,
+        Self::UpstreamLink,
+        Self::Workspace,
+    ];
+
+    /// The kind of a name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name in keys.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -77,6 +110,7 @@ impl Kind {
             Self::Consent => "consent",
             Self::InitialAccess => "initial-access",
             Self::KeySet => "keys",
+            Self::Mark => "mark",
             Self::PersonCutoff => "person-cutoff",
             Self::Session => "session",
             Self::SessionOf => "session-of",
@@ -95,6 +129,7 @@ impl Kind {
             Self::ApiKeyUse
             | Self::Audit
             | Self::AuditHead
+            | Self::Mark
             | Self::SessionOf
             | Self::Source
             | Self::Ticket
@@ -141,6 +176,7 @@ impl Kind {
             | Self::AuditHead
             | Self::ClientCutoff
             | Self::Consent
+            | Self::Mark
             | Self::PersonCutoff
             | Self::Session
             | Self::Source

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod grants;
 pub(crate) mod initial_access;
 pub(crate) mod tokens;
+pub(crate) mod store;
 pub(crate) mod users;
 pub(crate) mod workspaces;
 

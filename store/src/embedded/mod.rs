@@ -26,6 +26,14 @@ use crate::StoreError;
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
+/// An entry with the moment from which a sweep may drop it, in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub expires_ms: Option<u64>,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// The database, replaced as a whole when it has to be opened again.
 type Shared = Arc<RwLock<Option<Opened>>>;
 

@@ -1,6 +1,6 @@
 //! Reading what was committed.
 
-use super::{Entry, tables::Entries};
+use super::{Entry, Kept, tables::Entries};
 use crate::StoreError;
 
 /// A consistent view of the store. Expired entries are in it until they are swept: who reads
@@ -38,8 +38,21 @@ impl Reader<'_> {
         if limit == 0 {
             return Ok(found);
         }
-        self.entries.visit(prefix, after, &mut |key, value| {
+        self.entries.visit(prefix, after, &mut |key, _, value| {
             found.push((key.to_vec(), value.to_vec()));
+            found.len() < limit
+        })?;
+        Ok(found)
+    }
+
+    /// The first entries of all whose keys come after `after`, with their expiry.
+    pub fn kept_after(&self, after: &[u8], limit: usize) -> Result<Vec<Kept>, StoreError> {
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        self.entries.visit(&[], after, &mut |key, expires_ms, value| {
+            found.push(Kept { expires_ms, key: key.to_vec(), value: value.to_vec() });
             found.len() < limit
         })?;
         Ok(found)

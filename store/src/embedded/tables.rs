@@ -18,16 +18,20 @@ pub(super) const EXPIRIES: TableDefinition<'static, (u64, &[u8]), ()> =
 /// The expiry of what never expires.
 const NEVER: u64 = u64::MAX;
 
+/// Is shown a key, its expiry and its value, and says whether to go on.
+pub(super) type Visit<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) -> bool + 'a;
+
 /// What can be read in either kind of transaction.
 pub(super) trait Entries: Debug {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits the keys that begin with `prefix` and come after `after`, until told to stop.
+    /// Visits the keys that begin with `prefix` and come after `after`, each with its expiry and
+    /// value, until told to stop.
     fn visit(
         &self,
         prefix: &[u8],
         after: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        each: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
 }
 
@@ -157,7 +161,7 @@ impl Entries for Tables<'_> {
         &self,
         prefix: &[u8],
         after: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        each: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         visit(&self.entries, prefix, after, each)
     }
@@ -181,7 +185,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Entries for Committed<T> {
         &self,
         prefix: &[u8],
         after: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        each: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         visit(&self.0, prefix, after, each)
     }
@@ -199,13 +203,15 @@ fn visit(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     prefix: &[u8],
     after: &[u8],
-    each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    each: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let from = if after >= prefix { Excluded(after) } else { Included(prefix) };
     for entry in table.range::<&[u8]>((from, Unbounded)).map_err(fault)? {
         let (key, stored) = entry.map_err(fault)?;
         let (key, stored) = (key.value(), stored.value());
-        if !key.starts_with(prefix) || !each(key, split(stored)?.1) {
+        let (expires, value) = split(stored)?;
+        let expires = (expires != NEVER).then_some(expires);
+        if !key.starts_with(prefix) || !each(key, expires, value) {
             break;
         }
     }

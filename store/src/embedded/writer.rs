@@ -98,7 +98,7 @@ impl Writer<'_> {
         if limit == 0 {
             return Ok(found);
         }
-        self.entries.visit(prefix, after, &mut |key, value| {
+        self.entries.visit(prefix, after, &mut |key, _, value| {
             while let Some((changed, change)) = own.next_if(|(changed, _)| changed.as_slice() < key)
             {
                 found.extend(entry(changed, change.as_ref()));

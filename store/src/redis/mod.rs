@@ -6,6 +6,7 @@ mod durability;
 mod fault;
 mod identity;
 mod reply;
+mod scan;
 mod script;
 mod server;
 

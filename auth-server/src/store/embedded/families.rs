@@ -32,10 +32,10 @@ use crate::{
 
 /// A code's record with what happened to it since.
 #[derive(Debug, Serialize, Deserialize)]
-struct StoredCode {
-    misses: u32,
-    record: CodeRecord,
-    used: Option<Timestamp>,
+pub(in crate::store) struct StoredCode {
+    pub(in crate::store) misses: u32,
+    pub(in crate::store) record: CodeRecord,
+    pub(in crate::store) used: Option<Timestamp>,
 }
 
 #[async_trait]
@@ -164,7 +164,7 @@ impl Families for EmbeddedStore {
         let (at, token, client) = (key.clone(), *token, attempt.client.clone());
         let (context, now, policy) = (attempt.context, attempt.now, attempt.policy);
         let proof = attempt.proof;
-        self.change(key, move |stored: Option<Family>, writer| {
+        let rotation = self.change(key, move |stored: Option<Family>, writer| {
             let Some(mut stored) = stored else { return Ok(None) };
             let before = stored.clone();
             let attempt = Attempt { client: &client, context, now, policy, proof };
@@ -177,7 +177,11 @@ impl Families for EmbeddedStore {
             }
             Ok(Some(Rotation { family: stored, step: outcome }))
         })
-        .await
+        .await?;
+        if let Some(Rotation { step: Step::Reuse | Step::Revoked, .. }) = &rotation {
+            self.log(&Event::Family { family }, now).await?;
+        }
+        Ok(rotation)
     }
 
     async fn roll_forward(
@@ -202,6 +206,8 @@ impl Families for EmbeddedStore {
     }
 
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
+        // First: what is answered must be in the log too.
+        self.log(&Event::Family { family }, now).await?;
         let key = family_key(family);
         let at = key.clone();
         self.change(key, move |stored: Option<Family>, writer| {
@@ -269,7 +275,7 @@ impl EmbeddedStore {
     }
 }
 
-fn put_family(
+pub(in crate::store) fn put_family(
     writer: &mut Writer<'_>,
     key: &str,
     family: &Family,

@@ -9,15 +9,23 @@ use super::{
     keys::{FEED_LAST, corrupt, event_key, event_seq, number},
 };
 use crate::store::{
-    EVENT_LIFE, EventFeed, FEED_PAGE, Feed, StoreError,
+    EVENT_LIFE, EventFeed, FEED_PAGE, Feed, Standing, StoreError,
     record::{decode, encode},
 };
 
 #[async_trait]
 impl EventFeed for EmbeddedStore {
     async fn append_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError> {
+        self.log(event, now).await?;
         let event = event.clone();
         Ok(self.engine.write(move |writer| append(writer, &event, now)).await?)
+    }
+
+    async fn note_standing(&self, standing: Standing, now: Timestamp) -> Result<(), StoreError> {
+        match &self.journal {
+            Some(journal) => journal.note(standing, now).await,
+            None => Ok(()),
+        }
     }
 
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
@@ -47,12 +55,19 @@ pub(super) fn append(
     event: &Event,
     now: Timestamp,
 ) -> Result<(), store::StoreError> {
+    put_event(writer, event, now.plus(EVENT_LIFE))
+}
+
+pub(in crate::store) fn put_event(
+    writer: &mut Writer<'_>,
+    event: &Event,
+    expires: Timestamp,
+) -> Result<(), store::StoreError> {
     let seq = writer.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes)) + 1;
-    let expires = now.plus(EVENT_LIFE).millis();
     writer.put(
         event_key(seq).as_bytes(),
         &encode(event).map_err(|error| corrupt(&error))?,
-        Some(expires),
+        Some(expires.millis()),
     )?;
     writer.put(FEED_LAST, &seq.to_be_bytes(), None)
 }

@@ -1,13 +1,10 @@
 //! The store on Redis as one process uses it: it journals every revocation it makes or hears of,
 //! and serves nothing from a server that may have lost some before they are there again.
 
-mod journal;
 mod verbs;
 
 use std::{
-    collections::HashSet,
     fmt::{self, Debug},
-    path::Path,
     sync::{PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -19,8 +16,11 @@ use shared::{
 use store::ServerIdentity;
 use tokio::sync::Mutex;
 
-use self::journal::{Journal, name};
-use super::{EVENT_LIFE, EventFeed, FEED_PAGE, RedisStore, StoreError};
+use super::{
+    EventFeed, FEED_PAGE, Journal, RedisStore, StoreError,
+    journal::Logged,
+    reassert::{Due, FEED},
+};
 
 /// How long a look at the servers is good for. A single server cannot change without a fault of
 /// the connection, which is noticed at once; the nodes of a Cluster can.
@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long a refresh waits for a failover.
 const FAILOVER: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(100);
+/// How soon a broken connection shows; a silent server takes longer.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// auth-server's store in Redis, with its journal.
 pub(crate) struct GuardedStore {
@@ -54,13 +56,12 @@ struct Followed {
 }
 
 impl GuardedStore {
-    /// Opens the journal and brings the servers up to it.
+    /// Brings the servers up to the log.
     pub(crate) async fn open(
         inner: RedisStore,
-        path: &Path,
+        journal: Journal,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let journal = Journal::open(path, clock.now())?;
         let store =
             Self { clock, inner, journal, looking: Mutex::default(), seen: RwLock::default() };
         store.admit().await?;
@@ -112,19 +113,19 @@ impl GuardedStore {
     async fn replay(&self, now: Timestamp) -> Result<Cursor, StoreError> {
         let (cursor, present) = self.read(None).await?;
         self.journal.write(present.clone(), now).await?;
-        let present: HashSet<String> = present.iter().map(name).collect::<Result<_, _>>()?;
-        let entries = self.journal.entries(now);
-        let mut lost = 0_usize;
-        // The journal keeps them and applies them after the next failover too.
+        // The log keeps them and they are applied after the next failover too.
         let again = self.inner.without_waiting();
-        for entry in &entries {
-            if let Event::Family { family } = entry.event {
+        let due = Due::of(&again, &self.journal, now, FEED).await?;
+        due.apply(&again, now).await?;
+        for entry in &due.entries {
+            if let Logged::Event(Event::Family { family }) = entry.what {
                 again.revoke_again(family).await?;
             }
-            if entry.at.plus(EVENT_LIFE) > now && !present.contains(&name(&entry.event)?) {
-                again.append_event(&entry.event, now).await?;
-                lost += 1;
-            }
+        }
+        let missing = due.events(&present, now)?;
+        let lost = missing.len();
+        for event in missing {
+            again.append_event(&event, now).await?;
         }
         if lost > 0 {
             tracing::warn!(lost, "revocations that Redis had lost are in force again");
@@ -156,6 +157,44 @@ impl GuardedStore {
             }
             after = Some(page.last);
         }
+    }
+}
+
+/// A verb that is safe to repeat, where the servers hold what was revoked: once more if the
+/// connection turned out to be broken.
+macro_rules! repeated {
+    ($guard:expr, $verb:expr) => {{
+        let mut again = Again::new();
+        loop {
+            let done = match $guard.admit().await {
+                Ok(()) => $verb.await,
+                Err(error) => Err(error),
+            };
+            if !again.is_due(&done) {
+                break done;
+            }
+        }
+    }};
+}
+use repeated;
+
+/// Whether a call on a connection that was broken, which the first use of it shows, was made
+/// once more. A server that is silent is not asked again: that would double the wait.
+struct Again {
+    once: bool,
+    since: Instant,
+}
+
+impl Again {
+    fn new() -> Self {
+        Self { once: false, since: Instant::now() }
+    }
+
+    fn is_due<T>(&mut self, done: &Result<T, StoreError>) -> bool {
+        let broken = matches!(done, Err(StoreError::Engine(store::StoreError::Unavailable(_))));
+        let due = broken && !self.once && self.since.elapsed() < QUICK;
+        self.once = true;
+        due
     }
 }
 

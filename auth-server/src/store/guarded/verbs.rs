@@ -1,4 +1,10 @@
 //! The verbs, each only where the servers hold what was revoked.
+//!
+//! After a broken connection these are made once more, because to repeat them is harmless: every
+//! read (`record`, `records`, `count`, `code`, `family`, `families_of`, `feed`), `confirm_all`,
+//! `put_code`, `rotate_refresh`, and `replace_record` where it does not compare. Not so what
+//! counts, spends, compares or announces: `miss_code`, `redeem_code`, `roll_forward`,
+//! `append_event`, `revoke_family` and the other changes of records.
 
 use std::sync::Arc;
 
@@ -10,7 +16,7 @@ use shared::{
     time::Timestamp,
 };
 
-use super::{GuardedStore, Patience};
+use super::{Again, GuardedStore, Patience, repeated};
 use crate::{
     rules::{
         refresh_token::Nonce,
@@ -19,7 +25,7 @@ use crate::{
     },
     store::{
         CodeRecord, EventFeed, Expected, Families, Feed, Kind, Owner, Records, Redemption,
-        Rotation, Store, StoreError,
+        Rotation, Standing, Store, StoreError,
     },
 };
 
@@ -28,6 +34,7 @@ impl Store for GuardedStore {
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         // Also follows the feed where nobody asks for anything.
         self.admit().await?;
+        self.journal.beat(now)?;
         self.inner.sweep(now).await
     }
 }
@@ -40,9 +47,12 @@ impl EventFeed for GuardedStore {
         self.inner.append_event(event, now).await
     }
 
+    async fn note_standing(&self, standing: Standing, now: Timestamp) -> Result<(), StoreError> {
+        self.journal.note(standing, now).await
+    }
+
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
-        self.admit().await?;
-        self.inner.feed(after).await
+        repeated!(self, self.inner.feed(after))
     }
 }
 
@@ -51,10 +61,7 @@ impl Records for GuardedStore {
     async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let patience = Patience::new();
         loop {
-            let read = match self.admit().await {
-                Ok(()) => self.inner.record(kind, key).await,
-                Err(error) => Err(error),
-            };
+            let read = repeated!(self, self.inner.record(kind, key));
             // A refresh reads its client first.
             match patience.pause(&read) {
                 Some(pause) if kind == Kind::Client => tokio::time::sleep(pause).await,
@@ -71,13 +78,16 @@ impl Records for GuardedStore {
         value: Option<&[u8]>,
         expires: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
+        if expected == Expected::Anything {
+            let verb = || self.inner.replace_record(kind, key, expected, value, expires);
+            return repeated!(self, verb());
+        }
         self.admit().await?;
         self.inner.replace_record(kind, key, expected, value, expires).await
     }
 
     async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
-        self.admit().await?;
-        self.inner.count(kind).await
+        repeated!(self, self.inner.count(kind))
     }
 
     async fn records(
@@ -87,8 +97,7 @@ impl Records for GuardedStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.admit().await?;
-        self.inner.records(kind, prefix, after, limit).await
+        repeated!(self, self.inner.records(kind, prefix, after, limit))
     }
 }
 
@@ -100,8 +109,7 @@ impl Families for GuardedStore {
         code: &SecretHash,
         record: &CodeRecord,
     ) -> Result<(), StoreError> {
-        self.admit().await?;
-        self.inner.put_code(family, code, record).await
+        repeated!(self, self.inner.put_code(family, code, record))
     }
 
     async fn code(
@@ -110,8 +118,7 @@ impl Families for GuardedStore {
         code: &SecretHash,
         now: Timestamp,
     ) -> Result<Option<(CodeRecord, Option<Timestamp>)>, StoreError> {
-        self.admit().await?;
-        self.inner.code(family, code, now).await
+        repeated!(self, self.inner.code(family, code, now))
     }
 
     async fn miss_code(&self, family: FamilyId, code: &SecretHash) -> Result<(), StoreError> {
@@ -157,8 +164,7 @@ impl Families for GuardedStore {
         owner: Owner<'_>,
         limit: usize,
     ) -> Result<Vec<FamilyId>, StoreError> {
-        self.admit().await?;
-        self.inner.families_of(owner, limit).await
+        repeated!(self, self.inner.families_of(owner, limit))
     }
 
     async fn rotate_refresh(
@@ -200,8 +206,7 @@ impl Families for GuardedStore {
     }
 
     async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
-        self.admit().await?;
-        self.inner.confirm_all(receipts, now).await
+        repeated!(self, self.inner.confirm_all(receipts, now))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
 
 static CONFIRM: Script = Script::new("confirm", include_str!("confirm.lua"));
 static FAMILY: Script = Script::new("family", "return redis.call('GET', KEYS[1])");
-static INDEX: Script = Script::new("index", include_str!("index.lua"));
+pub(in crate::store) static INDEX: Script = Script::new("index", include_str!("index.lua"));
 static MISS_CODE: Script = Script::new("miss_code", include_str!("miss_code.lua"));
 static PUT_CODE: Script = Script::new("put_code", include_str!("put_code.lua"));
 static READ_CODE: Script =

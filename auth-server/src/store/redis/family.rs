@@ -33,7 +33,7 @@ const IDLE_BY_CALL: u8 = 2;
 const PROOF: u8 = 0b1100;
 
 /// The packed form of a family.
-pub(super) fn pack(family: &Family) -> Vec<u8> {
+pub(in crate::store) fn pack(family: &Family) -> Vec<u8> {
     let mut packed = Packed(Vec::with_capacity(256));
     packed.byte(VERSION);
     packed.byte(u8::from(family.revoked));

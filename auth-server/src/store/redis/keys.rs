@@ -5,22 +5,22 @@ use store::Reply;
 
 use crate::store::{Kind, Owner};
 
-pub(super) fn millis(reply: &Reply) -> Option<Timestamp> {
+pub(in crate::store) fn millis(reply: &Reply) -> Option<Timestamp> {
     reply.as_str().ok()?.parse().ok().map(Timestamp::from_millis)
 }
 
 /// Keys of records may hold braces, and one record is one slot anyway.
-pub(super) fn record_key(kind: Kind, key: &str) -> String {
+pub(in crate::store) fn record_key(kind: Kind, key: &str) -> String {
     format!("{}:{key}", kind.name())
 }
 
 /// The keys of a listed kind, in order.
-pub(super) fn list_key(kind: Kind) -> String {
+pub(in crate::store) fn list_key(kind: Kind) -> String {
     format!("list:{}", kind.name())
 }
 
 /// Client ids may hold anything visible, so their hash stands in the key.
-pub(super) fn index_key(owner: Owner<'_>) -> String {
+pub(in crate::store) fn index_key(owner: Owner<'_>) -> String {
     match owner {
         Owner::Client(client) => {
             format!("client-grants:{}", SecretHash::of(client.as_str().as_bytes()).as_str())
@@ -29,11 +29,11 @@ pub(super) fn index_key(owner: Owner<'_>) -> String {
     }
 }
 
-pub(super) fn code_key(family: FamilyId, code: &SecretHash) -> String {
+pub(in crate::store) fn code_key(family: FamilyId, code: &SecretHash) -> String {
     format!("code:{{{family}}}:{}", code.as_str())
 }
 
-pub(super) fn family_key(family: FamilyId) -> String {
+pub(in crate::store) fn family_key(family: FamilyId) -> String {
     // Short, because there may be millions of them.
     format!("f{{{family}}}")
 }

@@ -1,9 +1,9 @@
 //! The verbs on Redis: one script each, all keys of a family in one slot.
 
 mod families;
-mod family;
+pub(super) mod family;
 mod feed;
-mod keys;
+pub(super) mod keys;
 mod recent;
 mod records;
 
@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use shared::time::Timestamp;
 use store::{Redis, Reply, Script};
 
+pub(super) use self::families::INDEX;
 use self::recent::Recent;
 use super::{Store, StoreError, terms::KnownTerms};
 

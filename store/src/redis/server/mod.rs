@@ -115,6 +115,11 @@ impl Server {
         self.faults.load(Ordering::SeqCst)
     }
 
+    /// How long one answer may take.
+    pub(super) fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
     /// Where a key's durable calls go.
     pub(super) async fn place(&self, key: Option<&str>) -> Result<Place, StoreError> {
         let (Reached::Cluster(cluster), Shared::Cluster(mut connection), Some(key)) =

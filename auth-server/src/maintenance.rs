@@ -1,0 +1,174 @@
+//! What operators do with a store that no server uses: put a back-up back, move everything to
+//! the other engine, or take the store as it is after it was put back by other means.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use shared::time::{Clock, Timestamp};
+
+use crate::{
+    engine::Engine,
+    store::{Census, Journal, StoreError, Transfer, census, read_backup, walk},
+};
+
+/// How long ago a store that several servers may share must have been used last.
+const QUIET: Duration = Duration::from_secs(90);
+/// What ends within this time is copied, but not counted: it may end while it is compared.
+const LASTING: Duration = Duration::from_mins(10);
+
+/// Why a store is not put back or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    #[error(
+        "somebody wrote to the store while it was copied; stop every server and clear the new \
+         store, then begin again"
+    )]
+    Changed,
+    #[error(
+        "a server used this store {0} s ago; stop every auth-server and ask again in two minutes"
+    )]
+    InUse(u64),
+    #[error(
+        "the log of revocations begins after the back-up was made, so that what was revoked in \
+         between would be in force again; name a log that reaches back with --log, or accept it \
+         with --accept-lost-revocations"
+    )]
+    LogTooShort,
+    #[error("the new store is not empty; it must hold nothing before everything is moved into it")]
+    NotEmpty,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How a back-up is put back.
+#[derive(Clone, Debug, Default)]
+pub struct Restoring {
+    /// Revocations that no log has are taken for granted.
+    pub accept_lost_revocations: bool,
+    /// Logs of revocations that were kept elsewhere.
+    pub logs: Vec<PathBuf>,
+}
+
+/// Puts a back-up into an empty store. What was revoked since is in force again at the next
+/// start; it is refused if that cannot be known.
+pub async fn restore(
+    engine: &Engine,
+    backup: &Path,
+    how: &Restoring,
+    clock: &Clock,
+) -> Result<Census, MaintenanceError> {
+    let whole = engine.whole(clock)?;
+    if !whole.is_empty().await? {
+        return Err(MaintenanceError::NotEmpty);
+    }
+    // Until all of it is there no server may start on it.
+    whole.store().seal(Some("a back-up was not put back to its end")).await?;
+    let (head, found) = read_backup(&*whole, backup).await?;
+    let as_of = head.taken;
+    reach(engine, as_of, how, clock)?;
+    whole.store().put_as_of(as_of).await?;
+    whole.store().seal(None).await?;
+    whole.settle().await?;
+    Ok(found)
+}
+
+/// Takes a store as it is that was put back by other means. Returns of when it is.
+pub async fn take_as_it_is(
+    engine: &Engine,
+    how: &Restoring,
+    clock: &Clock,
+) -> Result<Option<Timestamp>, MaintenanceError> {
+    let as_of = engine.whole(clock)?.store().as_of().await?;
+    reach(engine, as_of.unwrap_or(clock.now()), how, clock)?;
+    Ok(as_of)
+}
+
+/// Moves everything from one store to an empty one, compares both, and seals the first.
+pub async fn migrate(
+    from: &Engine,
+    to: &Engine,
+    clock: &Clock,
+) -> Result<Census, MaintenanceError> {
+    let now = clock.now();
+    let (old, new) = (from.whole(clock)?, to.whole(clock)?);
+    if let Some(why) = old.store().sealed().await? {
+        return Err(StoreError::Sealed(why).into());
+    }
+    in_use(from, &old, now).await?;
+    if !new.is_empty().await? {
+        return Err(MaintenanceError::NotEmpty);
+    }
+    new.store().seal(Some("not everything was moved here")).await?;
+    let until = now.plus(LASTING);
+    let moved = walk(&*old, until, |pieces| {
+        let new = Arc::clone(&new);
+        async move { new.take_up(pieces).await }
+    })
+    .await?;
+    if census(&*new, until).await? != moved || census(&*old, until).await? != moved {
+        return Err(MaintenanceError::Changed);
+    }
+    follow(from, to, clock)?;
+    new.store().put_as_of(now).await?;
+    new.settle().await?;
+    old.store()
+        .seal(Some("everything was moved to another store; start the servers with that one"))
+        .await?;
+    old.settle().await?;
+    new.store().seal(None).await?;
+    new.settle().await?;
+    Ok(moved)
+}
+
+/// A file is opened by one process; of Redis the mark tells whether somebody uses it.
+async fn in_use(
+    engine: &Engine,
+    whole: &Arc<dyn Transfer>,
+    now: Timestamp,
+) -> Result<(), MaintenanceError> {
+    let used = whole.store().as_of().await?.map(|used| now.since(used));
+    match (engine, used) {
+        (Engine::Redis(..), Some(ago)) if ago < QUIET => {
+            Err(MaintenanceError::InUse(ago.as_secs()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that the log has what was revoked since, with the logs from elsewhere in it.
+fn reach(
+    engine: &Engine,
+    as_of: Timestamp,
+    how: &Restoring,
+    clock: &Clock,
+) -> Result<(), MaintenanceError> {
+    let now = clock.now();
+    let Some(journal) = engine.journal(clock)? else { return Ok(()) };
+    for log in &how.logs {
+        journal.merge(log, now)?;
+    }
+    if how.accept_lost_revocations {
+        journal.accept(as_of)?;
+    }
+    if journal.reaches(as_of, now, None)? { Ok(()) } else { Err(MaintenanceError::LogTooShort) }
+}
+
+/// The log goes where the store goes.
+fn follow(from: &Engine, to: &Engine, clock: &Clock) -> Result<(), StoreError> {
+    let log = |engine: &Engine| match engine {
+        Engine::Embedded(_, path) => path.clone(),
+        Engine::Redis(_, path) => Some(path.clone()),
+    };
+    let (Some(old), Some(new)) = (log(from), log(to)) else { return Ok(()) };
+    if old != new && old.exists() {
+        Journal::open(&new, clock.now())?.merge(&old, clock.now())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "maintenance_tests.rs"]
+mod tests;
