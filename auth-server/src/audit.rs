@@ -82,7 +82,9 @@ pub(crate) enum Event<'a> {
         user: &'a UserId,
     },
     GrantRevoked {
+        client: &'a ClientId,
         family: FamilyId,
+        user: &'a UserId,
     },
     InitialAccessCreated {
         note: &'a str,

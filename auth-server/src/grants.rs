@@ -73,7 +73,8 @@ impl App {
         self.store.forget_consent(&grant.user, &grant.client).await?;
         let revoked = self.store.revoke_family(family, self.clock.now()).await?;
         if revoked {
-            self.audit(&Event::GrantRevoked { family });
+            let Grant { client, user, .. } = grant;
+            self.audit(&Event::GrantRevoked { client, family, user });
         }
         Ok(revoked)
     }

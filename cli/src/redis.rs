@@ -21,6 +21,19 @@ pub(crate) async fn gateway(raw: &RawStore) -> Result<Redis, String> {
     connect(config(raw, "gateway:", "store.gateway_redis_url_file", url_file)?).await
 }
 
+/// Reads everything the table names, without connecting.
+pub(crate) fn check(raw: &RawStore, is_auth: bool, is_gateway: bool) -> Result<(), String> {
+    if is_auth {
+        let url_file = raw.auth_redis_url_file.as_deref();
+        config(raw, "auth:", "store.auth_redis_url_file", url_file)?;
+    }
+    if is_gateway {
+        let url_file = raw.gateway_redis_url_file.as_deref();
+        config(raw, "gateway:", "store.gateway_redis_url_file", url_file)?;
+    }
+    Ok(())
+}
+
 async fn connect(config: RedisConfig) -> Result<Redis, String> {
     Redis::connect(config).await.map_err(|error| format!("Redis: {}", chain(&error)))
 }
@@ -148,6 +161,33 @@ mod tests {
              redis_sentinels_file = {two:?}"
         ));
         assert!(matches!(sentinel, Topology::Sentinel { sentinels, .. } if sentinels.len() == 2));
+    }
+
+    #[test]
+    fn every_example_of_the_page_about_redis_is_right() {
+        let page = include_str!("../../docs/operate/redis.md");
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = |kind: &str| {
+            let start = format!("```{kind}\n");
+            let bodies = page.split(&start).skip(1);
+            bodies.map(|rest| rest.split("```").next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for text in blocks("text") {
+            let (name, text) = text.split_once('\n').unwrap();
+            written(&folder, name.strip_prefix("# /etc/vestibule/").unwrap(), text);
+        }
+        for name in ["redis-ca.pem", "redis-client.pem", "redis-client.key"] {
+            written(&folder, name, "a file in PEM");
+        }
+        let tables = blocks("toml");
+        assert_eq!(tables.len(), 3);
+        for table in tables {
+            let here = format!("{}/", folder.path().display());
+            let table = table.replace("[store]\n", "").replace("/etc/vestibule/", &here);
+            assert_eq!(check(&raw(&table), true, true), Ok(()), "{table}");
+            let broken = table.replace("auth_redis_url_file", "# ");
+            assert!(check(&raw(&broken), true, true).is_err());
+        }
     }
 
     #[test]

@@ -91,6 +91,8 @@ mod rfc9728_discovery;
 #[cfg(test)]
 mod sign_in_throttling;
 #[cfg(test)]
+mod store_backup;
+#[cfg(test)]
 mod story_client_connects;
 #[cfg(test)]
 mod story_integrator_registers;

@@ -140,7 +140,8 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
             if let Err(error) = app.store.revoke_family(family, app.clock.now()).await {
                 return fault(&app, &error.into());
             }
-            app.audit(&Event::GrantRevoked { family });
+            let (client, user) = (&client.id, &person.user.id);
+            app.audit(&Event::GrantRevoked { client, family, user });
         }
     }
     let scope = granted.all_scopes().to_string();

@@ -39,10 +39,11 @@ pub(crate) async fn revoke(
     let token = params.one("token").ok_or(TokenViolation::TokenMissing)?;
     match RefreshToken::decode(token, &app.keys.refresh) {
         Ok((refresh, _)) => {
-            let family = app.store.family(refresh.family).await?;
-            if family.is_some_and(|family| family.grant.client == client.id) {
-                app.store.revoke_family(refresh.family, app.clock.now()).await?;
-                app.audit(&Event::GrantRevoked { family: refresh.family });
+            let held = app.store.family(refresh.family).await?;
+            if let Some(held) = held.filter(|held| held.grant.client == client.id) {
+                let (client, family, user) = (&client.id, refresh.family, &held.grant.user);
+                app.store.revoke_family(family, app.clock.now()).await?;
+                app.audit(&Event::GrantRevoked { client, family, user });
             }
         }
         // It may be ours: saying 200 would promise what was not done.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::{
-    deployment_file::{File, report},
-    log,
+    deployment_file::{File, RawEngine, report},
+    log, redis,
 };
 
 #[derive(Args, Debug)]
@@ -37,6 +37,9 @@ pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
     if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
         gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
             .map_err(|problems| report(&problems))?;
+    }
+    if file.store.engine == RawEngine::Redis {
+        redis::check(&file.store, !file.listen.auth.is_empty(), !file.listen.gateway.is_empty())?;
     }
     log::say(&format!("{} is right", config.display()));
     log::say(&format!("  issuer      {}", deployment.issuer.as_str()));
