@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
-    grants::GrantsArguments, initial_access::InitialAccessArguments, store::StoreArguments, tokens::TokensArguments,
-    users::UsersArguments, workspaces::WorkspacesArguments,
+    grants::GrantsArguments, initial_access::InitialAccessArguments, store::StoreArguments,
+    tokens::TokensArguments, users::UsersArguments, workspaces::WorkspacesArguments,
 };
 
 /// An OAuth 2.1 authorization server and MCP resource gateway.

@@ -7,6 +7,12 @@ use crate::ring::{KeyState, Purpose};
 /// Why a key operation was refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
+    /// This machine's clock is behind the last change of the set.
+    #[error(
+        "this machine's clock is {seconds} s behind the last change of the keys; set the clock and \
+         start again"
+    )]
+    ClockBehind { seconds: u64 },
     /// The stored record fails its authentication or contradicts itself.
     #[error("the key set is damaged: {0}; restore the store from a back-up")]
     Damaged(&'static str),
@@ -25,6 +31,9 @@ pub enum KeyError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
+    /// Secrets are not published, so nobody can be seen reading them.
+    #[error("the {0} keys are secrets and are not published")]
+    NotPublished(Purpose),
     /// The set of this purpose holds no key that signs.
     #[error("the {0} key set has no signing key")]
     NotSigning(Purpose),
@@ -33,6 +42,9 @@ pub enum KeyError {
         "the key set has version {offered} and version {held} is in use; versions never go back"
     )]
     Older { held: u64, offered: u64 },
+    /// Another server leads by now.
+    #[error("the keys are led in term {held}, and this server led in term {offered}")]
+    OtherLeader { held: u64, offered: u64 },
     /// What was sealed does not open under the key it names.
     #[error("sealed text was changed, or belongs to another context")]
     Opening,
@@ -46,7 +58,7 @@ pub enum KeyError {
     #[error("the key set is for {found}, not for {expected}")]
     OtherPurpose { expected: Purpose, found: Purpose },
     /// The key's state does not allow the verb.
-    #[error("key {id} is {state} and cannot be {verb}")]
+    #[error("key {id} is {} and cannot be {verb}", described(*.state))]
     State { id: KeyId, state: KeyState, verb: &'static str },
     /// A token would be longer than any verifier accepts.
     #[error("the token would have {0} bytes, more than 4096")]
@@ -60,6 +72,13 @@ pub enum KeyError {
     /// The record was written by another version of this software.
     #[error("the key set has format {0}, and this version reads format 1")]
     UnknownFormat(u32),
+}
+
+fn described(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Probe => "a probe",
+        other => other.as_str(),
+    }
 }
 
 /// Why a token is refused.

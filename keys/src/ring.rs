@@ -38,6 +38,12 @@ impl Purpose {
         }
     }
 
+    /// The purpose of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::GatewayIdentity, Self::Issuer, Self::PageSeal, Self::RefreshMac];
+        all.into_iter().find(|purpose| purpose.as_str() == name)
+    }
+
     /// The name in records and messages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,10 +71,13 @@ pub enum Algorithm {
     Secret,
 }
 
-/// Where a key is in its life; the order of the variants is the order of the life.
+/// Where a key is in its life; the order of the variants is the order of the life, and a probe
+/// stands outside of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
+    /// Published, and without a private half from its first moment: it only shows who looks.
+    Probe,
     /// Published, not signing: verifiers learn it.
     Pending,
     /// The one that signs.
@@ -81,10 +90,21 @@ pub enum KeyState {
     Revoked,
 }
 
+impl Algorithm {
+    /// The name in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Secret => "secret",
+        }
+    }
+}
+
 impl KeyState {
     /// The name in records and messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Probe => "probe",
             Self::Pending => "pending",
             Self::Active => "active",
             Self::Retiring => "retiring",
@@ -109,6 +129,8 @@ pub struct KeyRecord {
     /// When it was made; it is published from then on.
     pub published_at: Timestamp,
     pub activated_at: Option<Timestamp>,
+    /// When it last signed, as far as it is known.
+    pub last_signed_at: Option<Timestamp>,
     /// When it left ACTIVE in an orderly way.
     pub retiring_at: Option<Timestamp>,
     pub retired_at: Option<Timestamp>,
@@ -143,6 +165,7 @@ impl KeyRecord {
             algorithm: purpose.algorithm(),
             published_at: now,
             activated_at: None,
+            last_signed_at: None,
             retiring_at: None,
             retired_at: None,
             revoked_at: None,
@@ -172,6 +195,8 @@ impl KeyRecord {
 pub struct KeySet {
     /// Grows by one with every change.
     pub version: u64,
+    /// The term of the last leader that changed it by itself.
+    pub(crate) term: u64,
     pub(crate) purpose: Purpose,
     pub(crate) keys: Vec<KeyRecord>,
 }
@@ -179,7 +204,7 @@ pub struct KeySet {
 impl KeySet {
     /// The first set ever: a key that is ACTIVE at once, and a PENDING standby.
     pub fn first(purpose: Purpose, now: Timestamp) -> Result<Self, KeyError> {
-        let mut set = Self { version: 1, purpose, keys: Vec::new() };
+        let mut set = Self { version: 1, term: 0, purpose, keys: Vec::new() };
         set.add(now)?;
         if let Some(only) = set.keys.first_mut() {
             only.state = KeyState::Active;
@@ -218,7 +243,9 @@ impl KeySet {
         let current = self.active().and_then(KeyRecord::secret).cloned();
         let others = self.keys.iter().filter(|key| key.state != KeyState::Active);
         let others = others.filter_map(KeyRecord::secret).cloned().collect();
-        SecretRing::new(current.unwrap_or_else(SecretKey32::generate), others)
+        let gone = self.keys.iter().filter(|key| key.material.is_none());
+        let gone = gone.map(|key| key.id.clone()).collect();
+        SecretRing::new(current.unwrap_or_else(SecretKey32::generate), others, gone)
     }
 
     /// Refuses a set older than the version already in use.
@@ -229,7 +256,8 @@ impl KeySet {
         Ok(self)
     }
 
-    pub(crate) fn active(&self) -> Option<&KeyRecord> {
+    /// The key that signs.
+    pub fn active(&self) -> Option<&KeyRecord> {
         self.keys.iter().find(|key| key.state == KeyState::Active)
     }
 
@@ -265,10 +293,10 @@ impl KeySet {
 
     /// Whether a key has exactly the halves that its state and purpose allow.
     fn fits(&self, key: &KeyRecord) -> bool {
-        use KeyState::{Active, Pending, Retired, Retiring, Revoked};
+        use KeyState::{Active, Pending, Probe, Retired, Retiring, Revoked};
         let halves = match (key.state, &key.material) {
             (Pending | Active, Some(Material::Signing(half))) => *half.id() == key.id,
-            (Retiring, Some(Material::Public(half))) => *half.id() == key.id,
+            (Probe | Retiring, Some(Material::Public(half))) => *half.id() == key.id,
             (Pending | Active | Retiring, Some(Material::Secret(half))) => {
                 half.key_id().is_ok_and(|id| id == key.id)
             }

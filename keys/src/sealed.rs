@@ -62,6 +62,45 @@ impl KeyEncryptionKey {
     }
 }
 
+/// The key under which records are sealed from now on, and those under which they may still be.
+#[derive(Clone, Debug)]
+pub struct KeyEncryptionKeys {
+    current: KeyEncryptionKey,
+    previous: Vec<KeyEncryptionKey>,
+}
+
+impl KeyEncryptionKeys {
+    /// A key that replaces others.
+    pub fn new(current: KeyEncryptionKey, previous: Vec<KeyEncryptionKey>) -> Self {
+        Self { current, previous }
+    }
+
+    /// The key for everything that is sealed anew.
+    pub fn current(&self) -> &KeyEncryptionKey {
+        &self.current
+    }
+
+    /// The ids of all of them, the current one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.current).chain(&self.previous).map(KeyEncryptionKey::id)
+    }
+
+    /// The key that a record was sealed under, or the current one if it is none of these: opening
+    /// with it says which one is needed.
+    pub fn of_record(&self, record: &[u8]) -> &KeyEncryptionKey {
+        let sealed_under =
+            serde_json::from_slice::<Envelope<'_>>(record).ok().map(|envelope| envelope.kek);
+        let fits = |key: &&KeyEncryptionKey| Some(&key.id) == sealed_under.as_ref();
+        self.previous.iter().find(fits).unwrap_or(&self.current)
+    }
+}
+
+impl From<&KeyEncryptionKey> for KeyEncryptionKeys {
+    fn from(current: &KeyEncryptionKey) -> Self {
+        Self { current: current.clone(), previous: Vec::new() }
+    }
+}
+
 impl fmt::Debug for KeyEncryptionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyEncryptionKey({})", self.id)
@@ -81,6 +120,8 @@ struct Envelope<'a> {
 #[derive(Deserialize, Serialize)]
 struct Manifest {
     version: u64,
+    #[serde(default)]
+    term: u64,
     purpose: Purpose,
     keys: Vec<Entry>,
 }
@@ -93,6 +134,8 @@ struct Entry {
     published_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     activated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_signed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retiring_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +160,7 @@ impl KeySet {
         let entry = |key| Entry::of(key, self.purpose, kek);
         let manifest = Manifest {
             version: self.version,
+            term: self.term,
             purpose: self.purpose,
             keys: self.keys.iter().map(entry).collect::<Result<_, _>>()?,
         };
@@ -155,7 +199,7 @@ impl KeySet {
         }
         let record = |entry: Entry| entry.open(purpose, kek);
         let keys = manifest.keys.into_iter().map(record).collect::<Result<_, _>>()?;
-        Self { version: manifest.version, purpose, keys }.checked()
+        Self { version: manifest.version, term: manifest.term, purpose, keys }.checked()
     }
 }
 
@@ -181,6 +225,7 @@ impl Entry {
             algorithm: key.algorithm,
             published_at: key.published_at,
             activated_at: key.activated_at,
+            last_signed_at: key.last_signed_at,
             retiring_at: key.retiring_at,
             retired_at: key.retired_at,
             revoked_at: key.revoked_at,
@@ -204,6 +249,7 @@ impl Entry {
             algorithm: self.algorithm,
             published_at: self.published_at,
             activated_at: self.activated_at,
+            last_signed_at: self.last_signed_at,
             retiring_at: self.retiring_at,
             retired_at: self.retired_at,
             revoked_at: self.revoked_at,

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use super::*;
-use crate::lifecycle::{Dwell, Urgency};
+use crate::lifecycle::Urgency;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// A set with a key in every state.
 fn lived(purpose: Purpose) -> KeySet {
-    let dwell = Dwell::for_lifetime(Duration::from_mins(5));
+    let dwell = crate::pace::Pace::default().dwell(Duration::from_mins(5));
     let mut set = KeySet::first(purpose, NOW).unwrap();
     let first = set.records()[0].id.clone();
     for _ in 0..3 {
         let standby = set.standby().unwrap().id.clone();
         set = set.activate(&standby, NOW, &dwell, Urgency::Emergency).unwrap();
     }
-    set = set.retire(&first, NOW.plus(dwell.retiring), &dwell).unwrap();
+    set = set.retire(&first, NOW.plus(dwell.retiring), &dwell, Urgency::Orderly).unwrap();
     let active = set.active().unwrap().id.clone();
     set.revoke(&active, NOW, &dwell, Urgency::Emergency).unwrap()
 }

@@ -92,12 +92,19 @@ impl fmt::Debug for SecretKey32 {
 #[derive(Clone, Debug)]
 pub struct SecretRing {
     current: SecretKey32,
+    gone: Vec<KeyId>,
     others: Vec<SecretKey32>,
 }
 
 impl SecretRing {
-    pub(crate) fn new(current: SecretKey32, others: Vec<SecretKey32>) -> Self {
-        Self { current, others }
+    pub(crate) fn new(current: SecretKey32, others: Vec<SecretKey32>, gone: Vec<KeyId>) -> Self {
+        Self { current, gone, others }
+    }
+
+    /// Whether a secret with this id was retired or revoked: nothing it made counts any more.
+    pub fn is_gone(&self, id: [u8; ID_BYTES]) -> bool {
+        let id = format!("{:08x}", u32::from_be_bytes(id));
+        self.gone.iter().any(|gone| gone.as_str() == id)
     }
 
     /// The secret for everything new.
@@ -182,7 +189,7 @@ mod tests {
     use super::*;
 
     fn ring() -> SecretRing {
-        SecretRing::new(SecretKey32::generate(), vec![SecretKey32::generate()])
+        SecretRing::new(SecretKey32::generate(), vec![SecretKey32::generate()], Vec::new())
     }
 
     #[test]

@@ -27,12 +27,7 @@ pub(super) trait Entries: Debug {
 
     /// Visits the keys that begin with `prefix` and come after `after`, each with its expiry and
     /// value, until told to stop.
-    fn visit(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        each: &mut Visit<'_>,
-    ) -> Result<(), StoreError>;
+    fn visit(&self, prefix: &[u8], after: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
 /// The tables inside a write transaction.
@@ -157,12 +152,7 @@ impl Entries for Tables<'_> {
         get(&self.entries, key)
     }
 
-    fn visit(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        each: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn visit(&self, prefix: &[u8], after: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
         visit(&self.entries, prefix, after, each)
     }
 }
@@ -181,12 +171,7 @@ impl<T: ReadableTable<&'static [u8], &'static [u8]>> Entries for Committed<T> {
         get(&self.0, key)
     }
 
-    fn visit(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        each: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
+    fn visit(&self, prefix: &[u8], after: &[u8], each: &mut Visit<'_>) -> Result<(), StoreError> {
         visit(&self.0, prefix, after, each)
     }
 }

@@ -164,20 +164,21 @@ impl Families for EmbeddedStore {
         let (at, token, client) = (key.clone(), *token, attempt.client.clone());
         let (context, now, policy) = (attempt.context, attempt.now, attempt.policy);
         let proof = attempt.proof;
-        let rotation = self.change(key, move |stored: Option<Family>, writer| {
-            let Some(mut stored) = stored else { return Ok(None) };
-            let before = stored.clone();
-            let attempt = Attempt { client: &client, context, now, policy, proof };
-            let outcome = step(&mut stored, &token, &attempt);
-            if stored != before {
-                put_family(writer, &at, &stored)?;
-            }
-            if outcome == Step::Reuse {
-                append(writer, &Event::Family { family }, now)?;
-            }
-            Ok(Some(Rotation { family: stored, step: outcome }))
-        })
-        .await?;
+        let rotation = self
+            .change(key, move |stored: Option<Family>, writer| {
+                let Some(mut stored) = stored else { return Ok(None) };
+                let before = stored.clone();
+                let attempt = Attempt { client: &client, context, now, policy, proof };
+                let outcome = step(&mut stored, &token, &attempt);
+                if stored != before {
+                    put_family(writer, &at, &stored)?;
+                }
+                if outcome == Step::Reuse {
+                    append(writer, &Event::Family { family }, now)?;
+                }
+                Ok(Some(Rotation { family: stored, step: outcome }))
+            })
+            .await?;
         if let Some(Rotation { step: Step::Reuse | Step::Revoked, .. }) = &rotation {
             self.log(&Event::Family { family }, now).await?;
         }

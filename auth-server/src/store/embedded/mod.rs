@@ -13,7 +13,10 @@ pub(super) use self::{
     families::{StoredCode, put_family},
     feed::put_event,
 };
-use super::{EventFeed, Families, Journal, Store, StoreError, journal::Logged, reassert::Due, terms::KnownTerms};
+use super::{
+    EventFeed, Families, Journal, Store, StoreError, journal::Logged, reassert::Due,
+    terms::KnownTerms,
+};
 
 /// auth-server's store in an embedded file.
 #[derive(Clone, Debug)]
