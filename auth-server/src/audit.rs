@@ -90,6 +90,12 @@ pub(crate) enum Event<'a> {
         note: &'a str,
     },
     InitialAccessRevoked,
+    KeysChanged {
+        act: &'a str,
+        actor: &'a Actor,
+        purpose: &'a str,
+        version: u64,
+    },
     MembershipGiven {
         actor: &'a Actor,
         role: &'a str,
@@ -167,6 +173,8 @@ pub(crate) enum Actor {
     Person,
     /// A provider that people sign in with, by its claims.
     Provider { upstream: String },
+    /// A server that leads, by itself.
+    Server { name: String, term: u64 },
 }
 
 impl Event<'_> {

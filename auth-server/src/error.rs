@@ -19,6 +19,8 @@ const RETRY_AFTER: u64 = 2;
 pub(crate) enum Fault {
     #[error("a key cannot be used")]
     Key(#[from] keys::KeyError),
+    #[error("the keys in the store were not seen for too long to sign with them")]
+    KeysBehind,
     #[error("the machine gives no randomness")]
     Randomness(#[from] NoRandomness),
     #[error("the ring of MAC keys does not hold the key of a token")]

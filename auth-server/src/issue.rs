@@ -76,7 +76,7 @@ pub(crate) fn tokens(
         fam: Some(id),
         generation: Some(family.generation),
     };
-    let access_token = keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?;
+    let access_token = app.keys.sign(ACCESS_TOKEN_TYPE, &claims)?;
     let access_token = format!("{}{access_token}", resource.access_token_prefix);
     let id_token = sign_in.as_ref().map(|one| id_token(app, family, one, &access_token));
     // The scopes of OpenID Connect are the grant's, whichever resource the token is for.
@@ -118,7 +118,7 @@ pub(crate) fn token_of_client(
         fam: None,
         generation: None,
     };
-    let access_token = keys::sign(&app.keys.signing, ACCESS_TOKEN_TYPE, &claims)?;
+    let access_token = app.keys.sign(ACCESS_TOKEN_TYPE, &claims)?;
     let response = TokenResponse {
         access_token: format!("{}{access_token}", purpose.resource.access_token_prefix),
         expires_in: life,
@@ -153,7 +153,7 @@ fn id_token(
         nonce: sign_in.nonce.clone(),
         at_hash: at_hash(access_token),
     };
-    Ok(keys::sign(&app.keys.signing, ID_TOKEN_TYPE, &claims)?)
+    app.keys.sign(ID_TOKEN_TYPE, &claims)
 }
 
 /// Whether a grant comes with refresh tokens: one of its resources at least has them, as a
@@ -168,7 +168,8 @@ fn refreshes(app: &App, family: &Family, client: &Client) -> bool {
 
 /// The one refresh token of a family's current generation, whoever asks and how often.
 fn refresh_token(app: &App, id: FamilyId, family: &Family) -> Result<String, Fault> {
-    let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
+    let held = app.keys.held();
+    let key = held.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     // The moment is the generation's own, so that every replica writes the same token.
     let issued = family.rotations.front().map_or(family.created, |(at, _)| *at);
     let token = RefreshToken {

@@ -19,6 +19,7 @@ mod error;
 mod fuzz;
 mod grants;
 mod issue;
+mod key_sets;
 mod live;
 pub mod maintenance;
 mod mint;
@@ -40,6 +41,7 @@ pub use self::{
     config::Config,
     engine::Engine,
     grants::LiveGrant,
+    key_sets::KeyChangeError,
     routes::{internal_router, router},
     state::{App, StartError},
     store::{Census, StoreError},

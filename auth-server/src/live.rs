@@ -86,6 +86,7 @@ pub(crate) fn revocation_note(token: &TokenId) -> String {
 
 fn own<T: DeserializeOwned>(app: &App, token: &str, typ: &str) -> Option<Verified<T>> {
     let presented = Presented::<T>::parse_as(token, typ).ok()?;
-    let key = app.keys.verifying.find(presented.kid())?;
+    let held = app.keys.held();
+    let key = held.verifying.find(presented.kid())?;
     presented.verify(key).ok()
 }

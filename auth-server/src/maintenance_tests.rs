@@ -36,6 +36,7 @@ fn account() -> Account {
         ]),
         name: "Pat".to_owned(),
         password: None,
+        sessions_cutoff: None,
         username: "pat@example.com".to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -62,9 +62,11 @@ pub fn router(app: App) -> Router {
         .route(&path("/logout"), post(account::sign_out))
         .method_not_allowed_fallback(wrong_method);
     let host = app.config.public().authority_of_host();
+    let fresh = middleware::from_fn_with_state(app.clone(), fresh_keys);
     public
         .merge(pages)
         .fallback(|| async { Problem::not_found() })
+        .layer(fresh)
         .layer(middleware::from_fn(move |request, next| known_host(host.clone(), request, next)))
         .layer(middleware::from_fn(telemetry::record))
         .route("/healthz", get(health::live))
@@ -100,6 +102,12 @@ async fn known_host(host: String, request: Request, next: Next) -> Response {
     }
     let text = format!("this server answers for {host} only");
     Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text).into_response()
+}
+
+/// Looks at the keys again before a request that may need them, if that is due.
+async fn fresh_keys(State(app): State<App>, request: Request, next: Next) -> Response {
+    app.keys.keep_fresh().await;
+    next.run(request).await
 }
 
 async fn wrong_method() -> Problem {

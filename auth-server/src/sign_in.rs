@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a browser is known to an account after it has signed in there.
-const DEVICE_LIFE: Duration = Duration::from_hours(365 * 24);
+pub(crate) const DEVICE_LIFE: Duration = Duration::from_hours(365 * 24);
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ impl Jar {
     /// Names that nobody has get a cookie's name and a bucket as well.
     fn of(app: &App, username: &str) -> Self {
         let name = folded(username);
-        let account = app.keys.seal.current().mac(&[b"account", name.as_bytes()]);
+        let account = app.keys.held().seal.current().mac(&[b"account", name.as_bytes()]);
         let mut purpose = "device-".to_owned();
         for byte in account.iter().take(4) {
             let _infallible = write!(purpose, "{byte:02x}");
@@ -121,16 +121,16 @@ impl Jar {
 
     fn read(&self, app: &App, headers: &HeaderMap) -> Option<Vec<u8>> {
         let sealed = self.cookie.read(headers).ok().flatten()?;
-        app.keys.seal.open(&self.context, sealed).ok()
+        app.keys.held().seal.open(&self.context, sealed).ok()
     }
 
     fn write(&self, app: &App, id: &[u8]) -> Result<HeaderValue, Fault> {
-        let sealed = app.keys.seal.current().seal(&self.context, id)?;
+        let sealed = app.keys.held().seal.current().seal(&self.context, id)?;
         let cookie = self.cookie.set(&sealed, Some(DEVICE_LIFE));
         Ok(cookie.map_err(|_| mint::NoRandomness)?)
     }
 
     fn digest(&self, app: &App, id: &[u8]) -> [u8; 32] {
-        app.keys.seal.current().mac(&[b"device", &self.context, id])
+        app.keys.held().seal.current().mac(&[b"device", &self.context, id])
     }
 }

@@ -3,12 +3,11 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
-use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing, SigningKey, VerifyingKeys};
+use keys::KeyEncryptionKeys;
 use shared::{
     ids::ClientId,
     internal::{Cursor, Events, Usage},
@@ -28,7 +27,8 @@ use crate::{
     config::{Config, Registration},
     endpoints::metadata,
     engine::Engine,
-    mint::NoRandomness,
+    key_sets::{KeyChangeError, KeySets},
+    mint::{self, NoRandomness},
     outbound::{Due, Outbound},
     rules::{
         client::{Client, Origin},
@@ -48,7 +48,7 @@ pub struct App {
     pub(crate) clock: Clock,
     pub(crate) config: Arc<Config>,
     pub(crate) cookies: Arc<Cookies>,
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) keys: Arc<KeySets>,
     pub(crate) limits: Arc<Limits>,
     /// The metadata document's bytes: they change only with the configuration.
     pub(crate) metadata: Bytes,
@@ -67,26 +67,13 @@ pub enum StartError {
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error("the keys cannot be opened")]
-    Key(#[from] keys::KeyError),
+    Key(#[from] KeyChangeError),
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a provider that people sign in with cannot be used")]
     Upstream(#[from] HttpError),
-}
-
-/// The keys in use.
-#[derive(Debug)]
-pub(crate) struct Keys {
-    pub(crate) jwks: Bytes,
-    /// MACs of refresh tokens.
-    pub(crate) refresh: SecretRing,
-    /// Seals requests into pages.
-    pub(crate) seal: SecretRing,
-    pub(crate) signing: SigningKey,
-    /// Every published key, for tokens that come back to us.
-    pub(crate) verifying: VerifyingKeys,
 }
 
 /// The cookies of pages.
@@ -124,19 +111,18 @@ impl App {
         config: Config,
         engine: Engine,
         clock: Clock,
-        key: &KeyEncryptionKey,
+        key: impl Into<KeyEncryptionKeys>,
     ) -> Result<Self, StartError> {
         let whole = engine.whole(&clock)?;
         let store = engine.open(&clock).await?;
-        let issuer = key_set(&*store, Purpose::Issuer, key, &clock).await?;
-        let jwks = issuer.jwks();
-        let keys = Keys {
-            verifying: VerifyingKeys::parse(&jwks)?,
-            jwks: jwks.into(),
-            refresh: key_set(&*store, Purpose::RefreshMac, key, &clock).await?.secrets(),
-            seal: key_set(&*store, Purpose::PageSeal, key, &clock).await?.secrets(),
-            signing: issuer.signing()?,
-        };
+        let keys = KeySets::open(
+            Arc::clone(&store),
+            key.into(),
+            config.keys.clone(),
+            clock.clone(),
+            mint::token_id()?,
+        )
+        .await?;
         let login = format!("{}/login", config.deployment.issuer.as_str());
         let upstreams = Upstreams::open(config.upstreams.clone(), &login, &clock)?;
         let cookies = Cookies {
@@ -163,7 +149,7 @@ impl App {
 
     /// The published keys (RFC 7517), for a gateway in the same process.
     pub fn jwks(&self) -> Bytes {
-        self.keys.jwks.clone()
+        self.keys.held().jwks.clone()
     }
 
     /// The metadata document (RFC 8414), for a gateway in the same process.
@@ -178,6 +164,10 @@ impl App {
             after.is_some_and(|cursor| cursor.epoch == feed.epoch && cursor.seq <= feed.last);
         if after.is_some() && !known {
             feed = self.store.feed(None).await?;
+        }
+        if !known {
+            let keys = self.keys.revoked().into_iter();
+            feed.events.extend(keys.map(|key| shared::internal::Event::Key { key }));
         }
         let cursor = Cursor { epoch: feed.epoch, seq: feed.last };
         Ok(Events { cursor, snapshot: !known, events: feed.events })
@@ -268,32 +258,4 @@ pub(crate) fn network(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
     }
-}
-
-/// How long one start waits for another that is making the same keys.
-const RACES: usize = 20;
-
-async fn key_set(
-    store: &dyn Store,
-    purpose: Purpose,
-    key: &KeyEncryptionKey,
-    clock: &Clock,
-) -> Result<KeySet, StartError> {
-    let name = match purpose {
-        Purpose::GatewayIdentity => "gateway-identity",
-        Purpose::Issuer => "issuer",
-        Purpose::PageSeal => "page-seal",
-        Purpose::RefreshMac => "refresh-mac",
-    };
-    for _ in 0..RACES {
-        if let Some(bytes) = store.key_set(name).await? {
-            return Ok(KeySet::open(&bytes, purpose, key)?);
-        }
-        let first = KeySet::first(purpose, clock.now())?;
-        if store.replace_key_set(name, None, &first.seal(key)?).await? {
-            return Ok(first);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Err(StoreError::Corrupt(format!("the key set {name} comes and goes")).into())
 }

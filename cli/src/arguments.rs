@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
-    grants::GrantsArguments, initial_access::InitialAccessArguments, store::StoreArguments,
-    tokens::TokensArguments, users::UsersArguments, workspaces::WorkspacesArguments,
+    grants::GrantsArguments, initial_access::InitialAccessArguments, keys::KeysArguments,
+    store::StoreArguments, tokens::TokensArguments, users::UsersArguments,
+    workspaces::WorkspacesArguments,
 };
 
 /// An OAuth 2.1 authorization server and MCP resource gateway.
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Grants(GrantsArguments),
     /// Let others register clients.
     InitialAccess(InitialAccessArguments),
+    /// See the keys, change them before their time, and rehearse it.
+    Keys(KeysArguments),
     /// Run both services in one process.
     Serve(ServeOptions),
     /// Back up auth-server's store, put a back-up back, or move it to another engine.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use auth_server::config::{RawAuth, RawClient};
+use auth_server::config::{RawAuth, RawClient, RawKeys};
 use gateway::{RawBackend, RawGateway};
 use serde::Deserialize;
 use shared::{
@@ -109,15 +109,6 @@ pub(crate) enum RawTopology {
     Single,
 }
 
-/// The `[keys]` table.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawKeys {
-    /// The file with the key-encryption key; by default DATA/key-encryption-key, made at first
-    /// start.
-    pub(crate) key_encryption_key_file: Option<PathBuf>,
-}
-
 impl File {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
@@ -144,6 +135,7 @@ impl File {
             clients: self.client.clone(),
             deployment: self.deployment()?,
             internal_credential: self.internal_credential()?,
+            keys: self.keys.clone(),
             trusted_proxies: self.trusted_proxies()?,
         };
         let read = |path: &str| secret_file::read(Path::new(path));

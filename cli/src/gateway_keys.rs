@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use gateway::IdentityKeys;
-use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing};
+use keys::{KeyEncryptionKeys, KeySet, Purpose, SecretRing};
 use shared::time::Timestamp;
 use store::{Embedded, Redis, Script};
 
@@ -24,7 +24,7 @@ static CREATE: Script =
 /// Reads both key sets.
 pub(crate) async fn open(
     store: &GatewayStore,
-    key: &KeyEncryptionKey,
+    key: &KeyEncryptionKeys,
     now: Timestamp,
 ) -> Result<(Arc<IdentityKeys>, SecretRing), String> {
     let identity =
@@ -48,17 +48,17 @@ async fn key_set(
     store: &GatewayStore,
     name: &str,
     purpose: Purpose,
-    key: &KeyEncryptionKey,
+    key: &KeyEncryptionKeys,
     now: Timestamp,
 ) -> Result<KeySet, String> {
     let problem = |error: keys::KeyError| chain(&error);
     // Two gateways that start together may both make a set; one of them is kept.
     for _ in 0..2 {
         if let Some(bytes) = read(store, name).await? {
-            return KeySet::open(&bytes, purpose, key).map_err(problem);
+            return KeySet::open(&bytes, purpose, key.of_record(&bytes)).map_err(problem);
         }
         let set = KeySet::first(purpose, now).map_err(problem)?;
-        if create(store, name, set.seal(key).map_err(problem)?).await? {
+        if create(store, name, set.seal(key.current()).map_err(problem)?).await? {
             return Ok(set);
         }
     }

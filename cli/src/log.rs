@@ -35,6 +35,7 @@ pub(crate) fn start(arguments: &Arguments) {
         | Command::Config(_)
         | Command::Grants(_)
         | Command::Store(_)
+        | Command::Keys(_)
         | Command::Users(_)
         | Command::InitialAccess(_)
         | Command::Tokens(_)

@@ -7,6 +7,7 @@ mod demo;
 mod deployment_file;
 mod gateway_keys;
 mod in_process;
+mod key_encryption_key;
 mod listen;
 mod log;
 mod redis;
@@ -60,6 +61,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Audit(audit) => return commands::audit::run(&audit).await,
         Command::Clients(clients) => return commands::clients::run(&clients).await,
         Command::Config(config) => commands::config::run(&config),
+        Command::Keys(keys) => return commands::keys::run(&keys).await,
         Command::Grants(grants) => return commands::grants::run(&grants).await,
         Command::InitialAccess(tokens) => return commands::initial_access::run(&tokens).await,
         Command::Tokens(tokens) => return commands::tokens::run(&tokens).await,

@@ -13,7 +13,6 @@ use std::{
 use arc_swap::ArcSwap;
 use auth_server::{App as AuthServer, Engine};
 use gateway::{App as Gateway, Authority};
-use keys::KeyEncryptionKey;
 use shared::{secret::Secret, time::Clock};
 use tokio::{
     net::TcpListener,
@@ -28,7 +27,7 @@ use crate::{
     deployment_file::{File, RawEngine, chain, report},
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
-    listen, redis, secret_file,
+    key_encryption_key, listen, redis, secret_file,
 };
 
 /// How long answers under way may take once the end began.
@@ -163,9 +162,10 @@ impl Running {
         self.tracker.spawn(listener(listeners, router, shutdown, tracker))
     }
 
-    /// Answers operators, and keeps security events.
+    /// Answers operators, keeps security events, and follows the keys.
     fn administer(&self, auth: &AuthServer) -> Result<(), String> {
         self.tracker.spawn(auth.clone().keep_audit(self.shutdown.clone()));
+        self.tracker.spawn(auth.clone().keep_keys(self.shutdown.clone()));
         if let Some(socket) = AdminSocket::open(&self.data_dir)? {
             let router = auth_server::admin_router(auth.clone());
             self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
@@ -240,10 +240,10 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
 /// Opens auth-server's store and state.
 pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<AuthServer, String> {
     let engine = engine(file, data_dir).await?;
-    let key = key_encryption_key(file, data_dir)?;
-    AuthServer::open(file.auth()?, engine, Clock::System, &key)
+    let key = key_encryption_key::read(&file.keys, data_dir)?;
+    AuthServer::open(file.auth()?, engine, Clock::System, key.keys.clone())
         .await
-        .map_err(|error| format!("auth-server cannot start: {}", chain(&error)))
+        .map_err(|error| key.explain(format!("auth-server cannot start: {}", chain(&error))))
 }
 
 /// Opens auth-server's engine.
@@ -278,8 +278,9 @@ async fn open_gateway(
     let deployment = file.deployment()?;
     let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
         .map_err(|problems| report(&problems))?;
-    let key = key_encryption_key(file, &running.data_dir)?;
-    let (identity, sessions) = gateway_keys::open(&store, &key, Clock::System.now()).await?;
+    let key = key_encryption_key::read(&file.keys, &running.data_dir)?;
+    let opened = gateway_keys::open(&store, &key.keys, Clock::System.now()).await;
+    let (identity, sessions) = opened.map_err(|error| key.explain(error))?;
     Ok(Gateway::new(gateway::AppParts {
         authority: Arc::new(authority),
         clock: Clock::System,
@@ -307,19 +308,6 @@ async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Re
 
 fn embedded(path: &Path) -> Result<store::Embedded, String> {
     store::Embedded::open(path).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn key_encryption_key(file: &File, data_dir: &Path) -> Result<KeyEncryptionKey, String> {
-    let text = key_encryption_key_text(file, data_dir)?;
-    KeyEncryptionKey::parse(&text)
-        .map_err(|error| format!("the key-encryption key: {}", chain(&error)))
-}
-
-/// The key-encryption key as it is written; made if there is none.
-pub(crate) fn key_encryption_key_text(file: &File, data_dir: &Path) -> Result<String, String> {
-    let path = file.keys.key_encryption_key_file.clone();
-    let path = path.unwrap_or_else(|| data_dir.join("key-encryption-key"));
-    secret_file::read_or_create(&path, || Ok(KeyEncryptionKey::generate().1))
 }
 
 /// Refuses to serve plain http to the outside: only loopback, or behind a listed proxy.

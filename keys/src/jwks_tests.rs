@@ -4,11 +4,7 @@ use serde_json::{Value, json};
 use shared::time::Timestamp;
 
 use super::*;
-use crate::{
-    key::SigningKey,
-    lifecycle::Urgency,
-    ring::Purpose,
-};
+use crate::{key::SigningKey, lifecycle::Urgency, ring::Purpose};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 

@@ -50,7 +50,9 @@ fn a_key_waits_retires_and_leaves_in_an_orderly_rotation() {
     assert!(VerifyingKeys::parse(&rotated.jwks()).unwrap().find(&old).is_some());
 
     let done = ready.plus(dwell().retiring);
-    let early = rotated.retire(&old, done.minus(Duration::from_secs(90)), &dwell(), Urgency::Orderly).unwrap_err();
+    let early = rotated
+        .retire(&old, done.minus(Duration::from_secs(90)), &dwell(), Urgency::Orderly)
+        .unwrap_err();
     let expected =
         KeyError::TooSoon { allowed_at: done, id: old.clone(), verb: "retired", wait_seconds: 90 };
     assert_eq!(early, expected);
@@ -139,7 +141,8 @@ fn a_secret_is_read_with_until_it_retires() {
     assert_ne!(rotated.secrets().current().id(), first.secrets().current().id());
     assert_eq!(rotated.secrets().open(b"c", &sealed).unwrap(), b"page");
 
-    let retired = rotated.retire(&old, late.plus(dwell().retiring), &dwell(), Urgency::Orderly).unwrap();
+    let retired =
+        rotated.retire(&old, late.plus(dwell().retiring), &dwell(), Urgency::Orderly).unwrap();
     assert!(retired.secrets().open(b"c", &sealed).is_err());
     let revoked = rotated.revoke(&old, late, &dwell(), Urgency::Orderly).unwrap();
     assert!(revoked.secrets().open(b"c", &sealed).is_err());

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use auth_server::config::{Parts, RawAuth, RawClient};
+use auth_server::config::{Parts, RawAuth, RawClient, RawKeys};
 use gateway::{RawBackend, RawGateway};
 use serde::Deserialize;
 use shared::{
@@ -16,6 +16,8 @@ struct File {
     deployment: RawDeployment,
     #[serde(default)]
     auth: RawAuth,
+    #[serde(default)]
+    keys: RawKeys,
     #[serde(default)]
     client: Vec<RawClient>,
     resource: Vec<RawResource>,
@@ -34,6 +36,7 @@ fn resolve(text: &str) -> Result<(), Vec<Problem>> {
         clients: file.client,
         deployment,
         internal_credential: None,
+        keys: file.keys,
         trusted_proxies: TrustedProxies::default(),
     };
     auth_server::Config::resolve(parts, &|_| Ok("a password".to_owned()))?;

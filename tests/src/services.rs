@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use auth_server::{
     Engine,
-    config::{Parts, RawAuth, RawClient},
+    config::{Parts, RawAuth, RawClient, RawKeys},
 };
 use axum::Router;
 use gateway::{Answer, AppParts, Authority, AuthorityError, IdentityKeys, RawBackend, RawGateway};
@@ -61,6 +61,7 @@ pub(crate) struct Tables {
     clients: Vec<RawClient>,
     deployment: Deployment,
     gateway: Option<RawGateway>,
+    keys: RawKeys,
 }
 
 /// auth-server, which the gateway asks in process, and which can be cut off.
@@ -110,6 +111,7 @@ impl Tables {
             clients: table(&mut tables, "client").unwrap_or_default(),
             deployment: Deployment::resolve(raw, resources).unwrap(),
             gateway: table(&mut tables, "gateway"),
+            keys: table(&mut tables, "keys").unwrap_or_default(),
         }
     }
 }
@@ -140,6 +142,7 @@ impl Running {
             clients: tables.clients.clone(),
             deployment: tables.deployment.clone(),
             internal_credential: Some(Secret::new(INTERNAL.to_owned())),
+            keys: tables.keys.clone(),
             trusted_proxies: trusted_proxies(),
         };
         let read = |name: &str| Ok(secret(name).to_owned());

@@ -9,6 +9,7 @@ use crate::{
     api_keys::NoKey,
     clients::ClientError,
     error::{Fault, log},
+    key_sets::KeyChangeError,
     rules::api_key::InvalidWish,
     store::StoreError,
 };
@@ -32,6 +33,11 @@ pub(super) enum AdminError {
     NoPeer,
     #[error("{0}")]
     Query(String),
+    #[error("{0}")]
+    Keys(#[from] KeyChangeError),
+    /// What a key's life does not allow, with what there is to do instead.
+    #[error("{0}")]
+    NotYet(String),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("there is no {0}")]
@@ -66,9 +72,9 @@ impl IntoResponse for AdminError {
                 | ChangeError::OfFile(_)
                 | ChangeError::WorkspaceExists(_),
             )
-            | Self::Client(ClientError::Exists | ClientError::OfFile) => {
-                (StatusCode::CONFLICT, "conflict")
-            }
+            | Self::Client(ClientError::Exists | ClientError::OfFile)
+            | Self::Keys(KeyChangeError::Key(_) | KeyChangeError::OtherKek { .. })
+            | Self::NotYet(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Unknown(_)
             | Self::Client(ClientError::Unknown)
             | Self::Change(
@@ -76,7 +82,8 @@ impl IntoResponse for AdminError {
                 | ChangeError::UnknownResource(_)
                 | ChangeError::UnknownWorkspace(_),
             ) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Store(_)
+            Self::Keys(_)
+            | Self::Store(_)
             | Self::Fault(_)
             | Self::Client(ClientError::Randomness(_) | ClientError::Store(_))
             | Self::Change(

@@ -7,6 +7,7 @@ mod clients;
 mod error;
 mod grants;
 mod initial_access;
+mod keys;
 mod moment;
 mod store;
 mod users;
@@ -66,6 +67,15 @@ pub fn admin_router(app: App) -> Router {
         .route("/admin/v1/initial-access-tokens/{token}", delete(initial_access::revoke))
         .route("/admin/v1/store", get(store::check))
         .route("/admin/v1/store/backup", post(store::backup))
+        .route("/admin/v1/key-sets/{purpose}/announce", post(keys::announce))
+        .route("/admin/v1/key-sets/{purpose}/rotate", post(keys::rotate))
+        .route("/admin/v1/keys", get(keys::list))
+        .route("/admin/v1/keys/drill", post(keys::drill))
+        .route("/admin/v1/keys/drill/{key}", get(keys::drilled).delete(keys::withdraw))
+        .route("/admin/v1/keys/reseal", post(keys::reseal))
+        .route("/admin/v1/keys/{key}/activate", post(keys::activate))
+        .route("/admin/v1/keys/{key}/retire", post(keys::retire))
+        .route("/admin/v1/keys/{key}/revoke", post(keys::revoke))
         .route("/admin/v1/users", get(users::list).post(users::create))
         .route("/admin/v1/users/{user}", get(users::show).delete(users::remove))
         .route("/admin/v1/users/{user}/api-keys", get(api_keys::list).post(api_keys::create))

@@ -2,6 +2,7 @@
 
 mod client;
 mod client_keys;
+mod keys;
 mod outbound;
 mod raw;
 mod upstream;
@@ -22,8 +23,9 @@ use url::Url;
 use web::client_address::TrustedProxies;
 
 pub(crate) use self::client::service;
-pub(crate) use self::outbound::OutboundConfig;
+pub(crate) use self::{keys::KeyPolicy, outbound::OutboundConfig};
 pub use self::{
+    keys::RawKeys,
     outbound::RawOutbound,
     raw::{
         RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUpstream,
@@ -47,6 +49,7 @@ pub struct Config {
     pub(crate) endpoints: Endpoints,
     /// What a gateway of another process shows to use the internal interface.
     pub(crate) internal_credential: Option<Secret>,
+    pub(crate) keys: KeyPolicy,
     pub(crate) outbound: OutboundConfig,
     pub(crate) registration: Registration,
     pub(crate) session_life: Duration,
@@ -103,6 +106,7 @@ pub struct Parts {
     pub clients: Vec<RawClient>,
     pub deployment: Deployment,
     pub internal_credential: Option<Secret>,
+    pub keys: RawKeys,
     pub trusted_proxies: TrustedProxies,
 }
 
@@ -140,6 +144,7 @@ impl Config {
         }
         let upstreams = upstream::upstreams(&parts.auth.upstream, &workspaces, read, &mut problems);
         let audit = audit_retention(&parts.auth, &mut problems);
+        let keys = KeyPolicy::resolve(&parts.keys, &parts.deployment, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -155,6 +160,7 @@ impl Config {
             deployment: parts.deployment,
             endpoints,
             internal_credential: parts.internal_credential,
+            keys,
             outbound,
             registration: parts.auth.registration,
             session_life: Duration::from_secs(hours * 3600),

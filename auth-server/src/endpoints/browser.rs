@@ -94,7 +94,7 @@ pub(super) fn seal(
 /// Seals a value into a page, for one context.
 pub(super) fn seal_as<T: Serialize>(app: &App, context: &str, value: &T) -> Result<String, Fault> {
     let plain = serde_json::to_vec(value).unwrap_or_default();
-    Ok(app.keys.seal.current().seal(context.as_bytes(), &plain)?)
+    Ok(app.keys.held().seal.current().seal(context.as_bytes(), &plain)?)
 }
 
 /// Opens what [`seal_as`] made, in the same context.
@@ -103,7 +103,7 @@ pub(super) fn open_as<T: DeserializeOwned>(
     context: &str,
     sealed: &str,
 ) -> Result<T, Stale> {
-    let plain = app.keys.seal.open(context.as_bytes(), sealed).map_err(|_| Stale::Page)?;
+    let plain = app.keys.held().seal.open(context.as_bytes(), sealed).map_err(|_| Stale::Page)?;
     serde_json::from_slice(&plain).map_err(|_| Stale::Page)
 }
 

@@ -104,7 +104,7 @@ fn signed(app: &App, client: &Client, answer: &Introspection) -> Result<Response
         iat: app.clock.now().secs(),
         token_introspection: answer,
     };
-    let token = keys::sign_answer(&app.keys.signing, ANSWER_TYPE, &claims)?;
+    let token = app.keys.sign_answer(ANSWER_TYPE, &claims)?;
     let mut response = web::problem::json(StatusCode::OK, token);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ANSWER_MEDIA_TYPE));
     Ok(vary(response))

@@ -11,17 +11,13 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use shared::{internal::Event as FeedEvent, time::Timestamp};
 
-use super::token::{authenticate, read};
+use super::token::{authenticate, decoded_refresh_token, read};
 use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
     live,
-    rules::{
-        client::Client,
-        refresh_token::{InvalidRefreshToken, RefreshToken},
-        violation::TokenViolation,
-    },
+    rules::{client::Client, violation::TokenViolation},
     state::TOKEN,
 };
 
@@ -37,8 +33,8 @@ pub(crate) async fn revoke(
     let params = read(&headers, body).await?;
     let client = authenticate(&app, &headers, &params, address).await?;
     let token = params.one("token").ok_or(TokenViolation::TokenMissing)?;
-    match RefreshToken::decode(token, &app.keys.refresh) {
-        Ok((refresh, _)) => {
+    match decoded_refresh_token(&app, token).await? {
+        Some((refresh, _)) => {
             let held = app.store.family(refresh.family).await?;
             if let Some(held) = held.filter(|held| held.grant.client == client.id) {
                 let (client, family, user) = (&client.id, refresh.family, &held.grant.user);
@@ -46,9 +42,7 @@ pub(crate) async fn revoke(
                 app.audit(&Event::GrantRevoked { client, family, user });
             }
         }
-        // It may be ours: saying 200 would promise what was not done.
-        Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
-        Err(InvalidRefreshToken::Forged) => revoke_access_token(&app, &client, token).await?,
+        None => revoke_access_token(&app, &client, token).await?,
     }
     Ok(web::problem::json(StatusCode::OK, "{}"))
 }

@@ -61,7 +61,12 @@ impl RefreshToken {
         }
         let (body, mac) = bytes.split_at_checked(BODY).ok_or(forged)?;
         let key_id: [u8; 4] = field(body, 1).ok_or(forged)?;
-        let key = ring.find(key_id).ok_or(InvalidRefreshToken::UnknownKey)?;
+        let key = match ring.find(key_id) {
+            Some(key) => key,
+            // Everything that a retired or revoked key made has ended.
+            None if ring.is_gone(key_id) => return Err(forged),
+            None => return Err(InvalidRefreshToken::UnknownKey),
+        };
         if !bool::from(key.mac(&[b"refresh", body]).as_slice().ct_eq(mac)) {
             return Err(forged);
         }

@@ -45,6 +45,7 @@ pub(crate) use self::{
     feed::{EventFeed, Feed},
     guarded::GuardedStore,
     journal::{Journal, Standing},
+    record::{decode as decoded, encode as encoded},
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
     sessions::Session,

@@ -5,12 +5,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::StoreError;
 
 /// The version of the records' form stands first, so that a later one can tell.
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(&(1_u8, record)).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Reads what [`encode`] wrote.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     match serde_json::from_slice::<(u8, T)>(bytes) {
         Ok((1, record)) => Ok(record),
         Ok((version, _)) => Err(StoreError::Corrupt(format!("record version {version}"))),

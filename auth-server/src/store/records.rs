@@ -39,6 +39,10 @@ pub(crate) enum Kind {
     Consent,
     /// An initial access token, by its hash.
     InitialAccess,
+    /// Who moves keys on by itself.
+    KeyLease,
+    /// What a server says of the keys it holds, by its name.
+    KeyServer,
     /// A set of keys, sealed, by its purpose.
     KeySet,
     /// What the store says of itself: of which moment it is, and whether it may be used.
@@ -109,6 +113,8 @@ impl Kind {
             Self::ClientCutoff => "client-cutoff",
             Self::Consent => "consent",
             Self::InitialAccess => "initial-access",
+            Self::KeyLease => "key-lease",
+            Self::KeyServer => "key-server",
             Self::KeySet => "keys",
             Self::Mark => "mark",
             Self::PersonCutoff => "person-cutoff",
@@ -129,6 +135,8 @@ impl Kind {
             Self::ApiKeyUse
             | Self::Audit
             | Self::AuditHead
+            | Self::KeyLease
+            | Self::KeyServer
             | Self::Mark
             | Self::SessionOf
             | Self::Source
@@ -165,6 +173,7 @@ impl Kind {
             | Self::Audit
             | Self::Client
             | Self::InitialAccess
+            | Self::KeyServer
             | Self::KeySet
             | Self::SessionOf
             | Self::Terms
@@ -176,6 +185,7 @@ impl Kind {
             | Self::AuditHead
             | Self::ClientCutoff
             | Self::Consent
+            | Self::KeyLease
             | Self::Mark
             | Self::PersonCutoff
             | Self::Session

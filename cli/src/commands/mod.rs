@@ -6,6 +6,7 @@ pub(crate) mod clients;
 pub(crate) mod config;
 pub(crate) mod grants;
 pub(crate) mod initial_access;
+pub(crate) mod keys;
 pub(crate) mod store;
 pub(crate) mod tokens;
 pub(crate) mod users;

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     admin_socket,
     deployment_file::{File, RawEngine, chain},
-    gateway_keys, serve,
+    gateway_keys, key_encryption_key, serve,
 };
 
 const EXAMPLES: &str = "\
@@ -151,7 +151,8 @@ async fn migrate(place: &Place, new: &Migrate) -> Result<(), Failure> {
     }
     serve::make_private_folder(folder).map_err(Failure::Misuse)?;
     let keys = |file: &File, folder: &Path| {
-        serve::key_encryption_key_text(file, folder).map_err(Failure::Misuse)
+        let read = key_encryption_key::read(&file.keys, folder).map_err(Failure::Misuse)?;
+        Ok::<_, Failure>(read.keys.current().id().to_owned())
     };
     if keys(&from, &place.data_dir)? != keys(&to, folder)? {
         return Err(Failure::Misuse(

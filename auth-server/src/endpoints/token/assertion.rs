@@ -15,7 +15,6 @@ use crate::{
         client::{Client, ClientAuth, ClientKeys, Origin},
         client_assertion::{self, REPEAT},
         params::Params,
-        refresh_token::RefreshToken,
         violation::TokenViolation,
     },
     store::{Kind, StoreError},
@@ -107,8 +106,9 @@ async fn held_grant(app: &App, client: &Client, params: &Params) -> Result<(), T
         };
     }
     let token = params.one("refresh_token").or(params.one("token"));
-    let token = token.and_then(|text| RefreshToken::decode(text, &app.keys.refresh).ok());
-    let (token, _) = token.ok_or(TokenViolation::RefreshInvalid)?;
+    let text = token.ok_or(TokenViolation::RefreshInvalid)?;
+    let (token, _) =
+        super::decoded_refresh_token(app, text).await?.ok_or(TokenViolation::RefreshInvalid)?;
     let family = app.store.family(token.family).await?.ok_or(TokenViolation::RefreshInvalid)?;
     if family.grant.client == client.id && !family.revoked && now < family.absolute_expiry {
         Ok(())

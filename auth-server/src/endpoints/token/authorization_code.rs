@@ -103,7 +103,7 @@ fn first(app: &App, client: &Client, record: CodeRecord) -> Result<Family, Fault
         idle,
         idle_by: if by_call { IdleBy::Call } else { IdleBy::Refresh },
         idle_expiry: now.plus(idle),
-        mac_key: app.keys.refresh.current().id(),
+        mac_key: app.keys.held().refresh.current().id(),
         nonce: mint::bytes()?,
         proof: client.auth.method(),
         replays: 0,

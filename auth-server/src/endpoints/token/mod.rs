@@ -35,6 +35,7 @@ use crate::{
         client_auth::Presented,
         consent::Grant,
         params::Params,
+        refresh_token::{InvalidRefreshToken, RefreshToken},
         violation::TokenViolation,
     },
     state::TOKEN,
@@ -63,6 +64,23 @@ pub(crate) async fn exchange(
         }
         _ => Err(TokenViolation::GrantUnsupported.into()),
     }
+}
+
+/// A refresh token with its MAC key's id, or nothing if it is none of ours. A key that is not
+/// held may be newer than what is: the store is asked before anybody is told to come again.
+pub(crate) async fn decoded_refresh_token(
+    app: &App,
+    text: &str,
+) -> Result<Option<(RefreshToken, [u8; 4])>, Fault> {
+    for _ in 0..2 {
+        match RefreshToken::decode(text, &app.keys.held().refresh) {
+            Ok(decoded) => return Ok(Some(decoded)),
+            Err(InvalidRefreshToken::Forged) => return Ok(None),
+            Err(InvalidRefreshToken::UnknownKey) => {}
+        }
+        app.keys.look_again().await;
+    }
+    Err(Fault::RingBehind)
 }
 
 /// Reads a form body with its limits.

@@ -20,7 +20,7 @@ use crate::{
         client::Client,
         openid::SignIn,
         params::Params,
-        refresh_token::{InvalidRefreshToken, RefreshToken, successor},
+        refresh_token::{RefreshToken, successor},
         resource,
         rotation::{Attempt, Context, Family, Policy, Presented, Step},
         scope,
@@ -44,11 +44,8 @@ pub(crate) async fn exchange(
     context: Context,
 ) -> Result<Response, TokenError> {
     let text = params.one("refresh_token").ok_or(TokenViolation::RefreshMissing)?;
-    let (token, key) = match RefreshToken::decode(text, &app.keys.refresh) {
-        Ok(decoded) => decoded,
-        Err(InvalidRefreshToken::Forged) => return Err(TokenViolation::RefreshInvalid.into()),
-        Err(InvalidRefreshToken::UnknownKey) => return Err(Fault::RingBehind.into()),
-    };
+    let decoded = super::decoded_refresh_token(app, text).await?;
+    let (token, key) = decoded.ok_or(TokenViolation::RefreshInvalid)?;
     let terms = app.store.terms(token.terms).await?.ok_or(TokenViolation::RefreshInvalid)?;
     let (resource, scope) = narrow(app, &terms, params)?;
     let policy = policy(app, &terms);
@@ -60,7 +57,8 @@ pub(crate) async fn exchange(
             super::workspaces(app, client, &family.grant, resource, family.created).await?;
         }
     }
-    let key = app.keys.refresh.find(key).ok_or(Fault::RingBehind)?;
+    let keys = app.keys.held().clone();
+    let key = keys.refresh.find(key).ok_or(Fault::RingBehind)?;
     let presented = Presented {
         generation: token.generation,
         issued: token.issued,
@@ -161,7 +159,8 @@ async fn catch_up(
     family: &Family,
     context: Context,
 ) -> Result<bool, TokenError> {
-    let key = app.keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
+    let keys = app.keys.held().clone();
+    let key = keys.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     let behind = token.generation.saturating_sub(family.generation);
     if behind > MOST_AHEAD {
         return Ok(false);
