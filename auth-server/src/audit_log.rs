@@ -106,6 +106,11 @@ impl AuditLog {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// How many events wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Writes what waits whenever something waits, until the shutdown and once more.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(self.wake.notified()).await.is_some() {

@@ -22,6 +22,7 @@ mod issue;
 mod key_sets;
 mod live;
 pub mod maintenance;
+mod metrics;
 mod mint;
 mod outbound;
 mod pages;
@@ -34,6 +35,7 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 mod upstream;
+mod verifiers;
 
 pub use self::{
     accounts::AccountError,

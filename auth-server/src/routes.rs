@@ -68,7 +68,7 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { Problem::not_found() })
         .layer(fresh)
         .layer(middleware::from_fn(move |request, next| known_host(host.clone(), request, next)))
-        .layer(middleware::from_fn(telemetry::record))
+        .layer(middleware::from_fn_with_state(app.clone(), telemetry::record))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .with_state(app)

@@ -28,6 +28,7 @@ use crate::{
     endpoints::metadata,
     engine::Engine,
     key_sets::{KeyChangeError, KeySets},
+    metrics::Metrics,
     mint::{self, NoRandomness},
     outbound::{Due, Outbound},
     rules::{
@@ -50,6 +51,7 @@ pub struct App {
     pub(crate) cookies: Arc<Cookies>,
     pub(crate) keys: Arc<KeySets>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The metadata document's bytes: they change only with the configuration.
     pub(crate) metadata: Bytes,
     pub(crate) outbound: Arc<Outbound>,
@@ -139,6 +141,7 @@ impl App {
             keys: Arc::new(keys),
             limits: Arc::new(Limits::new()),
             metadata: metadata::document(&config),
+            metrics: Arc::new(Metrics::new()),
             upstreams: Arc::new(upstreams),
             workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),
@@ -170,13 +173,15 @@ impl App {
             feed.events.extend(keys.map(|key| shared::internal::Event::Key { key }));
         }
         let cursor = Cursor { epoch: feed.epoch, seq: feed.last };
-        Ok(Events { cursor, snapshot: !known, events: feed.events })
+        let key_set_version = self.keys.held().verifying.version();
+        Ok(Events { cursor, events: feed.events, key_set_version, snapshot: !known })
     }
 
     /// Takes a gateway's report: receipts say which generations arrived.
     pub async fn report(&self, usage: &Usage) -> Result<(), StoreError> {
         self.store.confirm_all(&usage.receipts, self.clock.now()).await?;
-        self.note_key_uses(&usage.keys).await
+        self.note_key_uses(&usage.keys).await?;
+        self.note_verifier(usage).await
     }
 
     /// Forgets what has expired. Call it every minute.
@@ -218,6 +223,7 @@ impl App {
     /// Keeps a security event: in the log at once, in the store as soon as it can be written.
     pub(crate) fn audit(&self, event: &Event<'_>) {
         event.record();
+        self.metrics.event(event.name());
         self.audit_log.keep(event, self.clock.now());
     }
 

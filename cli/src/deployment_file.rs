@@ -32,6 +32,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) keys: RawKeys,
     #[serde(default)]
+    pub(crate) telemetry: RawTelemetry,
+    #[serde(default)]
     pub(crate) auth: RawAuth,
     #[serde(default)]
     pub(crate) client: Vec<RawClient>,
@@ -107,6 +109,16 @@ pub(crate) enum RawTopology {
     Sentinel,
     #[default]
     Single,
+}
+
+/// The `[telemetry]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTelemetry {
+    /// Where `GET /metrics` is answered, to whoever reaches it: a loopback or internal address.
+    /// Without it nothing is exported.
+    #[serde(default)]
+    pub(crate) metrics: Vec<SocketAddr>,
 }
 
 impl File {

@@ -10,9 +10,7 @@ pub(crate) struct InProcess(pub(crate) App);
 
 impl Authority for InProcess {
     fn events(&self, after: Option<Cursor>) -> Answer<'_, Events> {
-        Box::pin(
-            async move { self.0.events(after.as_ref()).await.map_err(|error| unavailable(&error)) },
-        )
+        Box::pin(async move { self.0.events(after.as_ref()).await.map_err(|error| blind(&error)) })
     }
 
     fn jwks(&self) -> Answer<'_, Vec<u8>> {
@@ -30,6 +28,10 @@ impl Authority for InProcess {
     fn report(&self, usage: Usage) -> Answer<'_, ()> {
         Box::pin(async move { self.0.report(&usage).await.map_err(|error| unavailable(&error)) })
     }
+}
+
+fn blind(error: &StoreError) -> AuthorityError {
+    AuthorityError::Blind(error.to_string())
 }
 
 fn unavailable(error: &StoreError) -> AuthorityError {

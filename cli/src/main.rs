@@ -10,6 +10,7 @@ mod in_process;
 mod key_encryption_key;
 mod listen;
 mod log;
+mod metrics;
 mod redis;
 mod reference_crm;
 mod secret_file;

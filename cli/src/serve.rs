@@ -27,7 +27,7 @@ use crate::{
     deployment_file::{File, RawEngine, chain, report},
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
-    key_encryption_key, listen, redis, secret_file,
+    key_encryption_key, listen, metrics, redis, secret_file,
 };
 
 /// How long answers under way may take once the end began.
@@ -110,6 +110,7 @@ pub(crate) async fn both(
         running.start(listeners.gateway, gateway::router(gateway.clone())),
     ];
     start_internal(&file, &auth, &running).await?;
+    metrics::start(&file, &running, Some(auth.clone()), Some(gateway.clone())).await?;
     running.administer(&auth)?;
     gateway.start();
     running.sweep(auth);
@@ -125,6 +126,7 @@ async fn auth_server_alone(
     let auth = open_auth_server(file, &running.data_dir).await?;
     let task = running.start(listeners, auth_server::router(auth.clone()));
     start_internal(file, &auth, running).await?;
+    metrics::start(file, running, Some(auth.clone()), None).await?;
     running.administer(&auth)?;
     running.sweep(auth);
     running.until_told([task]).await
@@ -147,13 +149,14 @@ async fn gateway_alone(
     let authority = gateway::HttpAuthority::new(base, credential, issuer);
     let gateway = open_gateway(file, running, authority).await?;
     let task = running.start(listeners, gateway::router(gateway.clone()));
+    metrics::start(file, running, None, Some(gateway.clone())).await?;
     gateway.start();
     running.until_told([task]).await
 }
 
 impl Running {
     /// Serves a router in the background.
-    fn start(
+    pub(crate) fn start(
         &self,
         listeners: Vec<TcpListener>,
         router: axum::Router,

@@ -21,6 +21,7 @@ use crate::{
     limit::OpenStream,
     rules::{
         examine::{Examination, Message, examine, replace_data},
+        silence::Standing,
         sse::Event,
     },
     state::App,
@@ -197,6 +198,7 @@ impl Listener {
     fn is_over(&self) -> bool {
         let caller = &self.caller.caller;
         self.app.feed.has_revoked(caller)
+            || self.app.feed.standing() == Standing::Unknown
             || (self.stream.is_some() && caller.expires <= self.app.clock.now())
     }
 }

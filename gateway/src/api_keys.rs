@@ -108,7 +108,7 @@ pub(crate) async fn admit(
     // Identities made before are used again only for the same rights.
     match held {
         Some(held) if caller.is_as(&held.caller) && lasts(&held, &caller) => Ok(held),
-        _ => Ok(app.claims.keep(caller, digest)),
+        _ => Ok(app.claims.keep(caller, digest, 0)),
     }
 }
 

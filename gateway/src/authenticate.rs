@@ -17,8 +17,10 @@ use crate::{
     rules::{
         caller::{self, Expectation},
         credential::Credential,
+        silence::Access,
         violation::BearerViolation,
     },
+    silence,
     state::App,
 };
 
@@ -29,9 +31,7 @@ pub(crate) async fn admit(
     credential: Credential<'_>,
     address: Option<IpAddr>,
 ) -> Result<Arc<Admitted>, Refusal> {
-    if !app.feed.is_current() {
-        return Err(Refusal::Unavailable("revocations are not known at the moment"));
-    }
+    silence::check(app, route, Access::Read)?;
     match credential {
         Credential::ApiKey(key) => api_keys::admit(app, route, key, address).await,
         Credential::Token(token) => admit_token(app, route, token).await,
@@ -43,7 +43,7 @@ async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitt
     let token = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
     let digest = claims::digest(token);
     let admitted = match app.claims.find(&digest) {
-        Some(held) if held.caller.key.as_ref().is_some_and(|key| app.keys.holds(key)) => held,
+        Some(held) if held.caller.key.is_some() && app.keys.is_good(held.generation) => held,
         _ => verify(app, route, token, digest).await?,
     };
     let violation = if admitted.caller.resource != route.resource.indicator {
@@ -76,12 +76,16 @@ async fn verify(
     caller::refuse(presented.unverified_claims(), &expected)?;
     presented.check_times(expected.now).map_err(caller::violation)?;
     let kid = presented.kid().clone();
-    let key = app.keys.find(&*app.authority, &kid).await.map_err(|none| match none {
+    let found = app.keys.find(&*app.authority, &kid).await.map_err(|none| match none {
         NoKey::Unavailable => Refusal::Unavailable("the issuer's keys are not known at the moment"),
         NoKey::Unknown => BearerViolation::UnknownKey.into(),
     })?;
-    let verified = presented.verify(&key).map_err(caller::violation)?;
+    let verified = presented.verify(&found.key).map_err(caller::violation)?;
     let caller = caller::admit(verified, kid, &expected)?;
     app.feed.saw(&caller);
-    Ok(app.claims.keep(caller, digest))
+    Ok(app.claims.keep(caller, digest, found.generation))
 }
+
+#[cfg(test)]
+#[path = "authenticate_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! The cache of accepted tokens, keyed by SHA-256 of the token.
 //!
 //! Only accepted tokens enter. A hit saves the signature and nothing else: expiry, resource,
-//! signing key and revocation are judged again each time.
+//! revocation, and that no key was withdrawn since, are judged again each time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +21,8 @@ pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     /// SHA-256 of the token.
     pub(crate) digest: Digest32,
+    /// The generation of the issuer's keys it was verified in.
+    pub(crate) generation: u64,
     /// The identities signed for it so far.
     pub(crate) identities: Identities,
     /// Issuer, subject and client in one, for limits.
@@ -46,16 +48,22 @@ impl ClaimsCache {
     }
 
     /// Keeps an accepted token.
-    pub(crate) fn keep(&self, caller: Caller, digest: Digest32) -> Arc<Admitted> {
+    pub(crate) fn keep(&self, caller: Caller, digest: Digest32, generation: u64) -> Arc<Admitted> {
         let principal = format!("{} {} {}", caller.issuer, caller.subject, caller.client);
         let admitted = Arc::new(Admitted {
             caller,
             digest,
+            generation,
             identities: Identities::default(),
             principal: principal.into(),
         });
         self.0.insert(digest, Arc::clone(&admitted));
         admitted
+    }
+
+    /// About how many tokens are remembered.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.entry_count()
     }
 
     /// Forgets a token that is no longer good.

@@ -21,11 +21,13 @@ mod human;
 mod inflight;
 mod jwks;
 mod limit;
+mod metrics;
 mod once;
 mod phases;
 mod relayed;
 mod routes;
 mod rules;
+mod silence;
 mod state;
 mod surface;
 mod warmup;
@@ -33,7 +35,7 @@ mod warmup;
 pub use authority::{Answer, Authority, AuthorityError, HttpAuthority};
 pub use config::{
     Config, OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawRoute, RawRule,
-    RawSession, RawUpstreamSession,
+    RawSession, RawUpstreamSession, SilencePolicy,
 };
 pub use routes::router;
 pub use state::{App, AppParts, IdentityKeys};

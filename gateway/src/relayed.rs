@@ -21,9 +21,11 @@ use crate::{
         headers,
         protocol::{Era, Version},
         rpc::Message,
+        silence::Access,
         violation::{RpcViolation, TransportViolation},
         visible::Surface,
     },
+    silence,
     state::App,
     surface,
 };
@@ -82,6 +84,10 @@ pub(crate) async fn message(
             }
             Message::Request(_) | Message::Response { .. } => Err(RpcViolation::Unasked.into()),
         };
+    }
+    if matches!(message, Message::Response { .. }) {
+        // It may be the word that a write waits for.
+        silence::check(app, route, Access::Write)?;
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     if !surface.relays(Era::Legacy) {

@@ -12,7 +12,7 @@ use web::client_address::TrustedProxies;
 use crate::{
     api_keys::ApiKeys, authority::Authority, backends::Backends, claims::ClaimsCache,
     config::Config, feed::Feed, inflight::Inflight, jwks::IssuerKeys, limit::Limits,
-    surface::Surfaces, warmup::Warmup,
+    metrics::Metrics, surface::Surfaces, warmup::Warmup,
 };
 
 /// The gateway at work; cheap to clone.
@@ -64,6 +64,9 @@ pub struct Parts {
     pub(crate) inflight: Inflight,
     pub(crate) keys: IssuerKeys,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    /// What this process calls itself in reports.
+    pub(crate) name: String,
     pub(crate) proxies: TrustedProxies,
     pub(crate) sessions: SecretRing,
     pub(crate) shutdown: CancellationToken,
@@ -83,11 +86,13 @@ impl App {
             backends: Backends::new(&config.backends, &parts.tracker),
             claims: ClaimsCache::new(),
             clock: parts.clock,
-            feed: Feed::new(life),
+            feed: Feed::new(life, config.feed_bound),
             identity: parts.identity,
             inflight: Inflight::default(),
-            keys: IssuerKeys::new(config.jwks_refetch),
+            keys: IssuerKeys::new(config.jwks_refetch, config.jwks_stale),
             limits: Limits::new(config.budgets),
+            metrics: Metrics::new(),
+            name: name(&config.name),
             proxies: parts.proxies,
             sessions: parts.sessions,
             shutdown: parts.shutdown,
@@ -102,6 +107,12 @@ impl App {
     pub fn start(&self) {
         crate::background::start(self);
     }
+}
+
+/// The configured name with an ending of its own, so that no two processes are taken for one.
+fn name(configured: &str) -> String {
+    let ending = getrandom::u32().unwrap_or_default();
+    format!("{configured}-{ending:08x}")
 }
 
 impl std::ops::Deref for App {

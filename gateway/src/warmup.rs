@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Route, state::App, surface};
+use crate::{config::Route, rules::silence::Standing, state::App, surface};
 
 /// How often it is looked again.
 const STEP: Duration = Duration::from_millis(10);
@@ -24,7 +24,7 @@ pub(crate) async fn wait(app: &App, route: &Route) {
             return;
         }
         let surface = surface::current(app, route).is_some();
-        if surface && app.keys.is_loaded() && app.feed.is_current() {
+        if surface && app.keys.is_loaded() && app.feed.standing() == Standing::Current {
             app.warmup.0.store(true, Ordering::Relaxed);
             return;
         }

@@ -71,6 +71,15 @@ impl fmt::Debug for SigningKey {
 #[derive(Clone)]
 pub struct VerifyingKey(Arc<Public>);
 
+/// The same key under the same id.
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id() && self.point() == other.point()
+    }
+}
+
+impl Eq for VerifyingKey {}
+
 struct Public {
     id: KeyId,
     point: Point,

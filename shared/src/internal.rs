@@ -49,6 +49,9 @@ pub struct Events {
     /// True when `events` is everything in force rather than what is new.
     pub snapshot: bool,
     pub events: Vec<Event>,
+    /// The version of the issuer's key set: who holds an older one fetches it anew.
+    #[serde(default)]
+    pub key_set_version: u64,
 }
 
 /// Proof that a client received a generation: it was seen in a verified access token.
@@ -68,6 +71,12 @@ pub struct Usage {
     pub keys: Vec<ApiKeyUse>,
     /// The version of the JWKS this gateway verifies with.
     pub key_set_version: u64,
+    /// The ids of the keys it would accept now, in order.
+    #[serde(default)]
+    pub kids: Vec<KeyId>,
+    /// What the gateway calls itself, different for each process; empty: it does not say.
+    #[serde(default)]
+    pub verifier: String,
 }
 
 /// The last use of an API key.
@@ -110,4 +119,22 @@ pub enum PrincipalCredential {
     ApiKey { key: ApiKeyId, revision: u32 },
     /// A grant to a client.
     Family { client: ClientId, family: FamilyId },
+}
+
+/// A verifier as it last reported itself: which keys it would accept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verifier {
+    /// When it reported last.
+    pub at: Timestamp,
+    pub key_set_version: u64,
+    pub keys: Vec<SeenKey>,
+    pub name: String,
+}
+
+/// A key that a verifier has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenKey {
+    pub kid: KeyId,
+    /// When it first reported that it has the key.
+    pub since: Timestamp,
 }

@@ -21,13 +21,14 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that one crate alone may name.
-const CONFINED: [(&str, &[&str]); 8] = [
+const CONFINED: [(&str, &[&str]); 9] = [
     ("josekit", &["keys"]),
     ("p256", &["keys"]),
     ("redis", &["store"]),
     ("redb", &["store"]),
     ("argon2", &["auth-server"]),
     ("governor", &["web"]),
+    ("prometheus-client", &["web"]),
     ("rustix", &["cli"]),
     ("rustls-native-certs", &["auth-server"]),
 ];

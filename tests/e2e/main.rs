@@ -33,6 +33,8 @@ mod mcp_modern;
 #[cfg(test)]
 mod mcp_relay;
 #[cfg(test)]
+mod mcp_revocations;
+#[cfg(test)]
 mod mcp_transport;
 #[cfg(test)]
 mod openid_connect;
@@ -103,3 +105,5 @@ mod story_operator_rotates_keys;
 mod story_person_takes_back;
 #[cfg(test)]
 mod story_service_signs_in;
+#[cfg(test)]
+mod telemetry;

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, Header};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Value, json};
-use tests::{Backend, Browser, Client, Mcp, Reply, World, headers, request};
+use tests::{Backend, Browser, Client, Mcp, Options, Reply, World, headers, request};
 
 use crate::mcp_cases::{before, challenge, signed_in};
 
@@ -345,7 +345,9 @@ async fn a_token_that_was_taken_back_is_refused_within_a_second() {
 
 #[tokio::test]
 async fn what_cannot_be_known_is_said_to_be_unavailable_and_never_invalid() {
-    let world = World::demo().await;
+    let edit: fn(String) -> String =
+        |text| text.replace("[gateway]\n", "[gateway]\nwhile_feed_is_silent = \"nothing\"\n");
+    let world = World::with(Options { edit, gateway: true, ..Options::default() }).await;
     let mcp = signed_in(&world).await;
     assert_eq!(list(&mcp).await.status, 200);
     world.cut_authority(true);

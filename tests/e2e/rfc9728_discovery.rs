@@ -184,13 +184,15 @@ async fn mirrors_can_be_turned_off() {
 
 #[tokio::test]
 async fn health_and_readiness_are_told_apart() {
-    let world = World::demo().await;
+    let edit: fn(String) -> String =
+        |text| text.replace("[gateway]\n", "[gateway]\nfeed_silence_seconds = 1\n");
+    let world = World::with(Options { edit, gateway: true, ..Options::default() }).await;
     assert_eq!(fetch(&world, "/healthz").await.status, 200);
     assert_eq!(fetch(&world, "/readyz").await.json()["status"], "ready");
     world.cut_authority(true);
     let is_waiting = async || fetch(&world, "/readyz").await.status == 503;
     world.until("the loss", is_waiting).await;
-    let missing = fetch(&world, "/readyz").await.json()["missing"].to_string();
+    let missing = fetch(&world, "/readyz").await.json()["dependencies"].to_string();
     assert!(missing.contains("revocations"), "{missing}");
     assert_eq!(fetch(&world, "/healthz").await.status, 200);
 }

@@ -19,9 +19,7 @@ import refreshing
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SCENARIOS = [*refreshing.SCENARIOS, *outages.SCENARIOS, *files.SCENARIOS, *clients.SCENARIOS]
-GAPS = {
-    "while_redis_is_away_gateways_go_on_verifying": "a gateway trusts nobody while the feed of revocations is silent",
-}
+GAPS = {}
 
 
 @dataclasses.dataclass

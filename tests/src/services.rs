@@ -237,7 +237,7 @@ impl InProcess {
 
 impl Authority for InProcess {
     fn events(&self, after: Option<Cursor>) -> Answer<'_, Events> {
-        Box::pin(async move { self.reach()?.events(after.as_ref()).await.map_err(unavailable) })
+        Box::pin(async move { self.reach()?.events(after.as_ref()).await.map_err(blind) })
     }
 
     fn jwks(&self) -> Answer<'_, Vec<u8>> {
@@ -266,6 +266,11 @@ pub(crate) async fn listen(port: u16) -> TcpListener {
 /// Where a listener listens.
 pub(crate) fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().unwrap()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where a closure would")]
+fn blind(error: auth_server::StoreError) -> AuthorityError {
+    AuthorityError::Blind(error.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands where a closure would")]

@@ -10,5 +10,6 @@ pub mod form;
 mod fuzz;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod page;
 pub mod problem;

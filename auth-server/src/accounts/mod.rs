@@ -111,6 +111,11 @@ impl Accounts {
         Ok(Self { cache, file, passwords, store })
     }
 
+    /// How many passwords may be hashed at a time, and how many more may be at the moment.
+    pub(crate) fn password_permits(&self) -> (usize, usize) {
+        self.passwords.permits()
+    }
+
     /// The person of an id, if the account is active. At most one second behind the store.
     pub(crate) async fn user(&self, id: &UserId) -> Result<Option<Arc<User>>, StoreError> {
         if let Some(known) = self.cache.get(id) {

@@ -51,6 +51,7 @@ pub(crate) struct Passwords {
 /// Permits to compute, and places to wait for one.
 #[derive(Debug)]
 struct Share {
+    all: usize,
     permits: Arc<Semaphore>,
     queue: Arc<Semaphore>,
 }
@@ -58,6 +59,7 @@ struct Share {
 impl Share {
     fn of(permits: usize) -> Self {
         Self {
+            all: permits,
             permits: Arc::new(Semaphore::new(permits)),
             queue: Arc::new(Semaphore::new(permits * WAITING_EACH)),
         }
@@ -76,6 +78,13 @@ impl Passwords {
             nobody: hash("nobody")?.into(),
             unknown: Share::of(permits - known),
         })
+    }
+
+    /// All permits, and those that are free.
+    pub(super) fn permits(&self) -> (usize, usize) {
+        let shares = [&self.known, &self.unknown];
+        let all = shares.iter().map(|share| share.all).sum();
+        (all, shares.iter().map(|share| share.permits.available_permits()).sum())
     }
 
     /// The hash of a password of the deployment file, which may hold the hash itself.

@@ -2,6 +2,8 @@
 //! grant, and their reports. Every
 //! request shows the gateways' credential.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Body,
@@ -10,7 +12,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL},
+    header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use shared::{
@@ -29,7 +31,11 @@ pub(crate) struct After {
     seq: Option<u64>,
 }
 
-/// `GET /internal/events`: a snapshot, or what came since.
+/// How long the store may take; a gateway asks again before that means anything.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// `GET /internal/events`: a snapshot, or what came since; nothing new is an answer too. While
+/// the store is not seen that is said at once, by the code `store_unavailable`.
 pub(crate) async fn events(
     State(app): State<App>,
     Query(after): Query<After>,
@@ -37,8 +43,14 @@ pub(crate) async fn events(
 ) -> Result<Response, Response> {
     authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
     let cursor = after.epoch.zip(after.seq).map(|(epoch, seq)| Cursor { epoch, seq });
-    let events = app.events(cursor.as_ref()).await;
-    Ok(Json(events.map_err(|error| Fault::from(error).into_response())?).into_response())
+    match tokio::time::timeout(PATIENCE, app.events(cursor.as_ref())).await {
+        Ok(Ok(events)) => Ok(Json(events).into_response()),
+        Ok(Err(error)) => {
+            crate::error::log(&error);
+            Err(blind())
+        }
+        Err(_) => Err(blind()),
+    }
 }
 
 /// `POST /internal/principals`: what stands behind a key or a grant now, `null` if nothing does.
@@ -66,6 +78,14 @@ pub(crate) async fn usage(
     let usage: Usage = read(body).await?;
     app.report(&usage).await.map_err(|error| Fault::from(error).into_response())?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn blind() -> Response {
+    let text = "auth-server answers, and does not see its store";
+    let mut response =
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", text).into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {

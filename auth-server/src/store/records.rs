@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     UpstreamAttempt,
     /// The account of somebody at another provider.
     UpstreamLink,
+    /// What a gateway last said of the keys it verifies with, by its name.
+    Verifier,
     /// A workspace, by its id.
     Workspace,
 }
@@ -125,6 +127,7 @@ impl Kind {
             Self::Ticket => "ticket",
             Self::UpstreamAttempt => "upstream-attempt",
             Self::UpstreamLink => "upstream-link",
+            Self::Verifier => "verifier",
             Self::Workspace => "workspace",
         }
     }
@@ -141,7 +144,8 @@ impl Kind {
             | Self::SessionOf
             | Self::Source
             | Self::Ticket
-            | Self::UpstreamAttempt => false,
+            | Self::UpstreamAttempt
+            | Self::Verifier => false,
             Self::Account
             | Self::AccountName
             | Self::ApiKey
@@ -178,6 +182,7 @@ impl Kind {
             | Self::SessionOf
             | Self::Terms
             | Self::UpstreamLink
+            | Self::Verifier
             | Self::Workspace => true,
             Self::AccountName
             | Self::ApiKeySecret

@@ -9,7 +9,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{
-    Method, Request,
+    Method, Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -85,6 +85,9 @@ impl HttpAuthority {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|e| unavailable(&e))?;
             let status = response.status();
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                return Err(AuthorityError::Blind(format!("it answered {status}")));
+            }
             if !status.is_success() {
                 return Err(AuthorityError::Unavailable(format!("it answered {status}")));
             }
@@ -112,6 +115,7 @@ impl Authority for HttpAuthority {
                 None => "/internal/events".to_owned(),
             };
             read(&self.send(Method::GET, &path, None).await?)
+                .map_err(|error| AuthorityError::NotUnderstood(error.to_string()))
         })
     }
 
@@ -139,6 +143,7 @@ impl Authority for HttpAuthority {
         Box::pin(async move {
             let body = serde_json::to_vec(&query).map_err(|error| unavailable(&error))?;
             read(&self.send(Method::POST, "/internal/principals", Some(body)).await?)
+                .map_err(|error| unavailable(&error))
         })
     }
 
@@ -162,8 +167,8 @@ fn authority(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, AuthorityError> {
-    serde_json::from_slice(body).map_err(|error| unavailable(&error))
+fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(body)
 }
 
 fn unavailable(error: &dyn std::error::Error) -> AuthorityError {

@@ -14,6 +14,12 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AuthorityError>> 
 /// Why auth-server gave no answer. It is never the caller's fault: 503, not 401.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
+    /// It lives, and knows no more than we do.
+    #[error("auth-server answers, and does not see its store: {0}")]
+    Blind(String),
+    /// What it said may concern anybody.
+    #[error("auth-server says what is not understood here: {0}")]
+    NotUnderstood(String),
     #[error("auth-server is not available: {0}")]
     Unavailable(String),
 }

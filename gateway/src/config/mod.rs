@@ -14,11 +14,16 @@ use shared::{
 use url::Url;
 use web::{cors::Origins, limits::Budget};
 
+pub use crate::rules::silence::SilencePolicy;
 use crate::rules::{origin::normal_host, policy::Policies};
 pub use raw::{
     OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawRoute, RawRule, RawSession,
     RawUpstreamSession,
 };
+
+/// The longest times, in seconds, that an operator may choose.
+const LONGEST_SILENCE: u64 = 3600;
+const LONGEST_STALE: u64 = 86_400;
 
 /// What the gateway runs by.
 #[derive(Clone, Debug)]
@@ -26,11 +31,16 @@ pub struct Config {
     pub(crate) backends: Vec<Backend>,
     pub(crate) budgets: Budgets,
     pub(crate) deployment: Arc<Deployment>,
+    /// How long the feed of revocations may be silent before nothing goes on.
+    pub(crate) feed_bound: Duration,
     pub(crate) identity_issuer: String,
     pub(crate) internal_base: Option<String>,
     pub(crate) internal_credential_file: Option<String>,
     pub(crate) jwks_refetch: Duration,
+    /// How long a set of keys is used that cannot be fetched again.
+    pub(crate) jwks_stale: Duration,
     pub(crate) max_body: usize,
+    pub(crate) name: String,
     pub(crate) routes: Vec<Arc<Route>>,
 }
 
@@ -61,6 +71,8 @@ pub(crate) struct Route {
     pub(crate) prm_url: String,
     pub(crate) relay: bool,
     pub(crate) resource: Resource,
+    /// What goes on while the feed of revocations is silent.
+    pub(crate) silence: SilencePolicy,
 }
 
 /// A backend.
@@ -96,6 +108,7 @@ impl Config {
         let mut problems = Vec::new();
         let backends = resolve_backends(backends, &mut problems);
         let routes = resolve_routes(&gateway, &backends, deployment, &mut problems);
+        check_bounds(&gateway, &mut problems);
         let issuer = gateway.identity_issuer.clone().or_else(|| {
             let first = routes.first()?;
             let url = Url::parse(first.resource.indicator.as_str()).ok()?;
@@ -136,11 +149,14 @@ impl Config {
                 ),
             },
             deployment: Arc::new(deployment.clone()),
+            feed_bound: Duration::from_secs(gateway.feed_silence_seconds),
             identity_issuer,
             internal_base: gateway.internal_base,
             internal_credential_file: gateway.internal_credential_file,
             jwks_refetch: Duration::from_secs(gateway.jwks_refetch_seconds.max(1)),
+            jwks_stale: Duration::from_secs(gateway.jwks_stale_seconds),
             max_body: gateway.max_body_bytes,
+            name: gateway.name.unwrap_or_else(|| "gateway".to_owned()),
             routes,
         })
     }
@@ -163,6 +179,26 @@ impl Config {
     /// The file with the credential for that interface.
     pub fn internal_credential_file(&self) -> Option<&str> {
         self.internal_credential_file.as_deref()
+    }
+}
+
+/// Bounds within which the gateway may trust what it knew.
+fn check_bounds(gateway: &RawGateway, problems: &mut Vec<Problem>) {
+    let remedy = "write seconds up to an hour";
+    if gateway.feed_silence_seconds > LONGEST_SILENCE {
+        let place = "gateway.feed_silence_seconds";
+        problems.push(Problem::new(place, "lets what was revoked work for too long", remedy));
+    }
+    if !(60..=LONGEST_STALE).contains(&gateway.jwks_stale_seconds) {
+        let remedy = "write seconds between a minute and a day";
+        let what = "is too short for a restart, or too long for a key that was withdrawn";
+        problems.push(Problem::new("gateway.jwks_stale_seconds", what, remedy));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let fits = |name: &String| (1..=40).contains(&name.len()) && name.bytes().all(plain);
+    if !gateway.name.as_ref().is_none_or(fits) {
+        let what = "is not a short name of letters, digits, - and _";
+        problems.push(Problem::new("gateway.name", what, "write a name such as gateway-1"));
     }
 }
 
@@ -285,6 +321,7 @@ fn route(gateway: &RawGateway, raw: &RawRoute, resource: &Resource) -> Option<Ro
         prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
         relay: raw.session == RawSession::Relay,
         resource: resource.clone(),
+        silence: raw.while_feed_is_silent.unwrap_or(gateway.while_feed_is_silent),
     })
 }
 

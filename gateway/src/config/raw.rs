@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::rules::silence::SilencePolicy;
+
 /// The `[gateway]` table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,6 +14,8 @@ pub struct RawGateway {
     pub discovery_per_minute: u32,
     /// Failed authentications per minute of one client address.
     pub failed_authentications_per_minute: u32,
+    /// How long, in seconds, the feed of revocations may be silent before nothing goes on.
+    pub feed_silence_seconds: u64,
     /// The `iss` of the identities that backends receive. Default: the origin of the first route.
     pub identity_issuer: Option<String>,
     /// Where auth-server's internal interface is, when it runs in another process.
@@ -20,15 +24,21 @@ pub struct RawGateway {
     pub internal_credential_file: Option<String>,
     /// Seconds between two fetches of the issuer's keys for an unknown key id.
     pub jwks_refetch_seconds: u64,
+    /// Seconds for which keys are used that cannot be fetched again.
+    pub jwks_stale_seconds: u64,
     /// API keys per minute that one client address may show and that were not good before.
     pub key_lookups_per_minute: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// What the gateway calls itself in reports; an ending for each process is added.
+    pub name: Option<String>,
     /// Origins whose scripts may call the MCP endpoints. Default: this machine's for loopback
     /// resources, nobody's for others.
     pub origins_allowed: Vec<String>,
     /// What each resource forwards to.
     pub route: Vec<RawRoute>,
+    /// What goes on while the feed of revocations is silent: `reads`, `nothing` or `all`.
+    pub while_feed_is_silent: SilencePolicy,
     /// How many calls a workspace may make at once before the rate counts.
     pub workspace_burst: u32,
     /// Permitted calls per minute in one workspace.
@@ -41,14 +51,18 @@ impl Default for RawGateway {
             credential_calls_per_minute: 120_000,
             discovery_per_minute: 12_000,
             failed_authentications_per_minute: 120,
+            feed_silence_seconds: 300,
             identity_issuer: None,
             internal_base: None,
             internal_credential_file: None,
             jwks_refetch_seconds: 10,
+            jwks_stale_seconds: 3600,
             key_lookups_per_minute: 1200,
             max_body_bytes: 1024 * 1024,
+            name: None,
             origins_allowed: Vec::new(),
             route: Vec::new(),
+            while_feed_is_silent: SilencePolicy::default(),
             workspace_burst: 10_000,
             workspace_calls_per_minute: 60_000,
         }
@@ -77,6 +91,8 @@ pub struct RawRoute {
     /// resource's origin, where some hosted clients look.
     #[serde(default = "yes")]
     pub aliases: bool,
+    /// What goes on here while the feed of revocations is silent. Default: what `[gateway]` says.
+    pub while_feed_is_silent: Option<SilencePolicy>,
 }
 
 /// Whose the sessions are.

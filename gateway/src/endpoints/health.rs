@@ -1,32 +1,75 @@
 //! GET /healthz and /readyz: whether the process runs, and whether it can serve.
+//!
+//! A gateway whose feed is silent is `degraded` and still ready, because what only reads goes on;
+//! were it not, a fault of auth-server's store would take every gateway out of service at once.
 
 use axum::{extract::State, response::Response};
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::json;
 
-use crate::state::App;
+use crate::{rules::silence::Standing, state::App};
 
 /// The process runs.
 pub(crate) async fn healthz() -> Response {
     web::problem::json(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-/// Keys, revocations and every backend's catalogue are known.
+/// Each dependency, in what state it is and why.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
-    let mut missing = Vec::new();
-    if !app.keys.is_loaded() {
-        missing.push("the issuer's keys".to_owned());
-    }
-    if !app.feed.is_current() {
-        missing.push("the feed of revocations".to_owned());
-    }
-    for backend in &app.config.backends {
+    let mut all = vec![keys(&app), feed(&app)];
+    all.extend(app.config.backends.iter().map(|backend| {
         let known = app.backends.find(&backend.name).is_some_and(|held| held.catalogue().is_some());
-        if !known {
-            missing.push(format!("the catalogue of {}", backend.name));
-        }
-    }
-    let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = if missing.is_empty() { "ready" } else { "waiting" };
-    web::problem::json(status, json!({ "status": word, "missing": missing }).to_string())
+        let reason = (!known).then(|| "its catalogue was not read yet".to_owned());
+        let state = if known { Condition::Ok } else { Condition::Missing };
+        Dependency { name: format!("backend {}", backend.name), reason, state }
+    }));
+    let worst = all.iter().map(|one| one.state).max().unwrap_or(Condition::Ok);
+    let (status, word) = match worst {
+        Condition::Ok => (StatusCode::OK, "ready"),
+        Condition::Degraded => (StatusCode::OK, "degraded"),
+        Condition::Missing => (StatusCode::SERVICE_UNAVAILABLE, "waiting"),
+    };
+    web::problem::json(status, json!({ "status": word, "dependencies": all }).to_string())
+}
+
+/// What the gateway needs, and how that is.
+#[derive(Debug, Serialize)]
+struct Dependency {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    state: Condition,
+}
+
+/// From good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Condition {
+    Ok,
+    Degraded,
+    Missing,
+}
+
+fn keys(app: &App) -> Dependency {
+    let loaded = app.keys.is_loaded();
+    let reason = (!loaded).then(|| match app.keys.age() {
+        Some(age) => format!("they were last fetched {} s ago", age.as_secs()),
+        None => "they were not fetched yet".to_owned(),
+    });
+    let state = if loaded { Condition::Ok } else { Condition::Missing };
+    Dependency { name: "issuer keys".to_owned(), reason, state }
+}
+
+fn feed(app: &App) -> Dependency {
+    let state = match app.feed.standing() {
+        Standing::Current => Condition::Ok,
+        Standing::Silent => Condition::Degraded,
+        Standing::Unknown => Condition::Missing,
+    };
+    let reason = app.feed.trouble().map(|trouble| match app.feed.silence() {
+        Some(silence) => format!("{trouble}; last heard {} s ago", silence.as_secs()),
+        None => format!("{trouble}; it was never heard"),
+    });
+    Dependency { name: "feed of revocations".to_owned(), reason, state }
 }

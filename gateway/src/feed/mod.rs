@@ -1,45 +1,60 @@
-//! The feed of auth-server: what was revoked, within a second. While it is silent for longer,
-//! nobody's rights are known, and callers are told to come back (never 401).
+//! The feed of auth-server: what was revoked, within a second. While it is silent for longer, the
+//! policy of `rules::silence` says what goes on; callers are told to come back (never 401).
 
+mod report;
 mod revoked;
 
 use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use shared::{
-    internal::{Cursor, Event, Receipt, Usage},
+    internal::{Cursor, Event, Events, Receipt},
     time::Timestamp,
 };
 
-use crate::{rules::caller::Caller, state::App};
+use crate::{
+    authority::AuthorityError,
+    rules::{
+        caller::Caller,
+        silence::{self, Standing},
+    },
+    state::App,
+};
+pub(crate) use report::report;
 use revoked::Revoked;
 
 /// How often the feed is asked.
 const POLL: Duration = Duration::from_millis(200);
-/// How long it may be silent.
-const LOST_AFTER: Duration = Duration::from_secs(1);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// How often receipts are reported.
-const REPORT: Duration = Duration::from_secs(1);
+/// How often keys are fetched because auth-server has newer ones.
+const NEWER_KEYS: Duration = Duration::from_secs(1);
 /// How far the two clocks may lie apart.
 const SKEW: Duration = Duration::from_mins(1);
 /// Receipts that wait; more are not worth their memory, since every refresh brings new ones.
 const MOST_RECEIPTS: usize = 100_000;
+/// Families and tokens that are kept one by one.
+const MOST_REVOKED: usize = 1_000_000;
 
 /// What the feed has said.
 #[derive(Debug)]
 pub(crate) struct Feed {
     began: Instant,
+    /// How long it may be silent before nothing is known.
+    bound: Duration,
     /// When it was last heard, in milliseconds after `began`, plus one; 0: never.
     heard: AtomicU64,
+    /// Whether auth-server answers, and does not see its store.
+    is_blind: AtomicBool,
+    /// Whether all that it said is understood here.
+    is_understood: AtomicBool,
     /// How long an entry can matter.
     life: Duration,
     receipts: Mutex<HashSet<Receipt>>,
@@ -47,21 +62,45 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// A feed that has said nothing; `life` is that of the longest access token.
-    pub(crate) fn new(life: Duration) -> Self {
+    /// A feed that has said nothing; `life` is that of the longest access token, `bound` how long
+    /// it may be silent.
+    pub(crate) fn new(life: Duration, bound: Duration) -> Self {
         Self {
             began: Instant::now(),
+            bound,
             heard: AtomicU64::new(0),
+            is_blind: AtomicBool::new(false),
+            is_understood: AtomicBool::new(true),
             life: life + SKEW,
             receipts: Mutex::default(),
             revoked: ArcSwap::default(),
         }
     }
 
-    /// Whether what it says is current.
-    pub(crate) fn is_current(&self) -> bool {
-        let heard = self.heard.load(Ordering::Acquire);
-        heard != 0 && self.elapsed().saturating_sub(heard) <= millis(LOST_AFTER)
+    /// What it is worth now.
+    pub(crate) fn standing(&self) -> Standing {
+        let understood = self.is_understood.load(Ordering::Acquire);
+        silence::standing(self.silence(), self.bound, understood)
+    }
+
+    /// How long it has been silent; nothing if it never spoke.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
+        Some(Duration::from_millis(self.elapsed().saturating_sub(heard)))
+    }
+
+    /// Why it is not current, in words for operators; nothing if it is.
+    pub(crate) fn trouble(&self) -> Option<&'static str> {
+        if self.standing() == Standing::Current {
+            return None;
+        }
+        Some(if !self.is_understood.load(Ordering::Acquire) {
+            "auth-server speaks of something this version does not know"
+        } else if self.is_blind.load(Ordering::Acquire) {
+            "auth-server answers and does not see its store"
+        } else {
+            "auth-server does not answer"
+        })
     }
 
     /// Whether the caller's credential was taken back.
@@ -78,17 +117,40 @@ impl Feed {
         }
     }
 
-    fn apply(&self, snapshot: bool, events: Vec<Event>, now: Timestamp) {
+    /// Takes note of whether there was an answer, and says so when that changes.
+    fn heard(&self, answer: Result<Events, AuthorityError>) -> Option<Events> {
+        let error = match answer {
+            Ok(answer) => return Some(answer),
+            Err(error) => error,
+        };
+        let is_blind = matches!(error, AuthorityError::Blind(_));
+        let not_understood = matches!(error, AuthorityError::NotUnderstood(_));
+        self.is_blind.store(is_blind, Ordering::Release);
+        if not_understood {
+            self.is_understood.store(false, Ordering::Release);
+        }
+        tracing::warn!(%error, silence = ?self.silence(), "the feed of revocations is silent");
+        None
+    }
+
+    /// `asked` is when the question went out: what was revoked since may be missing.
+    pub(crate) fn apply(&self, snapshot: bool, events: Vec<Event>, now: Timestamp, asked: Instant) {
         if snapshot || !events.is_empty() {
-            let mut next =
-                if snapshot { Revoked::default() } else { Revoked::clone(&self.revoked.load()) };
+            // A snapshot of a store that lost something takes nothing back either.
+            let mut next = Revoked::clone(&self.revoked.load());
             for event in events {
                 next.add(event, now);
             }
             next.forget_before(now.minus(self.life));
+            if next.bound(MOST_REVOKED, now) {
+                tracing::error!("more is revoked than is kept; tokens issued until now are over");
+            }
             self.revoked.store(Arc::new(next));
         }
-        self.heard.store(self.elapsed().saturating_add(1), Ordering::Release);
+        self.is_blind.store(false, Ordering::Release);
+        self.is_understood.store(true, Ordering::Release);
+        let asked = millis(asked.saturating_duration_since(self.began));
+        self.heard.store(asked.saturating_add(1), Ordering::Release);
     }
 
     fn elapsed(&self) -> u64 {
@@ -99,21 +161,16 @@ impl Feed {
 /// Follows the feed until the shutdown.
 pub(crate) async fn follow(app: App) {
     let mut cursor: Option<Cursor> = None;
+    let mut fetched: Option<Instant> = None;
     let mut ticks = tokio::time::interval(POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let asked = app.authority.events(cursor.clone());
-        let answer = match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the feed is silent");
-                continue;
-            }
-            Err(_) => {
-                tracing::warn!("the feed did not answer in time");
-                continue;
-            }
-        };
+        let asked = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, app.authority.events(cursor.clone())).await;
+        let in_time = answer.unwrap_or_else(|_| {
+            Err(AuthorityError::Unavailable("it did not answer in time".to_owned()))
+        });
+        let Some(answer) = app.feed.heard(in_time) else { continue };
         let follows = cursor
             .as_ref()
             .is_some_and(|held| held.epoch == answer.cursor.epoch && answer.cursor.seq >= held.seq);
@@ -122,41 +179,20 @@ pub(crate) async fn follow(app: App) {
             cursor = None;
             continue;
         }
-        let revoked_keys: Vec<_> = answer.events.iter().filter_map(key_of).collect();
-        app.feed.apply(answer.snapshot, answer.events, app.clock.now());
+        let revoked: Vec<_> = answer.events.iter().filter_map(key_of).collect();
+        app.feed.apply(answer.snapshot, answer.events, app.clock.now(), asked);
         cursor = Some(answer.cursor);
-        if !revoked_keys.is_empty() {
-            for key in &revoked_keys {
-                app.keys.revoke(key);
-            }
-            if !answer.snapshot {
-                app.keys.refresh(&*app.authority).await;
-            }
+        for key in &revoked {
+            app.keys.revoke(key);
         }
-    }
-}
-
-/// Reports receipts, and the version of the keys whenever it changed, until the shutdown.
-pub(crate) async fn report(app: App) {
-    let mut ticks = tokio::time::interval(REPORT);
-    let mut told = None;
-    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let receipts =
-            std::mem::take(&mut *app.feed.receipts.lock().unwrap_or_else(PoisonError::into_inner));
-        let keys = app.api_keys.take_uses();
-        let key_set_version = app.keys.version();
-        if receipts.is_empty() && keys.is_empty() && told == Some(key_set_version) {
-            continue;
-        }
-        let receipts_sent = receipts.iter().copied().collect();
-        let usage = Usage { receipts: receipts_sent, keys: keys.clone(), key_set_version };
-        match app.authority.report(usage).await {
-            Ok(()) => told = Some(key_set_version),
-            Err(error) => {
-                tracing::warn!(%error, "receipts wait for the next report");
-                app.feed.receipts.lock().unwrap_or_else(PoisonError::into_inner).extend(receipts);
-                app.api_keys.put_uses(keys);
-            }
+        let is_behind = app.keys.version() < answer.key_set_version
+            && fetched.is_none_or(|at| at.elapsed() >= NEWER_KEYS);
+        if is_behind || (!revoked.is_empty() && !answer.snapshot) {
+            fetched = Some(Instant::now());
+            app.tracker.spawn({
+                let app = app.clone();
+                async move { app.keys.refresh(&*app.authority).await }
+            });
         }
     }
 }
@@ -181,11 +217,43 @@ fn millis(span: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn feed() -> Feed {
+        Feed::new(Duration::from_mins(5), Duration::from_mins(5))
+    }
+
     #[test]
     fn a_feed_that_never_spoke_is_not_current_and_one_that_just_did_is() {
-        let feed = Feed::new(Duration::from_mins(5));
-        assert!(!feed.is_current());
-        feed.apply(true, Vec::new(), Timestamp::from_secs(1));
-        assert!(feed.is_current());
+        let feed = feed();
+        assert_eq!(feed.standing(), Standing::Unknown);
+        feed.apply(true, Vec::new(), Timestamp::from_secs(1), Instant::now());
+        assert_eq!((feed.standing(), feed.trouble()), (Standing::Current, None));
+    }
+
+    #[test]
+    fn what_is_not_understood_may_concern_anybody() {
+        let feed = feed();
+        feed.apply(true, Vec::new(), Timestamp::from_secs(1), Instant::now());
+        for error in
+            [AuthorityError::Blind(String::new()), AuthorityError::Unavailable(String::new())]
+        {
+            assert!(feed.heard(Err(error)).is_none());
+            assert_eq!(feed.standing(), Standing::Current, "for a second");
+        }
+        assert!(feed.heard(Err(AuthorityError::NotUnderstood(String::new()))).is_none());
+        assert_eq!(feed.standing(), Standing::Unknown);
+        assert!(feed.trouble().is_some_and(|trouble| trouble.contains("does not know")));
+        feed.apply(true, Vec::new(), Timestamp::from_secs(1), Instant::now());
+        assert_eq!(feed.standing(), Standing::Current);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_store_that_lost_a_revocation_gives_nothing_back() {
+        let feed = feed();
+        let caller = crate::rules::caller::tests::caller("", &[]);
+        let event = Event::Token { token: caller.token.clone().unwrap() };
+        feed.apply(true, vec![event], caller.issued, Instant::now());
+        assert!(feed.has_revoked(&caller));
+        feed.apply(true, Vec::new(), caller.issued, Instant::now());
+        assert!(feed.has_revoked(&caller));
     }
 }

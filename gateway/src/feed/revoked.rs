@@ -11,11 +11,16 @@ use shared::{
 use crate::rules::caller::{Caller, Kind};
 
 /// Everything in force, each with the time it was heard.
+///
+/// Nothing is ever given back, so hearing of something twice, or a snapshot that lacks it,
+/// changes nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Revoked {
     api_keys: HashMap<ApiKeyId, (u32, Timestamp)>,
     clients: HashMap<ClientId, Cutoff>,
     families: HashMap<FamilyId, Timestamp>,
+    /// Tokens issued at or before this moment are refused: more was revoked then than is kept.
+    floor: Option<Timestamp>,
     /// Never forgotten.
     keys: HashMap<KeyId, Timestamp>,
     memberships: HashMap<UserId, Vec<(WorkspaceId, Cutoff)>>,
@@ -48,10 +53,9 @@ impl Revoked {
                 self.keys.insert(key, heard);
             }
             Event::Membership { user, workspace, not_after } => {
-                self.memberships
-                    .entry(user)
-                    .or_default()
-                    .push((workspace, Cutoff { heard, not_after }));
+                let held = self.memberships.entry(user).or_default();
+                held.retain(|(other, cutoff)| *other != workspace || cutoff.not_after > not_after);
+                held.push((workspace, Cutoff { heard, not_after }));
             }
             Event::Person { user, not_after } => {
                 later(&mut self.people, user, Cutoff { heard, not_after });
@@ -62,6 +66,18 @@ impl Revoked {
         }
     }
 
+    /// Where more families and tokens are revoked than `most`, no entry is dropped for nothing:
+    /// everything issued until now is refused, which one refresh mends.
+    pub(super) fn bound(&mut self, most: usize, now: Timestamp) -> bool {
+        if self.families.len() + self.tokens.len() <= most {
+            return false;
+        }
+        self.families.clear();
+        self.tokens.clear();
+        self.floor = Some(now);
+        true
+    }
+
     /// Forgets what was heard before the moment: no token lives that long.
     pub(super) fn forget_before(&mut self, moment: Timestamp) {
         self.api_keys.retain(|_, (_, heard)| *heard >= moment);
@@ -69,6 +85,7 @@ impl Revoked {
         self.families.retain(|_, heard| *heard >= moment);
         self.people.retain(|_, cutoff| cutoff.heard >= moment);
         self.tokens.retain(|_, heard| *heard >= moment);
+        self.floor = self.floor.filter(|floor| *floor >= moment);
         self.memberships.retain(|_, list| {
             list.retain(|(_, cutoff)| cutoff.heard >= moment);
             !list.is_empty()
@@ -79,7 +96,10 @@ impl Revoked {
     pub(super) fn covers(&self, caller: &Caller) -> bool {
         caller.family.is_some_and(|family| self.families.contains_key(&family))
             || caller.key.as_ref().is_some_and(|key| self.keys.contains_key(key))
-            || caller.token.as_ref().is_some_and(|token| self.tokens.contains_key(token))
+            || caller.token.as_ref().is_some_and(|token| {
+                self.tokens.contains_key(token)
+                    || self.floor.is_some_and(|floor| caller.issued <= floor)
+            })
             || caller.api_key.as_ref().is_some_and(|(key, revision)| {
                 self.api_keys.get(key).is_some_and(|(revoked, _)| revision <= revoked)
             })
@@ -161,6 +181,39 @@ mod tests {
             of_family.api_key = Some((key.clone(), revision));
             assert_eq!(revoked.covers(&of_family), covered, "{revision}");
         }
+    }
+
+    #[test]
+    fn more_than_is_kept_raises_a_floor_and_lets_nothing_through() {
+        let mut caller = caller("", &[]);
+        let issued = caller.issued;
+        let mut revoked = Revoked::default();
+        for family in 0..4 {
+            let family = FamilyId::from_bytes([family; 16]);
+            revoked.add(Event::Family { family }, issued);
+        }
+        assert!(!revoked.bound(4, issued) && !revoked.covers(&caller));
+        revoked.add(Event::Token { token: TokenId::parse("other").unwrap() }, issued);
+        assert!(revoked.bound(4, issued) && revoked.covers(&caller));
+        caller.issued = Timestamp::from_millis(issued.millis() + 1);
+        assert!(!revoked.covers(&caller), "a token issued since is good");
+        caller.issued = issued;
+        revoked.forget_before(issued.plus(std::time::Duration::from_secs(1)));
+        assert!(!revoked.covers(&caller), "no token lives that long");
+    }
+
+    #[test]
+    fn a_membership_that_ended_twice_is_kept_once() {
+        let caller = caller("", &["a"]);
+        let user = || UserId::parse(&caller.subject).unwrap();
+        let workspace = || WorkspaceId::parse("a").unwrap();
+        let mut revoked = Revoked::default();
+        for not_after in [caller.issued, Timestamp::from_secs(1), caller.issued] {
+            let event = Event::Membership { user: user(), workspace: workspace(), not_after };
+            revoked.add(event, caller.issued);
+        }
+        assert!(revoked.covers(&caller));
+        assert!(revoked.memberships.values().all(|held| held.len() <= 2));
     }
 
     #[test]

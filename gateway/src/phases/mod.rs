@@ -7,6 +7,7 @@
 //! | claims, signature, revocation | `Admitted` | 401, 503 |
 //! | body, scan, envelope | `Call` | 413, JSON-RPC errors |
 //! | decision | `Permit` | 403, unknown, tool errors |
+//! | revocations are heard, or the policy lets it go on | | 503 |
 //! | limits | `Ticket` | 429 |
 //! | said before, needs a person | `Once`, `Clearance` | |
 //! | forward | `Upstream` | 502, 503, 504 |
@@ -31,7 +32,9 @@ use crate::{
     claims::Admitted,
     config::Route,
     error::{About, Refusal},
-    handles, human, once, relayed,
+    handles, human,
+    metrics::Measured,
+    once, relayed,
     rules::{
         credential,
         examine::Examination,
@@ -44,6 +47,7 @@ use crate::{
         violation::{RpcViolation, TransportViolation},
         visible::Surface,
     },
+    silence,
     state::App,
     surface, warmup,
 };
@@ -85,6 +89,14 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
             (refusal.respond(about), refusal.name())
         }
     };
+    app.metrics.note(Measured {
+        method: trace.method,
+        outcome: name,
+        status: response.status(),
+        took: began.elapsed(),
+        what: trace.what.as_deref(),
+        workspace: trace.workspace.as_deref(),
+    });
     audit::record(&Record {
         caller: trace.caller.as_deref(),
         method: trace.method,
@@ -212,6 +224,7 @@ async fn request(
         trace.what.clone_from(&call.target);
     }
     let mut permit = decided?;
+    silence::check(app, route, permit.access)?;
     trace.workspace = permit.workspace.as_ref().map(|id| id.as_str().to_owned());
     if permit.relay && call.era == Era::Legacy && call.method != Method::Initialize {
         permit.session = relayed::session(app, caller, &permit.backend, headers)?;

@@ -21,6 +21,7 @@ pub(crate) mod policy;
 pub(crate) mod protocol;
 pub(crate) mod rpc;
 pub(crate) mod scan;
+pub(crate) mod silence;
 pub(crate) mod splice;
 pub(crate) mod sse;
 pub(crate) mod violation;

@@ -54,13 +54,25 @@ pub(crate) async fn exchange(
     app.limits.charge(TOKEN, address).map_err(TokenError::Limited)?;
     let params = read(&headers, body).await?;
     let grant = params.one("grant_type").ok_or(TokenViolation::GrantMissing)?.to_owned();
-    let client = authenticate(&app, &headers, &params, address).await?;
-    match grant.as_str() {
-        "authorization_code" => authorization_code::exchange(&app, &client, &params).await,
-        "client_credentials" => client_credentials::exchange(&app, &client, &params).await,
+    let answer = grant_tokens(&app, &grant, &headers, &params, address).await;
+    app.metrics.grant(&grant, answer.as_ref().err());
+    answer
+}
+
+async fn grant_tokens(
+    app: &App,
+    grant: &str,
+    headers: &HeaderMap,
+    params: &Params,
+    address: IpAddr,
+) -> Result<Response, TokenError> {
+    let client = authenticate(app, headers, params, address).await?;
+    match grant {
+        "authorization_code" => authorization_code::exchange(app, &client, params).await,
+        "client_credentials" => client_credentials::exchange(app, &client, params).await,
         "refresh_token" => {
-            let context = refresh_token::context(&headers, address);
-            refresh_token::exchange(&app, &client, &params, context).await
+            let context = refresh_token::context(headers, address);
+            refresh_token::exchange(app, &client, params, context).await
         }
         _ => Err(TokenViolation::GrantUnsupported.into()),
     }

@@ -79,6 +79,7 @@ pub(crate) async fn exchange(
             tokio::task::yield_now().await;
         }
     }
+    app.metrics.refresh(rotation.step);
     conclude(app, client, &token, &rotation)?;
     // Whom this refuses is gone for good, so it does not matter that the token is spent; and after
     // a fault the same token is answered again.

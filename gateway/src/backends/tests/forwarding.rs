@@ -115,7 +115,7 @@ impl Gateway {
             }
         };
         tokio::time::timeout(Duration::from_secs(5), read).await.unwrap();
-        let caller = ClaimsCache::new().keep(caller("contacts:read", &["a"]), [7; 32]);
+        let caller = ClaimsCache::new().keep(caller("contacts:read", &["a"]), [7; 32], 0);
         Self { app, caller, set }
     }
 

@@ -153,7 +153,7 @@ async fn tokens_that_are_not_for_us_are_refused_by_name() {
 
 #[tokio::test]
 async fn what_is_revoked_is_refused_within_a_second_and_a_silent_feed_is_503() {
-    let world = world("").await;
+    let world = world("while_feed_is_silent = \"nothing\"\nfeed_silence_seconds = 1").await;
     let token = world.token(&json!({}));
     assert_eq!(world.legacy(&token, "ping", json!({})).await.status, 200);
     let user = UserId::parse("usr_1").unwrap();

@@ -52,7 +52,8 @@ impl Authority for Office {
             let all = self.events.lock().unwrap().clone();
             let cursor = Cursor { epoch: "e".to_owned(), seq: all.len() as u64 };
             let seen = after.as_ref().map_or(0, |after| usize::try_from(after.seq).unwrap());
-            Ok(Events { cursor, snapshot: after.is_none(), events: all[seen..].to_vec() })
+            let events = all[seen..].to_vec();
+            Ok(Events { cursor, events, key_set_version: 0, snapshot: after.is_none() })
         })
     }
     fn jwks(&self) -> Answer<'_, Vec<u8>> {

@@ -15,6 +15,7 @@ use crate::rules::{
     eras, headers,
     protocol::{Era, Method, Version},
     rpc::Call,
+    silence::{self, Access},
     splice,
     violation::RpcViolation,
     visible::{Source, Surface, VisibleTool},
@@ -24,6 +25,8 @@ use crate::rules::{
 /// Leave to forward one call to one backend.
 #[derive(Clone, Debug)]
 pub(crate) struct Permit {
+    /// Whether it changes anything.
+    pub(crate) access: Access,
     pub(crate) backend: Arc<str>,
     /// What to send: the caller's bytes, unless a default or the era changed them.
     pub(crate) body: Bytes,
@@ -185,6 +188,9 @@ fn call_tool(
     workspace::refuse_undeclared(rule, &given).map_err(Denied::Text)?;
     let mut permit = toward(surface, call, found.source, body)?;
     permit.workspace = bound.workspace;
+    if found.tool.read_only {
+        permit.access = Access::Read;
+    }
     if permit.era == Era::Modern {
         permit.headers = sent;
         if call.era == Era::Legacy || bound.inject.is_some() {
@@ -303,6 +309,7 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
     let depends_on_caller = call.method.list_member().is_some() || call.method == Method::Discover;
     let examined = era != call.era || depends_on_caller;
     Ok(Permit {
+        access: silence::access(call.method),
         backend: Arc::clone(&source.backend),
         body: translated.ok_or(RpcViolation::Envelope)?,
         era,

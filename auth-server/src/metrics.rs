@@ -1,0 +1,133 @@
+//! What auth-server counts and measures; `docs/operate/telemetry.md` says what each means.
+//!
+//! No label holds what a stranger wrote: routes are patterns, grants those that are served.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use web::metrics::{Counts, Level, Metrics as Registry, Times, Value};
+
+use crate::{App, error::TokenError, rules::rotation::Step};
+
+/// The numbers.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    audit_dropped: Level,
+    audit_waiting: Level,
+    events: Counts<1>,
+    grants: Counts<2>,
+    key_set_version: Level,
+    keys: Level,
+    password_permits: Level,
+    password_permits_in_use: Level,
+    refreshes: Counts<1>,
+    registry: Registry,
+    request_seconds: Times<1>,
+    requests: Counts<2>,
+}
+
+/// The grants that are served; what else is asked for is `other`.
+const GRANTS: [&str; 3] = ["authorization_code", "client_credentials", "refresh_token"];
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut of = Registry::new("vestibule_auth");
+        Self {
+            audit_dropped: of.level(
+                "audit_dropped",
+                "Security events since the start that are in the log and not in the store",
+            ),
+            audit_waiting: of
+                .level("audit_waiting", "Security events that wait to be written to the store"),
+            events: of.counts("security_events", "Security events, by name", ["event"]),
+            grants: of.counts(
+                "grants",
+                "Requests to the token endpoint, by grant and outcome",
+                ["grant", "outcome"],
+            ),
+            key_set_version: of.level("key_set_version", "Version of the published keys"),
+            keys: of.level("published_keys", "Keys that verifiers may meet"),
+            password_permits: of
+                .level("password_permits", "Passwords that may be hashed at a time"),
+            password_permits_in_use: of
+                .level("password_permits_in_use", "Passwords that are being hashed"),
+            refreshes: of.counts(
+                "refreshes",
+                "Refresh tokens that were shown, by what they were",
+                ["outcome"],
+            ),
+            request_seconds: of.times(
+                "request_seconds",
+                "Time to the head of the answer, by route",
+                ["route"],
+            ),
+            requests: of.counts("requests", "Requests, by route and status", ["route", "status"]),
+            registry: of,
+        }
+    }
+
+    /// Notes an answer of a public path.
+    pub(crate) fn request(&self, route: &str, status: StatusCode, took: Duration) {
+        let route: Value = route.to_owned().into();
+        self.requests.add([route.clone(), status.as_u16().to_string().into()]);
+        self.request_seconds.note([route], took);
+    }
+
+    /// Notes how the token endpoint answered.
+    pub(crate) fn grant(&self, asked: &str, refused: Option<&TokenError>) {
+        let grant = GRANTS.into_iter().find(|grant| *grant == asked).unwrap_or("other");
+        let outcome = match refused {
+            None => "ok",
+            Some(
+                TokenError::Violation(violation) | TokenError::ViolationWithChallenge(violation),
+            ) => violation.wire().code,
+            Some(TokenError::Limited(_)) => "limited",
+            Some(_) => "temporarily_unavailable",
+        };
+        self.grants.add([grant.into(), outcome.into()]);
+    }
+
+    /// Notes what the store said of a refresh token.
+    pub(crate) fn refresh(&self, step: Step) {
+        let outcome = match step {
+            Step::Rotated => "rotated",
+            Step::Replayed => "replayed",
+            Step::Kept => "kept",
+            Step::Ahead => "ahead",
+            Step::Busy => "busy",
+            Step::Expired => "expired",
+            Step::Forged => "forged",
+            Step::Reuse => "reuse",
+            Step::Revoked => "revoked",
+            Step::Stale => "stale",
+            Step::WrongClient => "wrong_client",
+            Step::WrongProof => "wrong_proof",
+        };
+        self.refreshes.add([outcome.into()]);
+    }
+
+    /// Notes a security event.
+    pub(crate) fn event(&self, name: String) {
+        self.events.add([name.into()]);
+    }
+}
+
+impl App {
+    /// Appends auth-server's numbers to a text in the OpenMetrics form.
+    pub fn encode_metrics(&self, to: &mut String) {
+        let metrics = &self.metrics;
+        metrics.audit_dropped.set_count(self.audit_log.dropped());
+        metrics.audit_waiting.set_count(self.audit_log.waiting() as u64);
+        metrics.key_set_version.set_count(self.keys.held().verifying.version());
+        metrics.keys.set_count(self.keys.held().verifying.ids().count() as u64);
+        let (all, free) = self.accounts.password_permits();
+        metrics.password_permits.set_count(all as u64);
+        metrics.password_permits_in_use.set_count(all.saturating_sub(free) as u64);
+        metrics.registry.encode(to);
+    }
+
+    /// The names of auth-server's numbers.
+    pub fn metric_names(&self) -> &[String] {
+        self.metrics.registry.names()
+    }
+}
