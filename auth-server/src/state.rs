@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -160,8 +161,17 @@ impl App {
         self.metadata.clone()
     }
 
-    /// The feed of revocations: a snapshot, or what came since the cursor.
+    /// The feed of revocations: a snapshot, or what came since the cursor; nothing new is an
+    /// answer too. While the store is not seen that is said soon, so that a gateway knows why.
     pub async fn events(&self, after: Option<&Cursor>) -> Result<Events, StoreError> {
+        let read = tokio::time::timeout(FEED_PATIENCE, self.read_events(after)).await;
+        read.unwrap_or_else(|_| {
+            let why = "it did not answer in time".to_owned();
+            Err(StoreError::Engine(store::StoreError::Unavailable(why)))
+        })
+    }
+
+    async fn read_events(&self, after: Option<&Cursor>) -> Result<Events, StoreError> {
         let mut feed = self.store.feed(after.map(|cursor| cursor.seq)).await?;
         let known =
             after.is_some_and(|cursor| cursor.epoch == feed.epoch && cursor.seq <= feed.last);
@@ -265,3 +275,6 @@ pub(crate) fn network(address: IpAddr) -> Vec<u8> {
         IpAddr::V6(address) => address.octets().into_iter().take(8).collect(),
     }
 }
+
+/// How long the store may take to tell its feed; a gateway asks again before that matters.
+const FEED_PATIENCE: Duration = Duration::from_millis(500);

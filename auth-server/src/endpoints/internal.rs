@@ -2,8 +2,6 @@
 //! grant, and their reports. Every
 //! request shows the gateways' credential.
 
-use std::time::Duration;
-
 use axum::{
     Json,
     body::Body,
@@ -31,9 +29,6 @@ pub(crate) struct After {
     seq: Option<u64>,
 }
 
-/// How long the store may take; a gateway asks again before that means anything.
-const PATIENCE: Duration = Duration::from_millis(500);
-
 /// `GET /internal/events`: a snapshot, or what came since; nothing new is an answer too. While
 /// the store is not seen that is said at once, by the code `store_unavailable`.
 pub(crate) async fn events(
@@ -43,14 +38,11 @@ pub(crate) async fn events(
 ) -> Result<Response, Response> {
     authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
     let cursor = after.epoch.zip(after.seq).map(|(epoch, seq)| Cursor { epoch, seq });
-    match tokio::time::timeout(PATIENCE, app.events(cursor.as_ref())).await {
-        Ok(Ok(events)) => Ok(Json(events).into_response()),
-        Ok(Err(error)) => {
-            crate::error::log(&error);
-            Err(blind())
-        }
-        Err(_) => Err(blind()),
-    }
+    let events = app.events(cursor.as_ref()).await.map_err(|error| {
+        crate::error::log(&error);
+        blind()
+    })?;
+    Ok(Json(events).into_response())
 }
 
 /// `POST /internal/principals`: what stands behind a key or a grant now, `null` if nothing does.

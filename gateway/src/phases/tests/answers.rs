@@ -172,6 +172,27 @@ async fn what_is_revoked_is_refused_within_a_second_and_a_silent_feed_is_503() {
 }
 
 #[tokio::test]
+async fn newer_keys_are_fetched_as_soon_as_they_are_announced_and_not_without_end() {
+    let world = world("").await;
+    let fetches = || world.office.fetches.load(Ordering::SeqCst);
+    let before = fetches();
+    world.office.key_set_version.store(99, Ordering::SeqCst);
+    let fetched = async {
+        while fetches() == before {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(1), fetched).await.unwrap();
+    // What is published stays behind what was announced: it is asked for once a second.
+    let many = tokio::time::timeout(std::time::Duration::from_millis(800), async {
+        while fetches() < before + 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+    assert!(many.await.is_err(), "{}", fetches());
+}
+
+#[tokio::test]
 async fn the_first_use_of_a_generation_is_reported() {
     let world = world("").await;
     let token = world.token(&json!({}));

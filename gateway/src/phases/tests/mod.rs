@@ -5,7 +5,7 @@ mod relay;
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -38,8 +38,10 @@ const HOST: &str = "localhost:7400";
 #[derive(Debug)]
 struct Office {
     events: Mutex<Vec<Event>>,
+    fetches: AtomicU64,
     is_away: AtomicBool,
     jwks: Vec<u8>,
+    key_set_version: AtomicU64,
     usage: Mutex<Vec<Usage>>,
 }
 
@@ -53,10 +55,12 @@ impl Authority for Office {
             let cursor = Cursor { epoch: "e".to_owned(), seq: all.len() as u64 };
             let seen = after.as_ref().map_or(0, |after| usize::try_from(after.seq).unwrap());
             let events = all[seen..].to_vec();
-            Ok(Events { cursor, events, key_set_version: 0, snapshot: after.is_none() })
+            let key_set_version = self.key_set_version.load(Ordering::SeqCst);
+            Ok(Events { cursor, events, key_set_version, snapshot: after.is_none() })
         })
     }
     fn jwks(&self) -> Answer<'_, Vec<u8>> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(self.jwks.clone()) })
     }
     fn metadata(&self) -> Answer<'_, Vec<u8>> {
@@ -190,8 +194,10 @@ async fn world_of(more: &str, route: &str) -> World {
     let identity = KeySet::first(Purpose::GatewayIdentity, NOW).unwrap();
     let office = Arc::new(Office {
         events: Mutex::default(),
+        fetches: AtomicU64::new(0),
         is_away: AtomicBool::new(false),
         jwks: issuer.jwks(),
+        key_set_version: AtomicU64::new(0),
         usage: Mutex::default(),
     });
     let app = App::new(AppParts {
