@@ -113,7 +113,7 @@ impl Metrics {
 }
 
 impl App {
-    /// Appends auth-server's numbers to a text in the OpenMetrics form.
+    /// Appends auth-server's numbers to a text in the `OpenMetrics` form.
     pub fn encode_metrics(&self, to: &mut String) {
         let metrics = &self.metrics;
         metrics.audit_dropped.set_count(self.audit_log.dropped());

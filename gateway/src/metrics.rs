@@ -86,7 +86,7 @@ impl Metrics {
 }
 
 impl App {
-    /// Appends the gateway's numbers to a text in the OpenMetrics form.
+    /// Appends the gateway's numbers to a text in the `OpenMetrics` form.
     pub fn encode_metrics(&self, to: &mut String) {
         let metrics = &self.metrics;
         let seconds = |span: Option<Duration>| span.map_or(-1.0, |span| span.as_secs_f64());

@@ -1,4 +1,4 @@
-//! Numbers for operators in the OpenMetrics text form, with a bound on how many series a name has.
+//! Numbers for operators in the `OpenMetrics` text form, with a bound on how many series a name has.
 //!
 //! A label's value may come from a stranger only where it was checked against a list; should a
 //! list be long, what goes beyond the bound is counted under `other`.

@@ -177,12 +177,12 @@ async fn newer_keys_are_fetched_as_soon_as_they_are_announced_and_not_without_en
     let fetches = || world.office.fetches.load(Ordering::SeqCst);
     let before = fetches();
     world.office.key_set_version.store(99, Ordering::SeqCst);
-    let fetched = async {
+    let asked = async {
         while fetches() == before {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(1), fetched).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(1), asked).await.unwrap();
     // What is published stays behind what was announced: it is asked for once a second.
     let many = tokio::time::timeout(std::time::Duration::from_millis(800), async {
         while fetches() < before + 3 {
