@@ -25,6 +25,7 @@ pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
             Some(Source {
                 backend: Arc::clone(name),
                 catalogue: backend.catalogue()?,
+                naming: Arc::clone(&backend.config().naming),
                 policies: Arc::clone(&backend.config().policies),
             })
         })

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Replays docs/integrate/README.md as a new user would: its programs and commands, against a demo.
+"""Replays docs/integrate/README.md and docs/operate/backends.md as a new user would: their programs and commands.
+
+The first runs against a demo, the second against the server that it starts itself.
 
 Blocks that begin with a file's name are written to that file; `console` blocks are run, and what they print must be
 what the page says. Ports, tokens and times differ between two runs and are not compared. With --write the page gets
@@ -12,6 +14,8 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,7 @@ sys.path.insert(0, str(HERE.parent / "clients"))
 from demo import PASSWORD, SECRET, USERNAME, Demo  # noqa: E402
 
 PAGE = ROOT / "docs/integrate/README.md"
+BACKENDS = ROOT / "docs/operate/backends.md"
 RUST = HERE / "verify.rs"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -94,6 +99,62 @@ class Replay:
         return out if not out or out.endswith("\n") else out + "\n"
 
 
+class OwnServer(Replay):
+    """A folder in which the page starts everything itself, on free ports."""
+
+    PORTS = ("7400", "7410", "7420")
+
+    def __init__(self, binary, python):
+        super().__init__(binary, python)
+        (self.folder / "bin/vestibule").symlink_to(pathlib.Path(binary).resolve())
+        self.free = dict(zip(self.PORTS, _free_ports(len(self.PORTS))))
+        self.children = []
+        sign_in = next(body for _, body in BLOCK.findall(PAGE.read_text()) if body.startswith("# sign_in.py\n"))
+        (self.folder / "sign_in.py").write_text(self.to_demo(sign_in))
+
+    def to_demo(self, text):
+        for page, here in getattr(self, "free", {}).items():
+            text = re.sub(rf"\b{page}\b", str(here), text)
+        return text
+
+    def from_demo(self, text):
+        for page, here in self.free.items():
+            text = re.sub(rf"\b{here}\b", page, text)
+        return text
+
+    def run(self, command):
+        if not command.endswith(" &"):
+            return super().run(command)
+        child = subprocess.Popen(["bash", "-c", "exec " + self.to_demo(command.removesuffix(" &"))], cwd=self.folder,
+                                 env=self.environment, stdin=subprocess.DEVNULL)
+        self.children.append(child)
+        return ""
+
+    def stop(self):
+        for child in self.children:
+            child.send_signal(signal.SIGTERM)
+            child.wait(COMMAND_SECONDS)
+
+
+def _free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def replay_backends(binary, python):
+    """The page about backends, as this run has it."""
+    own = OwnServer(binary, python)
+    try:
+        return BLOCK.sub(own.block, BACKENDS.read_text())
+    finally:
+        own.stop()
+        shutil.rmtree(own.demo.folder, ignore_errors=True)
+        shutil.rmtree(own.folder, ignore_errors=True)
+
+
 def comparable(text):
     """What two runs have in common: no random text, no times."""
     text = re.sub(r"[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]{20,})*", "RANDOM", text)
@@ -127,16 +188,20 @@ def main():
         replay.demo.stop()
         shutil.rmtree(replay.demo.folder, ignore_errors=True)
         shutil.rmtree(replay.folder, ignore_errors=True)
-    differences = judge(page, replayed)
-    if options.write and differences:
-        PAGE.write_text(replayed)
-    if differences and not options.write:
-        print("\n".join(differences))
-        print("1 page differs")
-        return 1
-    commands = sum(line.startswith("$ ") for line in page.splitlines())
-    print(f"{commands} commands of {PAGE.relative_to(ROOT)} do what the page says")
-    return 0
+    pages = [(PAGE, page, replayed)]
+    pages.append((BACKENDS, BACKENDS.read_text(), replay_backends(options.binary, options.python)))
+    differing = 0
+    for path, page, replayed in pages:
+        differences = judge(page, replayed)
+        if options.write and differences:
+            path.write_text(replayed)
+        elif differences:
+            print("\n".join(differences))
+            differing += 1
+        commands = sum(line.startswith("$ ") for line in page.splitlines())
+        print(f"{commands} commands of {path.relative_to(ROOT)} were run")
+    print(f"{differing} pages differ" if differing else "the pages say what is")
+    return 1 if differing else 0
 
 
 if __name__ == "__main__":

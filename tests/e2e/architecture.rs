@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that one crate alone may name.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 10] = [
     ("josekit", &["keys"]),
     ("p256", &["keys"]),
     ("redis", &["store"]),
@@ -30,7 +30,8 @@ const CONFINED: [(&str, &[&str]); 9] = [
     ("governor", &["web"]),
     ("prometheus-client", &["web"]),
     ("rustix", &["cli"]),
-    ("rustls-native-certs", &["auth-server"]),
+    ("rustls-native-certs", &["auth-server", "gateway"]),
+    ("serde-saphyr", &["gateway"]),
 ];
 
 /// What pure code never mentions.

@@ -19,6 +19,8 @@ mod consent_memory;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod mcp_aggregation;
+#[cfg(test)]
 mod mcp_authorization;
 #[cfg(test)]
 mod mcp_backend;
@@ -32,6 +34,8 @@ mod mcp_limits;
 mod mcp_modern;
 #[cfg(test)]
 mod mcp_relay;
+#[cfg(test)]
+mod mcp_rest;
 #[cfg(test)]
 mod mcp_revocations;
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod judge;
 mod mcp;
 mod pkce;
 mod provider;
+mod rest;
 mod services;
 mod site;
 mod world;
@@ -39,6 +40,7 @@ pub use self::{
     mcp::{LEGACY, MODERN, Mcp, headers, modern_meta, request},
     pkce::{challenge_of, new_verifier},
     provider::{Provider, Trick},
+    rest::{RestBackend, RestReceived},
     services::{CRM_AUDIENCE, INTERNAL},
     site::{SITE_HOST, Served, Site},
     world::{ENGINES, Options, RESOURCE, RESOURCE_STRICT, Store, World},

@@ -34,10 +34,13 @@ pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let deployment = file.deployment()?;
     file.auth()?;
     // A file for auth-server alone says nothing of a gateway.
-    if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
-        gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
-            .map_err(|problems| report(&problems))?;
-    }
+    let gateway = if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
+        let checked =
+            gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment);
+        Some(checked.map_err(|problems| report(&problems))?)
+    } else {
+        None
+    };
     if file.store.engine == RawEngine::Redis {
         redis::check(&file.store, !file.listen.auth.is_empty(), !file.listen.gateway.is_empty())?;
     }
@@ -52,6 +55,12 @@ pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
         ("clients", file.client.len()),
     ] {
         log::say(&format!("  {name:<12}{count} in the file"));
+    }
+    for (name, tools, skipped) in gateway.iter().flat_map(gateway::Config::described) {
+        log::say(&format!("  backend     {name}: {tools} tools from its description"));
+        for line in skipped {
+            log::say(&format!("              {line}"));
+        }
     }
     Ok(())
 }

@@ -31,9 +31,17 @@ use crate::{
 
 /// Keeps a backend's catalogue until shutdown.
 pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: CancellationToken) {
+    let name = &*backend.config().name;
+    if let Some(api) = &backend.config().api {
+        let tools = api.catalogue.tools.len();
+        tracing::info!(backend = name, tools, "a backend's description was read");
+        for skipped in &api.skipped {
+            tracing::warn!(backend = name, "{skipped}");
+        }
+        return keep(&backend, &shutdown).await;
+    }
     let mut retry = FIRST_RETRY;
     loop {
-        let name = &*backend.config().name;
         let pause = match refresh(&app, &backend).await {
             Ok(catalogue) => {
                 let (tools, eras) = (catalogue.tools.len(), catalogue.eras);
@@ -57,6 +65,14 @@ pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: Cancellatio
             () = backend.changed.notified() => sleep(FIRST_RETRY).await,
         }
     }
+}
+
+/// What a description says does not change while the gateway runs; connections grow old.
+async fn keep(backend: &Backend, shutdown: &CancellationToken) {
+    while shutdown.run_until_cancelled(sleep(backend.config().catalogue_life)).await.is_some() {
+        backend.pool.sweep();
+    }
+    backend.pool.close();
 }
 
 const FIRST_RETRY: Duration = Duration::from_millis(250);

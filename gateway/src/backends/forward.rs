@@ -16,6 +16,7 @@ use crate::{
         credential::{self, Identity},
         mcp::{Outgoing, Repeated},
         relay::{self, Expected},
+        rest,
         session::{Lease, Owner},
     },
     claims::Admitted,
@@ -42,6 +43,9 @@ pub(crate) async fn forward(
 ) -> Result<Upstream, BackendError> {
     let backend = app.backends.find(&permit.backend).ok_or(BackendError::Unknown)?;
     let authorization = authorize(app, caller, backend, permit.workspace.as_ref())?;
+    if let Some(api) = &backend.config().api {
+        return rest::call(backend, api, authorization, (call, permit)).await;
+    }
     let way = Way { app, authorization, backend, call, caller, permit };
     let pooled = !permit.relay
         && permit.era == Era::Legacy

@@ -24,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) port: u16,
     /// The `Host` header: the backend's own, which servers compare against rebinding.
-    authority: HeaderValue,
+    pub(crate) authority: HeaderValue,
     path: Uri,
 }
 
@@ -54,9 +54,9 @@ pub(crate) struct Repeated<'a> {
 }
 
 impl Target {
-    /// The target of an `http` URL; others need what this build has not.
+    /// The target of an `http` or `https` URL.
     pub(crate) fn of(url: &Url) -> Option<Self> {
-        if url.scheme() != "http" {
+        if !matches!(url.scheme(), "http" | "https") {
             return None;
         }
         let host = match url.host()? {
@@ -160,6 +160,7 @@ mod tests {
         for (url, host, port, authority, path) in [
             ("http://localhost:7420/mcp", "localhost", 7420, "localhost:7420", "/mcp"),
             ("http://crm.internal", "crm.internal", 80, "crm.internal", "/"),
+            ("https://crm.example/mcp", "crm.example", 443, "crm.example", "/mcp"),
             ("http://[::1]:9/a?b=c", "::1", 9, "[::1]:9", "/a?b=c"),
         ] {
             let target = target(url);
@@ -168,7 +169,7 @@ mod tests {
             assert_eq!(request.headers()[HOST], authority, "{url}");
             assert_eq!(request.uri(), path, "{url}");
         }
-        assert!(Target::of(&Url::parse("https://crm.example").unwrap()).is_none());
+        assert!(Target::of(&Url::parse("ftp://crm.example").unwrap()).is_none());
     }
 
     #[test]

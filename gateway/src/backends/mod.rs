@@ -12,13 +12,16 @@ pub(crate) mod forward;
 pub(crate) mod mcp;
 pub(crate) mod pool;
 pub(crate) mod relay;
+mod rest;
 pub(crate) mod session;
 mod stream;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use http::Response;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,7 +42,7 @@ use crate::{config, rules, state::App};
 #[derive(Debug)]
 pub(crate) struct Backends(Vec<Arc<Backend>>);
 
-/// One MCP server behind the gateway.
+/// One MCP server, or one described by OpenAPI, behind the gateway.
 #[derive(Debug)]
 pub(crate) struct Backend {
     /// What it asked clients whose sessions are relayed.
@@ -82,10 +85,13 @@ impl Backend {
     fn new(config: config::Backend, tracker: &TaskTracker) -> Option<Self> {
         let target = Target::of(&config.url)?;
         let limits = PoolLimits { connect: config.connect_timeout, ..PoolLimits::default() };
-        let pool = Pool::new(target.host.clone(), target.port, limits, tracker.clone());
+        let (host, tls) = (target.host.clone(), config.tls.clone());
+        let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
         Some(Self {
             asked: Asked::new(),
-            catalogue: ArcSwapOption::empty(),
+            catalogue: ArcSwapOption::from(
+                config.api.as_ref().map(|api| Arc::clone(&api.catalogue)),
+            ),
             changed: Notify::new(),
             config,
             identities: Identities::default(),
@@ -108,7 +114,15 @@ impl Backend {
 
     /// Sends a request and waits for the head of its response.
     async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Response<PooledBody>, BackendError> {
-        let sending = self.pool.send(self.target.request(outgoing));
+        self.send(self.target.request(outgoing)).await
+    }
+
+    /// Sends any request and waits for the head of its response.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<PooledBody>, BackendError> {
+        let sending = self.pool.send(request);
         let response = timeout(self.config.response_timeout, sending).await;
         Ok(response.map_err(|_| BackendError::Timeout)??)
     }

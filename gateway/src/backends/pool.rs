@@ -6,6 +6,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,9 +26,14 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
 };
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +67,7 @@ pub(crate) enum PoolError {
     #[error("too many requests to it are under way")]
     Busy,
     #[error("it could not be connected to")]
-    Connect(#[source] std::io::Error),
+    Connect(#[source] io::Error),
     #[error("connecting to it took too long")]
     ConnectTimeout,
     #[error("the exchange with it failed")]
@@ -82,6 +88,7 @@ struct Shared {
     permits: Arc<Semaphore>,
     port: u16,
     tasks: TaskTracker,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -93,8 +100,20 @@ struct Idle {
 }
 
 impl Pool {
-    /// A pool for a host name or address without brackets, and a port.
+    /// A pool of plain connections for a host name or address without brackets, and a port.
+    #[cfg(test)]
     pub(crate) fn new(host: String, port: u16, limits: PoolLimits, tasks: TaskTracker) -> Self {
+        Self::secure(host, port, limits, tasks, None)
+    }
+
+    /// A pool of TLS connections, if it is given whom certificates may come from.
+    pub(crate) fn secure(
+        host: String,
+        port: u16,
+        limits: PoolLimits,
+        tasks: TaskTracker,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Self {
         Self(Arc::new(Shared {
             closed: AtomicBool::new(false),
             host,
@@ -103,6 +122,7 @@ impl Pool {
             permits: Arc::new(Semaphore::new(limits.most)),
             port,
             tasks,
+            tls,
         }))
     }
 
@@ -158,16 +178,27 @@ impl Pool {
             let stream = TcpStream::connect((self.0.host.as_str(), self.0.port)).await;
             let stream = stream.map_err(PoolError::Connect)?;
             stream.set_nodelay(true).map_err(PoolError::Connect)?;
-            let (sender, connection) = Builder::new()
-                .max_buf_size(HEAD_BYTES)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(PoolError::Exchange)?;
-            // Its error reaches the request that was under way.
-            self.0.tasks.spawn(async move { drop(connection.await) });
-            Ok(sender)
+            let Some(tls) = &self.0.tls else { return self.handshake(stream).await };
+            let name = ServerName::try_from(self.0.host.clone());
+            let name = name.map_err(|error| PoolError::Connect(io::Error::other(error)))?;
+            let secured = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
+            self.handshake(secured.map_err(PoolError::Connect)?).await
         };
         timeout(self.0.limits.connect, open).await.map_err(|_| PoolError::ConnectTimeout)?
+    }
+
+    async fn handshake(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Sender, PoolError> {
+        let (sender, connection) = Builder::new()
+            .max_buf_size(HEAD_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(PoolError::Exchange)?;
+        // Its error reaches the request that was under way.
+        self.0.tasks.spawn(async move { drop(connection.await) });
+        Ok(sender)
     }
 
     fn lend(

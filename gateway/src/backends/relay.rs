@@ -132,7 +132,7 @@ impl Expected {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Media {
+pub(super) enum Media {
     Events,
     Json,
 }
@@ -159,7 +159,7 @@ fn session_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The headers of every answer, whatever the backend sent.
-fn headers(media: Option<Media>) -> HeaderMap {
+pub(super) fn headers(media: Option<Media>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -182,7 +182,10 @@ fn headers(media: Option<Media>) -> HeaderMap {
 }
 
 /// The whole body, within the size and with no pause longer than the answer may take.
-async fn collect(backend: &Backend, mut body: PooledBody) -> Result<Bytes, BackendError> {
+pub(super) async fn collect(
+    backend: &Backend,
+    mut body: PooledBody,
+) -> Result<Bytes, BackendError> {
     let config = backend.config();
     let mut frames: Vec<Bytes> = Vec::new();
     let mut length = 0;

@@ -1,7 +1,10 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
+mod naming;
+mod openapi;
 mod raw;
 mod rules;
+mod tls;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -11,14 +14,16 @@ use shared::{
     problem::Problem,
     resource::is_loopback,
 };
+use tokio_rustls::rustls::ClientConfig;
 use url::Url;
 use web::{cors::Origins, limits::Budget};
 
 pub use crate::rules::silence::SilencePolicy;
-use crate::rules::{origin::normal_host, policy::Policies};
+use crate::rules::{catalogue::Naming, origin::normal_host, policy::Policies};
+pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawRoute, RawRule, RawSession,
-    RawUpstreamSession,
+    OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawOperation, RawRoute, RawRule,
+    RawSession, RawUpstreamSession,
 };
 
 /// The longest times, in seconds, that an operator may choose.
@@ -78,16 +83,21 @@ pub(crate) struct Route {
 /// A backend.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend {
+    /// The operations of a REST backend; `None` for MCP servers.
+    pub(crate) api: Option<Arc<Api>>,
     pub(crate) audience: String,
     pub(crate) catalogue_life: Duration,
     pub(crate) connect_timeout: Duration,
     /// The largest answer or event.
     pub(crate) largest_answer: usize,
     pub(crate) name: Arc<str>,
+    pub(crate) naming: Arc<Naming>,
     pub(crate) policies: Arc<Policies>,
     /// How long an answer may take to begin.
     pub(crate) response_timeout: Duration,
     pub(crate) session: UpstreamSession,
+    /// Whom an https backend's certificate may come from.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) url: Url,
 }
 
@@ -166,6 +176,15 @@ impl Config {
         self.routes.iter().map(|route| route.host.as_str())
     }
 
+    /// What each backend described by OpenAPI offers: its name, how many tools, and which
+    /// operations are no tools and why.
+    pub fn described(&self) -> impl Iterator<Item = (&str, usize, &[String])> {
+        self.backends.iter().filter_map(|backend| {
+            let api = backend.api.as_ref()?;
+            Some((&*backend.name, api.operations.len(), api.skipped.as_slice()))
+        })
+    }
+
     /// The `iss` of the identities that backends receive.
     pub fn identity_issuer(&self) -> &str {
         &self.identity_issuer
@@ -221,19 +240,23 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
             let what = "is another backend's audience too, so one could use the other's identities";
             problems.push(Problem::new(place("audience"), what, "give each its own"));
         }
-        let policies = rules::policies(&raw, at, problems);
-        let url = Url::parse(&raw.url).ok().filter(|url| url.scheme() == "http" && url.has_host());
-        let Some(url) = url else {
-            let what = "is not a plain http URL";
-            let remedy = "write the MCP server's URL, like http://127.0.0.1:7420/mcp";
+        let mut policies = rules::policies(&raw, at, problems);
+        let naming = naming::naming(&raw, at, problems);
+        let api = openapi::api(&raw, at, &mut policies, problems);
+        let tls = tls::client(&raw, at, problems);
+        let Some(url) = base(&raw.url, raw.openapi.is_some()) else {
+            let what = "is no http or https URL, or has a query or a user";
+            let remedy = "write the backend's URL, like http://127.0.0.1:7420/mcp";
             problems.push(Problem::new(place("url"), what, remedy));
             continue;
         };
         backends.push(Backend {
+            api: api.map(Arc::new),
             audience,
             catalogue_life: Duration::from_secs(raw.catalogue_seconds.max(1)),
             connect_timeout: Duration::from_millis(raw.connect_timeout_ms.max(1)),
             largest_answer: raw.max_answer_bytes,
+            naming: naming.into(),
             name: raw.name.into(),
             policies: Arc::new(policies),
             response_timeout: Duration::from_millis(raw.timeout_ms.max(1)),
@@ -241,10 +264,20 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
                 RawUpstreamSession::None => UpstreamSession::None,
                 RawUpstreamSession::Pooled => UpstreamSession::Pooled,
             },
+            tls,
             url,
         });
     }
     backends
+}
+
+/// The URL of a backend; a REST backend's has no query, because its operations have their own.
+fn base(text: &str, is_rest: bool) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    let is_base = url.query().is_none() && url.fragment().is_none();
+    let fits = matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain;
+    (fits && (is_base || !is_rest)).then_some(url)
 }
 
 fn resolve_routes(
@@ -279,6 +312,9 @@ fn resolve_routes(
             let what = "does not name a backend, or names several where sessions are relayed";
             problems.push(Problem::new(place("backends"), what, "name one backend"));
         }
+        let behind =
+            backends.iter().filter(|one| raw.backends.iter().any(|name| **name == *one.name));
+        naming::check_route(raw, behind, &place("backends"), problems);
         match route(gateway, raw, resource) {
             Some(route) => routes.push(route),
             None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),

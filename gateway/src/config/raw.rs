@@ -1,5 +1,7 @@
 //! The gateway's tables as written: `[gateway]` and `[[backend]]`. Unknown keys are errors.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::rules::silence::SilencePolicy;
@@ -134,8 +136,30 @@ pub enum RawAudit {
 pub struct RawBackend {
     /// Letters, digits, `-` and `_`.
     pub name: String,
-    /// Its MCP URL: plain http, on a network you trust.
+    /// Its MCP URL, or with `openapi` the URL below which its paths are. Plain http belongs on a
+    /// network you trust.
     pub url: String,
+    /// What stands before the names of its tools and prompts, so that several backends do not
+    /// take each other's.
+    #[serde(default)]
+    pub prefix: String,
+    /// Tools with a name of their own: name here and name at the backend.
+    #[serde(default)]
+    pub alias: BTreeMap<String, String>,
+    /// The file with the authorities whose certificates an https backend may show. Default: the
+    /// system's.
+    #[serde(default)]
+    pub ca_file: Option<String>,
+    /// The OpenAPI 3.0 or 3.1 description of a REST backend, a file in JSON or YAML. Its
+    /// operations become tools.
+    #[serde(default)]
+    pub openapi: Option<String>,
+    /// The header parameters of the description that calls may set. Default: none.
+    #[serde(default)]
+    pub header_parameters: Vec<String>,
+    /// What is said otherwise than in the description.
+    #[serde(default)]
+    pub operation: Vec<RawOperation>,
     /// The `aud` of identities sent to it; no two backends share one. Default: the URL.
     #[serde(default)]
     pub audience: Option<String>,
@@ -184,6 +208,34 @@ pub struct RawRule {
     #[serde(rename = "match")]
     pub patterns: OneOrMany,
     /// The scopes needed, all of them; each may repeat the pattern's `{word}`.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Whether any valid token will do.
+    #[serde(default)]
+    pub always_allowed: bool,
+}
+
+/// A `[[backend.operation]]` table: what is said otherwise of some operations of a description.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOperation {
+    /// An `operationId`, a method and path like `GET /contacts/{id}`, or an `operationId` with one
+    /// `*`.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// The tool's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The tool's title.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What models read of the tool.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Whether it is no tool.
+    #[serde(default)]
+    pub hide: bool,
+    /// The scopes it needs, all of them, before any rule of `tool` is asked.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// Whether any valid token will do.

@@ -84,3 +84,29 @@ fn every_problem_is_reported_with_its_place() {
         assert!(problems.iter().any(|problem| problem.place == place), "{place}: {problems:?}");
     }
 }
+
+#[test]
+fn names_that_two_backends_would_share_are_found_at_the_start() {
+    let second = "\n[[backend]]\nname = \"erp\"\nurl = \"http://127.0.0.1:7421/mcp\"\n";
+    let both = GATEWAY.replace("backends = [\"crm\"]", "backends = [\"crm\", \"erp\"]") + second;
+    let crm = "url = \"http://127.0.0.1:7420/mcp\"\n";
+    let with = |crm_names: &str, erp_names: &str| {
+        let text = both.replacen(crm, &format!("{crm}{crm_names}\n"), 1) + erp_names;
+        resolve(&text).map_err(|problems| problems[0].to_string())
+    };
+    assert!(with("", "prefix = \"erp_\"").is_ok());
+    assert!(with("alias = { find = \"a\" }", "alias = { seek = \"a\" }").is_ok());
+    for (crm_names, erp_names, words) in [
+        ("alias = { find = \"a\" }", "alias = { find = \"b\" }", "both offer the tool find"),
+        ("alias = { x = \"a\", y = \"a\" }", "", "second name of a"),
+        ("alias = { \"x y\" = \"a\" }", "", "no tool's name"),
+        ("prefix = \"c.\"", "", "backend[0].prefix"),
+    ] {
+        let problem = with(crm_names, erp_names).unwrap_err();
+        assert!(problem.contains(words), "{words}: {problem}");
+    }
+    let relayed = GATEWAY.replacen(crm, &format!("{crm}prefix = \"c_\"\n"), 1);
+    let relayed =
+        relayed.replacen("[[gateway.route]]", "[[gateway.route]]\nsession = \"relay\"", 1);
+    assert!(resolve(&relayed).unwrap_err()[0].to_string().contains("relayed sessions"));
+}

@@ -1,5 +1,7 @@
 //! What a backend offers, as the rules read it: every entry with its original bytes.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, value::RawValue};
 
 use crate::rules::{arguments::ArgumentSchema, protocol::Version};
@@ -17,6 +19,27 @@ pub(crate) struct Catalogue {
     pub(crate) server_info: Option<Box<RawValue>>,
     pub(crate) templates: Vec<Entry>,
     pub(crate) tools: Vec<Tool>,
+}
+
+/// What a backend's tools and prompts are called here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Naming {
+    /// Tools with a name of their own: own name and name here.
+    pub(crate) aliases: BTreeMap<String, String>,
+    /// What stands before every other name.
+    pub(crate) prefix: String,
+}
+
+impl Naming {
+    /// A tool's name here.
+    pub(crate) fn tool(&self, own: &str) -> String {
+        self.aliases.get(own).cloned().unwrap_or_else(|| self.prompt(own))
+    }
+
+    /// A prompt's name here.
+    pub(crate) fn prompt(&self, own: &str) -> String {
+        format!("{}{own}", self.prefix)
+    }
 }
 
 /// Which eras a backend speaks.

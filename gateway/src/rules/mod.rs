@@ -14,6 +14,7 @@ mod fuzz;
 pub(crate) mod handle;
 pub(crate) mod headers;
 pub(crate) mod members;
+pub(crate) mod openapi;
 pub(crate) mod origin;
 pub(crate) mod own;
 pub(crate) mod permit;

@@ -131,6 +131,11 @@ impl Pattern {
         }
     }
 
+    /// Whether a name fits.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.matched(name).is_some()
+    }
+
     /// The part of the name that stands in the hole, if the name matches.
     fn matched<'n>(&self, name: &'n str) -> Option<&'n str> {
         let rest = name.strip_prefix(self.before.as_str())?;

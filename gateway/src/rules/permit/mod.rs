@@ -6,19 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use shared::{ids::WorkspaceId, scope::Scope};
 
 use crate::rules::{
     arguments,
     caller::Caller,
     eras, headers,
+    members::change_params,
     protocol::{Era, Method, Version},
     rpc::Call,
     silence::{self, Access},
     splice,
     violation::RpcViolation,
-    visible::{Source, Surface, VisibleTool},
+    visible::{List, Source, Surface, VisibleTool},
     workspace,
 };
 
@@ -290,6 +291,7 @@ fn plain(surface: &Surface, call: &Call, source: &Source) -> Result<Permit, Deni
 
 /// The permit itself: the caller's era if the backend speaks it, otherwise the other one.
 fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Result<Permit, Denied> {
+    let (name, body) = own_words(surface, call, body)?;
     let eras = source.catalogue.eras;
     let (era, version) = match (call.era, eras.legacy, eras.modern) {
         (Era::Modern, _, true) => (Era::Modern, call.version),
@@ -315,7 +317,7 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
         era,
         headers: HeaderMap::new(),
         method: call.method,
-        name: call.target.clone(),
+        name,
         plan: if examined { Plan::Examined } else { Plan::Untouched },
         relay: surface.relays(call.era),
         session: None,
@@ -323,6 +325,38 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
         workspace: None,
         _made_here: MadeHere,
     })
+}
+
+/// The target and the body in the words of the backend, which may call a tool or prompt otherwise
+/// than it is called here.
+fn own_words(
+    surface: &Surface,
+    call: &Call,
+    body: Bytes,
+) -> Result<(Option<String>, Bytes), Denied> {
+    let target = call.target.as_deref().unwrap_or_default();
+    let (own, is_reference) = match call.method {
+        Method::CallTool => (surface.own_name(List::Tools, target), false),
+        Method::GetPrompt => (surface.own_name(List::Prompts, target), false),
+        Method::Complete => match prompt_of(call) {
+            Some(name) => (surface.own_name(List::Prompts, &name), true),
+            None => (None, false),
+        },
+        _ => (None, false),
+    };
+    let Some(own) = own else { return Ok((call.target.clone(), body)) };
+    let changed = change_params(&body, |params| {
+        let reference = json!({ "type": "ref/prompt", "name": own });
+        if is_reference { params.set("ref", reference) } else { params.set("name", own) }
+    });
+    Ok((Some(own.to_owned()), changed.ok_or(RpcViolation::Envelope)?))
+}
+
+/// The prompt that a completion is about.
+fn prompt_of(call: &Call) -> Option<String> {
+    let Completion { r#ref } = serde_json::from_slice(call.params.as_deref()?).ok()?;
+    let r#ref: Reference = object(&r#ref)?;
+    r#ref.name.filter(|_| r#ref.r#type == "ref/prompt")
 }
 
 #[cfg(test)]

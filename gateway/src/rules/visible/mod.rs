@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
 use crate::rules::{
-    catalogue::{Catalogue, Tool},
+    catalogue::{Catalogue, Naming, Tool},
+    members::Members,
     policy::{Policies, Policy},
     protocol::Era,
     workspace::{self, ArgumentType},
@@ -20,6 +21,7 @@ use crate::rules::{
 pub(crate) struct Source {
     pub(crate) backend: Arc<str>,
     pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) naming: Arc<Naming>,
     pub(crate) policies: Arc<Policies>,
 }
 
@@ -71,6 +73,8 @@ struct Offer {
     at: usize,
     binding: Option<ArgumentType>,
     list: List,
+    /// Own name and entry under the name here, where that is another.
+    renamed: Option<(String, Box<RawValue>)>,
     required: Scope,
     source: usize,
 }
@@ -161,6 +165,12 @@ impl Surface {
         self.is_shown(&required, scope).then_some((owner, required))
     }
 
+    /// What the owner calls a tool or prompt, where that is not its name here.
+    pub(crate) fn own_name(&self, list: List, name: &str) -> Option<&str> {
+        let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
+        offer.renamed.as_ref().map(|(own, _)| own.as_str())
+    }
+
     /// What a list shows to this scope, as the backends wrote it.
     pub(crate) fn list(&self, list: List, scope: &Scope) -> Vec<&RawValue> {
         let shown = self.offers.iter().filter(|offer| {
@@ -232,10 +242,21 @@ impl Surface {
             return self.alarm(owner, List::Templates, template, "no rule names it");
         }
         let required = Scope::default();
-        self.offers.push(Offer { at, binding: None, list: List::Templates, required, source });
+        let renamed = None;
+        self.offers.push(Offer {
+            at,
+            binding: None,
+            list: List::Templates,
+            renamed,
+            required,
+            source,
+        });
     }
 
-    fn raw(&self, offer: &Offer) -> Option<&RawValue> {
+    fn raw<'s>(&'s self, offer: &'s Offer) -> Option<&'s RawValue> {
+        if let Some((_, raw)) = &offer.renamed {
+            return Some(raw);
+        }
         let catalogue = &self.sources.get(offer.source)?.catalogue;
         let raw = match offer.list {
             List::Prompts => &catalogue.prompts.get(offer.at)?.raw,
@@ -261,17 +282,36 @@ impl Surface {
             };
             return self.alarm(owner, list, name, why);
         };
-        if self.by_name.contains_key(&(list, name.to_owned())) {
+        let public = match list {
+            List::Prompts => owner.naming.prompt(name),
+            List::Resources | List::Templates => name.to_owned(),
+            List::Tools => owner.naming.tool(name),
+        };
+        if self.by_name.contains_key(&(list, public.clone())) {
             return self.alarm(owner, list, name, "the name is taken already");
         }
-        self.by_name.insert((list, name.to_owned()), self.offers.len());
-        self.offers.push(Offer { at, binding, list, required, source });
+        let renamed = (public != name).then(|| renamed(owner, list, at, &public)).flatten();
+        let renamed = renamed.map(|raw| (name.to_owned(), raw));
+        self.by_name.insert((list, public), self.offers.len());
+        self.offers.push(Offer { at, binding, list, renamed, required, source });
     }
 
     fn alarm(&mut self, owner: &Source, list: List, name: &str, why: &str) {
         let backend = &owner.backend;
         self.alarms.push(format!("{list:?} of {backend}: {name} is not offered: {why}"));
     }
+}
+
+/// A tool or prompt under another name, otherwise as its backend wrote it.
+fn renamed(owner: &Source, list: List, at: usize, public: &str) -> Option<Box<RawValue>> {
+    let raw = match list {
+        List::Prompts => &owner.catalogue.prompts.get(at)?.raw,
+        List::Tools => &owner.catalogue.tools.get(at)?.raw,
+        List::Resources | List::Templates => return None,
+    };
+    let mut entry = Members::read(raw.get().as_bytes())?;
+    entry.set("name", public);
+    serde_json::value::to_raw_value(&entry).ok()
 }
 
 /// What every URI made from a template begins with.

@@ -69,7 +69,12 @@ pub(crate) fn source(backend: &str, eras: Eras) -> Source {
             ("whoami", &[]),
         ]),
     };
-    Source { backend: backend.into(), catalogue: catalogue.into(), policies: policies.into() }
+    Source {
+        backend: backend.into(),
+        catalogue: catalogue.into(),
+        naming: Arc::default(),
+        policies: policies.into(),
+    }
 }
 
 pub(crate) fn both_eras() -> Eras {
@@ -147,4 +152,32 @@ fn a_uri_fits_its_template_by_the_literal_parts() {
     ] {
         assert_eq!(fits(template, uri), expected, "{template} {uri}");
     }
+}
+
+#[test]
+fn two_backends_offer_the_same_under_names_of_their_own() {
+    let named = |backend: &str, prefix: &str, alias: Option<(&str, &str)>| {
+        let aliases = alias.map(|(own, public)| (own.to_owned(), public.to_owned()));
+        let naming = Naming { aliases: aliases.into_iter().collect(), prefix: prefix.to_owned() };
+        Source { naming: naming.into(), ..source(backend, both_eras()) }
+    };
+    let alias = Some(("list_contacts", "find_people"));
+    let surface = Surface::build(vec![named("a", "", alias), named("b", "b_", None)], terms(true));
+    let scope = Scope::parse("contacts:read").unwrap();
+    let names = |list| -> Vec<String> {
+        let raw = surface.list(list, &scope).into_iter();
+        raw.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap())
+            .map(|entry| entry["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(List::Tools), ["find_people", "whoami", "b_list_contacts", "b_whoami"]);
+    assert_eq!(names(List::Prompts), ["greet", "b_greet"]);
+    let owner = |name: &str| surface.tool(name, &scope).map(|tool| &*tool.source.backend);
+    assert_eq!(owner("find_people"), Some("a"));
+    assert_eq!(owner("b_list_contacts"), Some("b"));
+    assert_eq!(owner("list_contacts"), None, "it has another name here");
+    assert_eq!(surface.own_name(List::Tools, "find_people"), Some("list_contacts"));
+    assert_eq!(surface.own_name(List::Tools, "b_list_contacts"), Some("list_contacts"));
+    assert_eq!(surface.own_name(List::Tools, "whoami"), None);
+    assert_eq!(surface.prompt("b_greet", &scope).map(|(owner, _)| &*owner.backend), Some("b"));
 }

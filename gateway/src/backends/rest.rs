@@ -1,0 +1,146 @@
+//! A tool call to a backend described by OpenAPI: one HTTP request, and its answer as the result
+//! (RFC 9110 section 15).
+//!
+//! Invariant: a redirect is never followed, and what may have taken effect is not sent twice.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST},
+};
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+
+use crate::{
+    backends::{
+        Backend, BackendError, Upstream, UpstreamBody,
+        pool::PooledBody,
+        relay::{self, Media},
+    },
+    config::Api,
+    rules::{
+        members::Members,
+        openapi::{self, Operation, Received, RestRequest},
+        permit::Permit,
+        protocol::Method,
+        rpc::Call,
+    },
+};
+
+/// Calls the operation that a tool is.
+pub(super) async fn call(
+    backend: &Arc<Backend>,
+    api: &Api,
+    authorization: HeaderValue,
+    (call, permit): (&Call, &Permit),
+) -> Result<Upstream, BackendError> {
+    if permit.method != Method::CallTool {
+        let message = format!("{} is not served here", permit.method.name());
+        let error = json!({ "code": -32601, "message": message });
+        let body = json!({ "jsonrpc": "2.0", "id": call.id, "error": error });
+        return Ok(answer(body.to_string()));
+    }
+    let name = permit.name.as_deref().unwrap_or_default();
+    let operation = api.operations.get(name).ok_or(BackendError::Unknown)?;
+    let given = Envelope::arguments(&permit.body);
+    let given = given.as_deref().map_or("{}", RawValue::get);
+    let arguments = Members::read(given.as_bytes()).unwrap_or_default();
+    let to = (&*call.id, permit.era);
+    let request = match openapi::request(operation, &backend.config().url, &arguments) {
+        Ok(request) => request,
+        Err(words) => return Ok(answer(openapi::refused(to, &words))),
+    };
+    // Only escaped text and what the configuration says is in it, so it can be read.
+    let uri: Uri = request.target.parse().map_err(|_| BackendError::Unknown)?;
+    let response = exchange(backend, operation, (request, uri), &authorization).await?;
+    let (head, body) = response.into_parts();
+    match head.status.as_u16() {
+        401 | 403 => return Err(BackendError::Refused),
+        429 | 503 => return Err(BackendError::Unavailable),
+        504 => return Err(BackendError::Timeout),
+        300..=399 => return Err(BackendError::Answer("it redirects")),
+        _ => {}
+    }
+    let media = media_type(&head.headers)?;
+    let body = relay::collect(backend, body).await?;
+    let received = Received { body: &body, media: &media, status: head.status };
+    let name = &*backend.config().name;
+    openapi::result(to, (name, operation), received).map(answer).map_err(BackendError::Answer)
+}
+
+/// Sends the request; once more if the connection broke and the operation only reads.
+async fn exchange(
+    backend: &Backend,
+    operation: &Operation,
+    (request, uri): (RestRequest, Uri),
+    authorization: &HeaderValue,
+) -> Result<Response<PooledBody>, BackendError> {
+    let send = || {
+        let request = (request.clone(), uri.clone());
+        backend.send(written(backend, request, authorization.clone()))
+    };
+    match send().await {
+        Err(BackendError::Answer(_)) if operation.is_read_only() => send().await,
+        outcome => outcome,
+    }
+}
+
+fn written(
+    backend: &Backend,
+    (request, uri): (RestRequest, Uri),
+    authorization: HeaderValue,
+) -> Request<Full<Bytes>> {
+    let RestRequest { body, headers, method, target: _ } = request;
+    let has_body = body.is_some();
+    let mut request = Request::new(Full::new(body.unwrap_or_default()));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    let own = request.headers_mut();
+    own.extend(headers);
+    own.insert(HOST, backend.target.authority.clone());
+    own.insert(AUTHORIZATION, authorization);
+    own.insert(ACCEPT, HeaderValue::from_static("application/json, text/*;q=0.5"));
+    if has_body {
+        own.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    request
+}
+
+/// The media type without its parameters; empty if there is none.
+fn media_type(headers: &HeaderMap) -> Result<String, BackendError> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(BackendError::Answer("it is compressed, which was not asked for"));
+    }
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    Ok(essence.trim().to_ascii_lowercase())
+}
+
+fn answer(body: impl Into<Bytes>) -> Upstream {
+    Upstream {
+        body: UpstreamBody::Json(body.into()),
+        headers: relay::headers(Some(Media::Json)),
+        session: None,
+        status: StatusCode::OK,
+    }
+}
+
+/// The message as far as it is read here.
+#[derive(Deserialize)]
+struct Envelope {
+    params: Params,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    arguments: Option<Box<RawValue>>,
+}
+
+impl Envelope {
+    fn arguments(body: &[u8]) -> Option<Box<RawValue>> {
+        serde_json::from_slice::<Self>(body).ok()?.params.arguments
+    }
+}
