@@ -1,4 +1,5 @@
-//! A REST backend described by OpenAPI behind the gateway, for clients of both eras.
+//! A REST backend described by `OpenAPI` behind the gateway, for clients of both eras (RFC 3986 section 2,
+//! RFC 9110 section 9; RFC 9457 section 3.1).
 
 use serde_json::{Value, json};
 use tests::{CRM_AUDIENCE, Choice, Judge, Mcp, Options, RestBackend, World};

@@ -42,7 +42,7 @@ use crate::{config, rules, state::App};
 #[derive(Debug)]
 pub(crate) struct Backends(Vec<Arc<Backend>>);
 
-/// One MCP server, or one described by OpenAPI, behind the gateway.
+/// One MCP server, or one described by `OpenAPI`, behind the gateway.
 #[derive(Debug)]
 pub(crate) struct Backend {
     /// What it asked clients whose sessions are relayed.

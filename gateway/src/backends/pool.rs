@@ -446,7 +446,7 @@ mod tests {
             assert_eq!(frame.into_data().unwrap(), "begun");
         };
         let both = async { tokio::join!(server, client) };
-        timeout(Duration::from_secs(5), both).await.unwrap();
+        timeout(Duration::from_secs(5), Box::pin(both)).await.unwrap();
     }
 
     #[tokio::test]

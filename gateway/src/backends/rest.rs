@@ -1,4 +1,4 @@
-//! A tool call to a backend described by OpenAPI: one HTTP request, and its answer as the result
+//! A tool call to a backend described by `OpenAPI`: one HTTP request, and its answer as the result
 //! (RFC 9110 section 15).
 //!
 //! Invariant: a redirect is never followed, and what may have taken effect is not sent twice.
@@ -144,3 +144,7 @@ impl Envelope {
         serde_json::from_slice::<Self>(body).ok()?.params.arguments
     }
 }
+
+#[cfg(test)]
+#[path = "rest_tests.rs"]
+mod tests;

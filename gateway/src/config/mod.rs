@@ -176,7 +176,7 @@ impl Config {
         self.routes.iter().map(|route| route.host.as_str())
     }
 
-    /// What each backend described by OpenAPI offers: its name, how many tools, and which
+    /// What each backend described by `OpenAPI` offers: its name, how many tools, and which
     /// operations are no tools and why.
     pub fn described(&self) -> impl Iterator<Item = (&str, usize, &[String])> {
         self.backends.iter().filter_map(|backend| {

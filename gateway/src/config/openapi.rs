@@ -145,11 +145,11 @@ impl Change<'_> {
     ) -> Result<Option<Rule>, Problem> {
         let said = self.said;
         let is_exact = |operation: &Operation| {
-            operation.id == said.pattern || operation.operation_id.as_ref() == Some(&said.pattern)
+            operation.id == said.pattern || operation.declared.as_ref() == Some(&said.pattern)
         };
         let pattern = Pattern::parse(&said.pattern).ok();
         let matches = |operation: &Operation| {
-            let id = operation.operation_id.as_deref();
+            let id = operation.declared.as_deref();
             is_exact(operation)
                 || (pattern.as_ref().zip(id)).is_some_and(|(pattern, id)| pattern.matches(id))
         };

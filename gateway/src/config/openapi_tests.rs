@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::*;
 
-const YAML: &str = r#"
+const YAML: &str = r"
 openapi: 3.1.0
 info: { title: CRM, version: 1.0.0 }
 paths:
@@ -30,7 +30,7 @@ paths:
       requestBody: { content: { application/json: { schema: *contact } } }
   /internal/stats: { get: { operationId: internal_stats } }
   /broken: { get: { parameters: [{ name: a, in: cookie, required: true, schema: {} }] } }
-"#;
+";
 
 fn resolve(description: &str, tables: &str) -> (Option<Api>, Policies, Vec<String>) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -118,7 +118,7 @@ fn a_document_that_grows_without_bound_is_refused() {
     for level in 1..12 {
         let before = format!("*a{}", level - 1);
         let nine = vec![before; 9].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{nine}]\n"));
+        bomb = format!("{bomb}a{level}: &a{level} [{nine}]\n");
     }
     let (api, _, problems) = resolve(&bomb, "");
     assert!(api.is_none());

@@ -150,7 +150,7 @@ pub struct RawBackend {
     /// system's.
     #[serde(default)]
     pub ca_file: Option<String>,
-    /// The OpenAPI 3.0 or 3.1 description of a REST backend, a file in JSON or YAML. Its
+    /// The `OpenAPI` 3.0 or 3.1 description of a REST backend, a file in JSON or YAML. Its
     /// operations become tools.
     #[serde(default)]
     pub openapi: Option<String>,

@@ -78,24 +78,30 @@ impl Double {
     }
 
     fn config(&self) -> config::Backend {
-        config::Backend {
-            api: None,
-            audience: "crm".to_owned(),
-            catalogue_life: Duration::from_mins(5),
-            connect_timeout: Duration::from_secs(1),
-            largest_answer: 2000,
-            name: "crm".into(),
-            naming: Arc::default(),
-            policies: Arc::new(Policies::default()),
-            response_timeout: Duration::from_secs(5),
-            session: UpstreamSession::None,
-            tls: None,
-            url: Url::parse(&format!("http://{}/mcp", self.address)).unwrap(),
-        }
+        let url = Url::parse(&format!("http://{}/mcp", self.address)).unwrap();
+        config::Backend { url, ..config() }
     }
 
     fn backend(&self) -> Arc<Backend> {
         Arc::new(Backend::new(self.config(), &TaskTracker::new()).unwrap())
+    }
+}
+
+/// A backend with little patience and little room.
+pub(super) fn config() -> config::Backend {
+    config::Backend {
+        api: None,
+        audience: "crm".to_owned(),
+        catalogue_life: Duration::from_mins(5),
+        connect_timeout: Duration::from_secs(1),
+        largest_answer: 2000,
+        name: "crm".into(),
+        naming: Arc::default(),
+        policies: Arc::new(Policies::default()),
+        response_timeout: Duration::from_secs(5),
+        session: UpstreamSession::None,
+        tls: None,
+        url: Url::parse("http://127.0.0.1:1/mcp").unwrap(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! An OpenAPI document with its references, none of which leave it.
+//! An `OpenAPI` document with its references, none of which leave it.
 
 use serde_json::Value;
 

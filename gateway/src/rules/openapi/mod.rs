@@ -1,4 +1,4 @@
-//! REST described by OpenAPI 3.0 or 3.1: each operation becomes a tool, and a call of the tool the
+//! REST described by `OpenAPI` 3.0 or 3.1: each operation becomes a tool, and a call of the tool the
 //! request of the operation.
 //!
 //! Invariant: nothing of the description decides where a request goes but the operation's path
@@ -90,7 +90,7 @@ const METHODS: [(&str, http::Method); 5] = [
 ];
 
 impl Description {
-    /// Reads a description (OpenAPI 3.0.4 and 3.1.1). `headers` are the header parameters that
+    /// Reads a description (`OpenAPI` 3.0.4 and 3.1.1). `headers` are the header parameters that
     /// calls may set, in lower case.
     pub(crate) fn read(value: &Value, headers: &[String]) -> Result<Self, InvalidDescription> {
         let edition = match value.get("openapi").and_then(Value::as_str) {

@@ -1,7 +1,7 @@
 //! An operation as a tool: its name, its words, its hints, and where its arguments go.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Unsupported,
@@ -16,7 +16,7 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     pub(super) method: Method,
     /// `operationId`.
-    pub(crate) operation_id: Option<String>,
+    pub(crate) declared: Option<String>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) path: Vec<Piece>,
     pub(super) payload: Payload,
@@ -73,9 +73,9 @@ impl Operation {
                 return Err(Unsupported::Path(clip(name)));
             }
         }
-        let operation_id = text(own, "operationId").map(str::to_owned);
+        let declared = text(own, "operationId").map(str::to_owned);
         let derived = || format!("{}_{path}", method.as_str().to_ascii_lowercase());
-        let name = operation_id.as_deref().map(tool_name).filter(|name| !name.is_empty());
+        let name = declared.as_deref().map(tool_name).filter(|name| !name.is_empty());
         let summary = text(own, "summary").or_else(|| text(item, "summary"));
         let details = text(own, "description").or_else(|| text(item, "description"));
         let description = match (summary, details) {
@@ -87,7 +87,7 @@ impl Operation {
         };
         Ok(Self {
             id: format!("{method} {path}"),
-            operation_id,
+            declared,
             parameters,
             path: pieces,
             payload,
@@ -207,14 +207,17 @@ fn pieces(path: &str) -> Result<Vec<Piece>, Unsupported> {
 
 fn input_schema(inputs: Inputs<'_>) -> Value {
     let Inputs { properties, required, schemas, .. } = inputs;
-    let mut schema = json!({ "type": "object", "additionalProperties": false });
-    schema["properties"] = properties.into();
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    schema.insert("additionalProperties".to_owned(), false.into());
+    schema.insert("properties".to_owned(), properties.into());
     if !required.is_empty() {
-        schema["required"] = required.into();
+        schema.insert("required".to_owned(), required.into());
     }
     let definitions = schemas.definitions();
     if !definitions.is_empty() {
-        schema["$defs"] = definitions.into_iter().collect::<Map<_, _>>().into();
+        let definitions: Map<_, _> = definitions.into_iter().collect();
+        schema.insert("$defs".to_owned(), definitions.into());
     }
-    schema
+    schema.into()
 }

@@ -1,4 +1,4 @@
-//! Schemas of OpenAPI as JSON Schema 2020-12, with what they refer to gathered in `$defs`.
+//! Schemas of `OpenAPI` as JSON Schema 2020-12, with what they refer to gathered in `$defs`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -175,7 +175,7 @@ fn forget_read_only(members: &Map<String, Value>, made: &mut Map<String, Value>)
     }
 }
 
-/// The words of OpenAPI 3.0 that JSON Schema says otherwise.
+/// The words of `OpenAPI` 3.0 that JSON Schema says otherwise.
 fn modernise(members: &Map<String, Value>, made: &mut Map<String, Value>) {
     for (flag, bound) in [("exclusiveMaximum", "maximum"), ("exclusiveMinimum", "minimum")] {
         match made.remove(flag) {

@@ -1,4 +1,4 @@
-//! How a parameter's value is written into a URL or a header (OpenAPI 3.1.1, style values;
+//! How a parameter's value is written into a URL or a header (`OpenAPI` 3.1.1, style values;
 //! RFC 3986 section 2.3 for what needs no escape).
 
 use std::fmt::Write;

@@ -7,7 +7,7 @@ use url::Url;
 use super::*;
 use crate::rules::{members::Members, protocol::Era};
 
-/// A CRM in the words of OpenAPI 3.0.
+/// A CRM in the words of `OpenAPI` 3.0.
 fn crm() -> Value {
     json!({
         "openapi": "3.0.3",

@@ -1,12 +1,14 @@
 //! Decisions on calls, by scope, workspace, arguments and era.
 
+use std::collections::BTreeMap;
+
 use http::HeaderValue;
 use serde_json::json;
 
 use super::*;
 use crate::rules::{
     caller::tests::caller,
-    catalogue::Eras,
+    catalogue::{Eras, Naming},
     rpc::{Message, read},
     visible::tests::{both_eras, source, terms},
 };
@@ -127,4 +129,33 @@ fn prompts_resources_and_completions_are_judged_by_what_they_name() {
     let reference = json!({"ref": {"type": "ref/prompt", "name": "greet"}});
     assert!(with("completion/complete", reference).is_ok());
     assert!(with("completion/complete", json!({})).is_err());
+}
+
+#[test]
+fn a_call_goes_out_under_the_name_that_its_backend_knows() {
+    let naming = Naming { aliases: BTreeMap::new(), prefix: "crm_".to_owned() };
+    let source = Source { naming: Arc::new(naming), ..source("crm", both_eras()) };
+    let surface = Surface::build(vec![source], terms(false));
+    let arguments = json!({"workspace_id": "a"});
+    let params = json!({"name": "crm_list_contacts", "arguments": arguments});
+    let reference = json!({"ref": {"type": "ref/prompt", "name": "crm_greet"},
+        "argument": {"name": "a", "value": "b"}});
+    for (call, pointer, own) in [
+        (legacy("tools/call", &params), "/params/name", "list_contacts"),
+        (
+            modern("tools/call", "crm_list_contacts", params.clone()),
+            "/params/name",
+            "list_contacts",
+        ),
+        (legacy("prompts/get", &json!({"name": "crm_greet"})), "/params/name", "greet"),
+        (legacy("completion/complete", &reference), "/params/ref/name", "greet"),
+    ] {
+        let permit = decide(&surface, "contacts:read", &call).unwrap();
+        let sent: Value = serde_json::from_slice(&permit.body).unwrap();
+        assert_eq!(sent.pointer(pointer), Some(&json!(own)));
+        assert_eq!(permit.name.as_deref(), Some(own));
+    }
+    let own = legacy("tools/call", &json!({"name": "list_contacts"}));
+    let unknown = Denied::Rpc(RpcViolation::UnknownTool);
+    assert_eq!(decide(&surface, "contacts:read", &own).unwrap_err(), unknown);
 }

@@ -164,14 +164,14 @@ fn two_backends_offer_the_same_under_names_of_their_own() {
     let alias = Some(("list_contacts", "find_people"));
     let surface = Surface::build(vec![named("a", "", alias), named("b", "b_", None)], terms(true));
     let scope = Scope::parse("contacts:read").unwrap();
-    let names = |list| -> Vec<String> {
+    let listed = |list| -> Vec<String> {
         let raw = surface.list(list, &scope).into_iter();
         raw.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap())
             .map(|entry| entry["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(names(List::Tools), ["find_people", "whoami", "b_list_contacts", "b_whoami"]);
-    assert_eq!(names(List::Prompts), ["greet", "b_greet"]);
+    assert_eq!(listed(List::Tools), ["find_people", "whoami", "b_list_contacts", "b_whoami"]);
+    assert_eq!(listed(List::Prompts), ["greet", "b_greet"]);
     let owner = |name: &str| surface.tool(name, &scope).map(|tool| &*tool.source.backend);
     assert_eq!(owner("find_people"), Some("a"));
     assert_eq!(owner("b_list_contacts"), Some("b"));
