@@ -4,6 +4,7 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use web::client_address::TrustedProxies;
 
 use crate::{
     arguments::DemoOptions,
@@ -42,7 +43,12 @@ pub(crate) async fn run(options: &DemoOptions) -> Result<(), String> {
     let file = File::parse(&fill(&text, auth, gateway, crm_address, &options.data_dir))?;
     let shutdown = CancellationToken::new();
     let tracker = TaskTracker::new();
-    let running = Running { data_dir: options.data_dir.clone(), shutdown, tracker };
+    let running = Running {
+        data_dir: options.data_dir.clone(),
+        proxies: TrustedProxies::default(),
+        shutdown,
+        tracker,
+    };
     let identity = crm_identity(gateway);
     reference_crm::start(&file, identity, crm, &crm_address.to_string(), &running).await?;
     let welcome = welcome(&file, &password);

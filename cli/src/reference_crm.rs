@@ -40,6 +40,7 @@ pub(crate) async fn run(options: &CrmOptions) -> Result<(), String> {
     };
     serve::make_private_folder(&options.data_dir)?;
     let running = Running {
+        proxies: web::client_address::TrustedProxies::default(),
         data_dir: options.data_dir.clone(),
         shutdown: CancellationToken::new(),
         tracker: TaskTracker::new(),
@@ -74,6 +75,6 @@ pub(crate) async fn start(
         format!("the reference CRM cannot start: {}", deployment_file::chain(&error))
     })?;
     let (shutdown, tracker) = (running.shutdown.clone(), running.tracker.clone());
-    running.tracker.spawn(serve::listener(listeners, router, shutdown, tracker));
+    running.tracker.spawn(serve::private_listener(listeners, router, shutdown, tracker));
     Ok(())
 }

@@ -19,7 +19,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web::listener::ServeOptions;
+use web::{client_address::TrustedProxies, listener::ServeOptions};
 
 use crate::{
     admin_socket::AdminSocket,
@@ -64,6 +64,8 @@ pub(crate) struct Listeners {
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
     pub(crate) data_dir: PathBuf,
+    /// Those who speak for many clients.
+    pub(crate) proxies: TrustedProxies,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tracker: TaskTracker,
 }
@@ -75,6 +77,7 @@ pub(crate) async fn run(options: &Options, services: Services) -> Result<(), Str
     check_transport(&file, services)?;
     let running = Running {
         data_dir: options.data_dir.clone(),
+        proxies: file.trusted_proxies()?,
         shutdown: CancellationToken::new(),
         tracker: TaskTracker::new(),
     };
@@ -162,7 +165,8 @@ impl Running {
         router: axum::Router,
     ) -> tokio::task::JoinHandle<()> {
         let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
-        self.tracker.spawn(listener(listeners, router, shutdown, tracker))
+        let options = ServeOptions { proxies: self.proxies.clone(), ..options() };
+        self.tracker.spawn(web::listener::serve(listeners, router, options, shutdown, tracker))
     }
 
     /// Answers operators, keeps security events, and follows the keys.
@@ -212,15 +216,19 @@ impl Running {
     }
 }
 
-/// Serves a router until the shutdown.
-pub(crate) fn listener(
+/// Serves a router that only services of ours speak to, until the shutdown.
+pub(crate) fn private_listener(
     listeners: Vec<TcpListener>,
     router: axum::Router,
     shutdown: CancellationToken,
     tracker: TaskTracker,
 ) -> impl Future<Output = ()> {
-    let options = ServeOptions { drain: DRAIN, ..ServeOptions::default() };
+    let options = ServeOptions { max_per_address: u32::MAX, ..options() };
     web::listener::serve(listeners, router, options, shutdown, tracker)
+}
+
+fn options() -> ServeOptions {
+    ServeOptions { drain: DRAIN, ..ServeOptions::default() }
 }
 
 /// Makes the data folder, for this user alone.

@@ -18,8 +18,9 @@ use crate::{
     claims::Admitted,
     error::rpc_error,
     inflight::Underway,
-    limit::OpenStream,
+    limit::Room,
     rules::{
+        eras,
         examine::{Examination, Message, examine, replace_data},
         silence::Standing,
         sse::Event,
@@ -35,8 +36,11 @@ const CHECK: Duration = Duration::from_secs(1);
 pub(crate) struct Listener {
     pub(crate) app: App,
     pub(crate) caller: Arc<Admitted>,
+    /// The call's place among those under way, until the answer has gone.
+    #[expect(dead_code, reason = "it counts for as long as it is held")]
+    pub(crate) room: Option<Room>,
     /// Its room, if it waits for news rather than for one answer; then it ends with the token.
-    pub(crate) stream: Option<OpenStream>,
+    pub(crate) stream: Option<Room>,
     pub(crate) underway: Option<Underway>,
 }
 
@@ -48,14 +52,19 @@ pub(crate) fn respond(
     listener: Listener,
 ) -> Response {
     let Upstream { body, headers, session: _, status } = upstream;
+    let mut status = status;
     let body = match body {
         UpstreamBody::Empty => Body::empty(),
         UpstreamBody::Json(bytes) => match examined(bytes, examination.as_ref()) {
-            Some(bytes) => Body::from(bytes),
+            Some(bytes) => {
+                status = status_in_words_of(examination.as_ref(), status, &bytes);
+                Body::from(bytes)
+            }
             None => return rpc_error(StatusCode::BAD_GATEWAY, id, -32603, UNREADABLE, None),
         },
         UpstreamBody::Stream(events) => {
-            let relay = Relay { events, examination, id: id.map(ToOwned::to_owned), listener };
+            let id = id.map(ToOwned::to_owned);
+            let relay = Relay { events, examination, id, listener };
             Body::from_stream(relay.into_stream())
         }
     };
@@ -83,6 +92,18 @@ pub(crate) fn own(id: &RawValue, result: &[u8]) -> Response {
 
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 const UNREADABLE: &str = "the backend's answer could not be examined, so it is not passed on";
+
+/// The status as the caller's revision has it: the eras give the same answers different ones.
+fn status_in_words_of(
+    examination: Option<&Examination>,
+    status: StatusCode,
+    answer: &[u8],
+) -> StatusCode {
+    match examination {
+        Some(one) if one.from != one.to => eras::status(one.to, answer),
+        _ => status,
+    }
+}
 
 fn examined(bytes: Bytes, examination: Option<&Examination>) -> Option<Bytes> {
     let Some(examination) = examination else { return Some(bytes) };
@@ -132,7 +153,7 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
                 () = shutdown.cancelled() => return Next::Over,
                 () = &mut cancelled => return Next::Over,
                 _ = checks.tick() => {
-                    if self.listener.is_over() {
+                    if self.listener.is_over() || self.is_blind() {
                         return Next::Over;
                     }
                     continue;
@@ -149,6 +170,11 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
                 }
             }
         }
+    }
+
+    /// Whether revocations have been unknown for so long that nobody should go on.
+    fn is_blind(&self) -> bool {
+        self.listener.app.feed.standing() == Standing::Unknown
     }
 
     /// The event's bytes, or nothing if it is withheld.

@@ -13,7 +13,9 @@ use crate::{
         permit::Permit,
         protocol::{Era, Method},
         rpc::Call,
+        task::TaskIds,
         violation::RpcViolation,
+        visible::Surface,
     },
     state::App,
 };
@@ -47,6 +49,41 @@ pub(crate) fn open(handles: &Handles, call: &Call, body: &Bytes) -> Result<Bytes
     let handle = handles.open(sealed).ok_or_else(|| violation.clone())?;
     let changed = members::change_params(body, |params| params.set(member, handle));
     Ok(changed.ok_or(violation)?)
+}
+
+/// The task ids of a caller behind a backend, where an answer to such a call may name a task.
+pub(crate) fn tasks(
+    app: &App,
+    caller: &Admitted,
+    surface: &Surface,
+    (method, backend): (Method, &str),
+) -> Option<TaskIds> {
+    let source = surface.sources.iter().find(|source| *source.backend == *backend)?;
+    let is_possible =
+        matches!(method, Method::CallTool | Method::Listen) && source.catalogue.declares_tasks();
+    if !is_possible && !method.is_about_task() && method != Method::ListTasks {
+        return None;
+    }
+    let owner = Owner::of(&caller.caller);
+    let resource = caller.caller.resource.as_str().as_bytes();
+    Some(TaskIds::new(&app.sessions, &[owner.as_bytes(), backend.as_bytes(), resource]))
+}
+
+/// Gives the backend its own id of the task that a call names.
+pub(crate) fn open_task(
+    tasks: &TaskIds,
+    call: &Call,
+    mut permit: Permit,
+) -> Result<Permit, Refusal> {
+    if !call.method.is_about_task() {
+        return Ok(permit);
+    }
+    let id = call.target.as_deref().and_then(|sealed| tasks.open(sealed));
+    let id = id.ok_or(RpcViolation::Task)?;
+    permit.name = Some(id.clone());
+    let changed = members::change_params(&permit.body, |params| params.set("taskId", id));
+    permit.body = changed.ok_or(RpcViolation::Task)?;
+    Ok(permit)
 }
 
 /// The parameter in which a call of this kind brings a handle back.

@@ -17,6 +17,8 @@ const MOST_KEYS: usize = 100_000;
 
 /// How many streams that wait for news one principal may hold.
 const MOST_STREAMS: usize = 64;
+/// How many calls of one principal may be under way.
+const MOST_CALLS: usize = 512;
 
 /// Proof that a permitted call was charged.
 #[derive(Debug)]
@@ -26,13 +28,14 @@ pub(crate) struct Ticket(());
 #[derive(Debug)]
 pub(crate) struct Limits {
     addresses: AddressLimits,
+    calls: Gauge,
     credentials: Limiter<Arc<str>>,
     discovery: Limiter<Arc<str>>,
     failed: &'static str,
     lookups: &'static str,
     /// What one principal may use of a workspace, so that others find room in it.
     shares: Limiter<(WorkspaceId, Arc<str>)>,
-    streams: Streams,
+    streams: Gauge,
     /// For calls that name no workspace: by principal.
     unbound: Limiter<Arc<str>>,
     workspaces: Limiter<WorkspaceId>,
@@ -43,12 +46,13 @@ impl Limits {
     pub(crate) fn new(budgets: Budgets) -> Self {
         Self {
             addresses: AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS),
+            calls: Gauge::new("calls under way", MOST_CALLS),
             credentials: Limiter::new(budgets.credential, MOST_KEYS),
             discovery: Limiter::new(budgets.discovery, MOST_KEYS),
             failed: budgets.failed.name,
             lookups: budgets.lookups.name,
             shares: Limiter::new(share(budgets.workspace), MOST_KEYS),
-            streams: Streams::default(),
+            streams: Gauge::new("open streams", MOST_STREAMS),
             unbound: Limiter::new(budgets.workspace, MOST_KEYS),
             workspaces: Limiter::new(budgets.workspace, MOST_KEYS),
         }
@@ -89,8 +93,13 @@ impl Limits {
         Ok(Ticket(()))
     }
 
+    /// Room for a call until its answer has gone; it is given back when dropped.
+    pub(crate) fn begin_call(&self, caller: &Admitted) -> Result<Room, Limited> {
+        self.calls.open(&caller.principal)
+    }
+
     /// Room for a stream that waits for news; it is given back when dropped.
-    pub(crate) fn open_stream(&self, caller: &Admitted) -> Result<OpenStream, Limited> {
+    pub(crate) fn open_stream(&self, caller: &Admitted) -> Result<Room, Limited> {
         self.streams.open(&caller.principal)
     }
 
@@ -115,59 +124,49 @@ fn share(whole: Budget) -> Budget {
     }
 }
 
-#[derive(Clone, Debug, Default)]
-struct Streams(Arc<Mutex<HashMap<Arc<str>, usize>>>);
-
-/// A stream that waits for news.
-#[derive(Debug)]
-pub(crate) struct OpenStream {
-    principal: Arc<str>,
-    streams: Streams,
+/// How many of something each principal has at this moment.
+#[derive(Clone, Debug)]
+struct Gauge {
+    held: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+    most: usize,
+    name: &'static str,
 }
 
-impl Streams {
-    fn open(&self, principal: &Arc<str>) -> Result<OpenStream, Limited> {
-        let mut open = self.lock();
-        let count = open.entry(Arc::clone(principal)).or_default();
-        if *count >= MOST_STREAMS {
-            return Err(Limited { budget: "open streams", retry_after: 5 });
+/// One of a principal's places; it is given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Room {
+    gauge: Gauge,
+    principal: Arc<str>,
+}
+
+impl Gauge {
+    fn new(name: &'static str, most: usize) -> Self {
+        Self { held: Arc::default(), most, name }
+    }
+
+    fn open(&self, principal: &Arc<str>) -> Result<Room, Limited> {
+        let mut held = self.lock();
+        let count = held.entry(Arc::clone(principal)).or_default();
+        if *count >= self.most {
+            return Err(Limited { budget: self.name, retry_after: 1 });
         }
         *count += 1;
-        Ok(OpenStream { principal: Arc::clone(principal), streams: self.clone() })
+        Ok(Room { gauge: self.clone(), principal: Arc::clone(principal) })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for OpenStream {
+impl Drop for Room {
     fn drop(&mut self) {
-        let mut open = self.streams.lock();
-        if let Some(count) = open.get_mut(&self.principal) {
+        let mut held = self.gauge.lock();
+        if let Some(count) = held.get_mut(&self.principal) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.remove(&self.principal);
+                held.remove(&self.principal);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_principal_holds_so_many_streams_and_gets_room_back() {
-        let streams = Streams::default();
-        let principal: Arc<str> = "one".into();
-        let mut held: Vec<_> =
-            (0..MOST_STREAMS).map(|_| streams.open(&principal).unwrap()).collect();
-        assert!(streams.open(&principal).is_err());
-        assert!(streams.open(&"two".into()).is_ok());
-        held.pop();
-        assert!(streams.open(&principal).is_ok());
-        held.clear();
-        assert!(streams.lock().is_empty());
     }
 }

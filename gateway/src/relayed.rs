@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header::HeaderName, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method as HttpMethod, StatusCode, header::HeaderName, request::Parts,
+};
 
 use crate::{
     answer::{self, Listener},
@@ -16,10 +18,12 @@ use crate::{
     claims::Admitted,
     config::Route,
     error::Refusal,
+    handles,
     phases::NOT_READY,
     rules::{
+        examine::Examination,
         headers,
-        protocol::{Era, Version},
+        protocol::{Era, Method, Version},
         rpc::Message,
         silence::Access,
         violation::{RpcViolation, TransportViolation},
@@ -40,9 +44,12 @@ pub(crate) async fn stream_or_end(
     parts: &Parts,
 ) -> Result<Response, Refusal> {
     app.limits.charge_call(caller)?;
-    let is_served = parts.method == Method::GET || parts.method == Method::DELETE;
-    if !route.relay || !is_served {
+    let is_served = [HttpMethod::GET, HttpMethod::DELETE].contains(&parts.method);
+    if !route.relay {
         return Err(TransportViolation::MethodNotAllowed.into());
+    }
+    if !is_served {
+        return Err(TransportViolation::NoSessionMethod.into());
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     let modern = headers::version(&parts.headers) == Some(Version::July2026.as_str());
@@ -63,7 +70,7 @@ pub(crate) async fn stream_or_end(
         session,
         version,
     };
-    send(app, caller, relayed, &parts.headers).await
+    send(app, caller, (surface, relayed), &parts.headers).await
 }
 
 /// A notification or response of a client.
@@ -101,8 +108,8 @@ pub(crate) async fn message(
     let backend = only(&surface)?;
     let session = session(app, caller, &backend, headers)?;
     let relayed =
-        Relayed { backend, body, last_event_id: None, method: Method::POST, session, version };
-    send(app, caller, relayed, headers).await
+        Relayed { backend, body, last_event_id: None, method: HttpMethod::POST, session, version };
+    send(app, caller, (surface, relayed), headers).await
 }
 
 /// The backend's session that a request names, if it names one and it is this caller's.
@@ -147,21 +154,34 @@ pub(crate) fn put_session(
 async fn send(
     app: &App,
     caller: &Arc<Admitted>,
-    relayed: Relayed,
+    (surface, relayed): (Arc<Surface>, Relayed),
     sent: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let name = relayed.backend.to_string();
+    // A session's stream tells of its tasks as a stream of news does.
+    let tasks = handles::tasks(app, caller, &surface, (Method::Listen, &name));
+    let examination = tasks.map(|tasks| Examination {
+        from: Era::Legacy,
+        handles: None,
+        handles_only: true,
+        left: caller.caller.expires.since(app.clock.now()),
+        method: Method::Listen,
+        scope: caller.caller.scope.clone(),
+        surface,
+        tasks: Some(tasks),
+        to: Era::Legacy,
+    });
     let stream = match relayed.method {
-        Method::GET => Some(app.limits.open_stream(caller)?),
+        HttpMethod::GET => Some(app.limits.open_stream(caller)?),
         _ => None,
     };
     let upstream = backends::relay(app, caller, relayed)
         .await
         .map_err(|error| Refusal::Backend { error, name: name.clone() })?;
-    let listener =
-        Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway: None };
+    let (app_of, caller_of) = (app.clone(), Arc::clone(caller));
+    let listener = Listener { app: app_of, caller: caller_of, room: None, stream, underway: None };
     let session = upstream.session.clone();
-    let mut response = answer::respond(upstream, None, None, listener);
+    let mut response = answer::respond(upstream, examination, None, listener);
     if let Some(session) = session {
         put_session(app, caller, &name, &session, (sent, &mut response));
     }

@@ -6,11 +6,14 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{from_fn_with_state, map_response},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use http::{StatusCode, header::HOST};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, HOST},
+};
 use shared::metadata::well_known_path;
 use tower::ServiceExt;
 use web::{cors, problem::Problem};
@@ -60,7 +63,12 @@ async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Req
             Ok(response) => response,
             Err(never) => match never {},
         },
-        None => transport(TransportViolation::UnknownHost),
+        None => {
+            let mut response = transport(TransportViolation::UnknownHost);
+            let anybody = HeaderValue::from_static("*");
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+            response
+        }
     }
 }
 
@@ -74,7 +82,7 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
         let document = get(metadata::protected_resource).options(nothing).layer(open());
         let endpoint = any(mcp::any)
             .layer(from_fn_with_state(route.origins.clone(), cors::apply))
-            .layer(map_response(mcp::expose_version));
+            .layer(from_fn_with_state(Arc::clone(route), mcp::widen_cors));
         let mut own = Router::new().route(&route.path, endpoint);
         if route.resource.oauth {
             let path = well_known_path(PROTECTED_RESOURCE, &route.path);
@@ -97,9 +105,14 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
             .route("/authorize", get(metadata::authorize));
         paths = paths.merge(aliases.with_state(app.clone()));
     }
-    paths
-        .fallback(|| async { Problem::not_found().into_response() })
-        .method_not_allowed_fallback(|| async { transport(TransportViolation::MethodNotAllowed) })
+    // Scripts look for documents that are not here, and must be able to read that they are not.
+    let missing = any(|| async { Problem::not_found().into_response() });
+    paths.fallback(missing.layer(open())).method_not_allowed_fallback(|| async {
+        let mut response = transport(TransportViolation::MethodNotAllowed);
+        // What is allowed depends on the path, and is filled in behind.
+        response.headers_mut().remove(ALLOW);
+        response
+    })
 }
 
 /// Whether the issuer's addresses are mirrored here; not where they are the issuer's own.

@@ -83,6 +83,13 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_PAGES: usize = 200;
 
 async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Catalogue, BackendError> {
+    let header = own_identity(app, backend)?;
+    let reading = read(backend, header);
+    timeout(LONGEST, reading).await.map_err(|_| BackendError::Timeout)?
+}
+
+/// The identity with which the gateway speaks for itself.
+pub(super) fn own_identity(app: &App, backend: &Backend) -> Result<HeaderValue, BackendError> {
     let now = app.clock.now();
     let issuer = app.config.identity_issuer.as_str();
     let identity = Identity {
@@ -97,9 +104,7 @@ async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Catalogue, Backend
         workspaces: &[],
     };
     let signing = &app.identity.load().signing;
-    let header = backend.identities.header(&identity, signing, now);
-    let reading = read(backend, header.map_err(BackendError::Identity)?);
-    timeout(LONGEST, reading).await.map_err(|_| BackendError::Timeout)?
+    backend.identities.header(&identity, signing, now).map_err(BackendError::Identity)
 }
 
 /// Reads everything a backend offers, in the newest era it speaks.

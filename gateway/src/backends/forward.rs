@@ -17,7 +17,7 @@ use crate::{
         mcp::{Outgoing, Repeated},
         relay::{self, Expected},
         rest,
-        session::{Lease, Owner},
+        session::Lease,
     },
     claims::Admitted,
     config::UpstreamSession,
@@ -74,7 +74,7 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    async fn send(&self, lease: Option<Lease>) -> Result<Upstream, BackendError> {
+    async fn send(&self, mut lease: Option<Lease>) -> Result<Upstream, BackendError> {
         let permit = self.permit;
         let pooled = lease.as_ref().and_then(Lease::session);
         let session = match (pooled, &permit.session) {
@@ -108,8 +108,10 @@ impl Way<'_> {
         let response = match self.backend.exchange(outgoing).await {
             Ok(response) => response,
             Err(error) => {
-                if let (BackendError::Unavailable, Some(aside)) = (&error, &mut aside) {
-                    aside.settle();
+                // Nothing of the call was sent.
+                if matches!(error, BackendError::Unavailable) {
+                    aside.iter_mut().for_each(Aside::settle);
+                    lease.iter_mut().for_each(Lease::settle);
                 }
                 return Err(error);
             }
@@ -127,13 +129,13 @@ impl Way<'_> {
 
     /// A session that waits for its owner, or a new one.
     async fn lend(&self) -> Result<Lease, BackendError> {
-        let lease = self.backend.sessions.lend(Owner::of(&self.caller.caller), self.version());
+        let lease = self.backend.sessions.lend(&self.caller.caller, self.version());
         if lease.session().is_some() { Ok(lease) } else { self.fill(lease).await }
     }
 
     /// A new session, whatever waits.
     async fn open(&self) -> Result<Lease, BackendError> {
-        let mut lease = self.backend.sessions.lend(Owner::of(&self.caller.caller), self.version());
+        let mut lease = self.backend.sessions.lend(&self.caller.caller, self.version());
         lease.forget();
         self.fill(lease).await
     }

@@ -11,18 +11,22 @@ pub(crate) mod error;
 pub(crate) mod forward;
 pub(crate) mod mcp;
 pub(crate) mod pool;
+mod reaper;
 pub(crate) mod relay;
 mod rest;
 pub(crate) mod session;
 mod stream;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, mpsc::UnboundedReceiver},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::{
@@ -34,7 +38,7 @@ pub(crate) use self::{
 use self::{
     mcp::{Outgoing, Target},
     pool::{Pool, PoolLimits, PooledBody},
-    session::{Asked, Sessions},
+    session::{Asked, Session, Sessions},
 };
 use crate::{config, rules, state::App};
 
@@ -51,6 +55,8 @@ pub(crate) struct Backend {
     /// Told when the backend says that its lists changed.
     changed: Notify,
     config: config::Backend,
+    /// Pooled sessions that are to be ended, until somebody sees to it.
+    endings: Mutex<Option<UnboundedReceiver<Session>>>,
     /// The gateway's own, for reading the catalogue.
     identities: Identities,
     pool: Pool,
@@ -75,6 +81,11 @@ impl Backends {
     pub(crate) fn start(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
         for backend in &app.backends.0 {
             let backend = Arc::clone(backend);
+            let endings = backend.endings.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(endings) = endings {
+                let (backend, stop) = (Arc::clone(&backend), shutdown.clone());
+                tracker.spawn(reaper::reap(backend, app.clone(), endings, stop));
+            }
             tracker.spawn(catalogue::watch(backend, app.clone(), shutdown.clone()));
         }
     }
@@ -85,6 +96,7 @@ impl Backend {
     fn new(config: config::Backend, tracker: &TaskTracker) -> Option<Self> {
         let target = Target::of(&config.url)?;
         let limits = PoolLimits { connect: config.connect_timeout, ..PoolLimits::default() };
+        let (sessions, endings) = Sessions::new();
         let (host, tls) = (target.host.clone(), config.tls.clone());
         let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
         Some(Self {
@@ -94,9 +106,10 @@ impl Backend {
             ),
             changed: Notify::new(),
             config,
+            endings: Mutex::new(Some(endings)),
             identities: Identities::default(),
             pool,
-            sessions: Sessions::new(),
+            sessions,
             target,
             tasks: tracker.clone(),
         })

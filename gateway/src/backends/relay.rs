@@ -128,6 +128,9 @@ impl Expected {
         if let Some(aside) = &mut self.aside {
             aside.settle();
         }
+        if let Some(lease) = &mut self.lease {
+            lease.settle();
+        }
     }
 }
 

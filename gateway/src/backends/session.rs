@@ -4,7 +4,7 @@
 //! Invariant: a session is used by the principal it was opened for and by nobody else.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use moka::sync::Cache;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use shared::ids::WorkspaceId;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::rules::{caller::Caller, protocol::Version};
 
@@ -81,15 +82,33 @@ pub(crate) struct Session {
 /// Sessions that wait for the next call of their owner. Each serves one call at a time, because
 /// two clients of one principal may use the same request id.
 #[derive(Debug)]
-pub(crate) struct Sessions(Cache<(Owner, &'static str), Waiting>);
+pub(crate) struct Sessions {
+    /// Those that nobody will use again, on their way to be ended.
+    ended: UnboundedSender<Session>,
+    places: Cache<(Owner, &'static str), Arc<Place>>,
+}
 
-type Waiting = Arc<Mutex<Vec<Session>>>;
+/// The sessions of one owner.
+#[derive(Debug)]
+struct Place {
+    caller: Caller,
+    ended: UnboundedSender<Session>,
+    waiting: Mutex<Waiting>,
+}
 
-/// A session for one call; it goes back when dropped.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Nothing is kept here any longer: the owner is gone, or was quiet for too long.
+    is_closed: bool,
+    sessions: Vec<Session>,
+}
+
+/// A session for one call; it goes back when dropped, if the backend is done with the call.
 #[derive(Debug)]
 pub(crate) struct Lease {
+    is_settled: bool,
+    place: Arc<Place>,
     session: Option<Session>,
-    waiting: Waiting,
 }
 
 const MOST_OWNERS: u64 = 10_000;
@@ -97,15 +116,54 @@ const MOST_PER_OWNER: usize = 8;
 const UNUSED: Duration = Duration::from_mins(10);
 
 impl Sessions {
-    pub(crate) fn new() -> Self {
-        Self(Cache::builder().max_capacity(MOST_OWNERS).time_to_idle(UNUSED).build())
+    /// No sessions, and where those come out that are to be ended.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Session>) {
+        let (ended, endings) = unbounded_channel();
+        let places = Cache::builder()
+            .max_capacity(MOST_OWNERS)
+            .time_to_idle(UNUSED)
+            .eviction_listener(|_, place: Arc<Place>, _| place.close())
+            .build();
+        (Self { ended, places }, endings)
     }
 
-    /// A waiting session of the owner, if there is one, and the place for a new one.
-    pub(crate) fn lend(&self, owner: Owner, version: Version) -> Lease {
-        let waiting = self.0.get_with((owner, version.as_str()), Waiting::default);
-        let session = lock(&waiting).pop();
-        Lease { session, waiting }
+    /// A waiting session of the caller's, if there is one, and the place for a new one.
+    pub(crate) fn lend(&self, caller: &Caller, version: Version) -> Lease {
+        let place = self.places.get_with((Owner::of(caller), version.as_str()), || {
+            let (caller, ended) = (caller.clone(), self.ended.clone());
+            Arc::new(Place { caller, ended, waiting: Mutex::default() })
+        });
+        let session = place.lock().sessions.pop();
+        Lease { is_settled: false, place, session }
+    }
+
+    /// Ends the sessions of callers who are shut out, and of those who were quiet for too long.
+    pub(crate) fn sweep(&self, is_over: impl Fn(&Caller) -> bool) {
+        for (key, place) in &self.places {
+            if is_over(&place.caller) {
+                self.places.invalidate(&*key);
+            }
+        }
+        self.places.run_pending_tasks();
+    }
+}
+
+impl Place {
+    fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        for session in waiting.sessions.drain(..) {
+            self.end(session);
+        }
+    }
+
+    fn end(&self, session: Session) {
+        // Nobody listens only while the process ends, and its sessions end with their backend.
+        let _unheard = self.ended.send(session);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,19 +183,25 @@ impl Lease {
     pub(crate) fn forget(&mut self) {
         self.session = None;
     }
+
+    /// The backend is done with the call, or never began it.
+    pub(crate) fn settle(&mut self) {
+        self.is_settled = true;
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut waiting = lock(&self.waiting);
-        if waiting.len() < MOST_PER_OWNER {
-            waiting.extend(self.session.take());
+        let Some(session) = self.session.take() else { return };
+        let mut waiting = self.place.lock();
+        // What is still at work on one call must not meet another.
+        let is_free = self.is_settled && !waiting.is_closed;
+        if is_free && waiting.sessions.len() < MOST_PER_OWNER {
+            waiting.sessions.push(session);
+        } else {
+            self.place.end(session);
         }
     }
-}
-
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, Vec<Session>> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The requests that went down to clients of relayed sessions and wait for their answers.
@@ -196,20 +260,49 @@ mod tests {
         assert_eq!(open(&other, &own, "crm", &sealed), None);
     }
 
+    fn session(id: &'static str) -> Session {
+        Session { id: Some(HeaderValue::from_static(id)), version: Version::November2025 }
+    }
+
     #[test]
     fn a_session_serves_one_call_at_a_time_and_then_the_next() {
-        let sessions = Sessions::new();
-        let own = owner("a", &[]);
+        let (sessions, _endings) = Sessions::new();
+        let own = caller("a", &[]);
         let version = Version::November2025;
-        let mut first = sessions.lend(own, version);
+        let mut first = sessions.lend(&own, version);
         assert!(first.session().is_none());
-        first.put(Session { id: Some(HeaderValue::from_static("s1")), version });
-        assert!(sessions.lend(own, version).session().is_none());
+        first.put(session("s1"));
+        assert!(sessions.lend(&own, version).session().is_none());
+        first.settle();
         drop(first);
-        assert!(sessions.lend(owner("b", &[]), version).session().is_none());
-        assert!(sessions.lend(own, Version::June2025).session().is_none());
-        let again = sessions.lend(own, version);
+        assert!(sessions.lend(&caller("b", &[]), version).session().is_none());
+        assert!(sessions.lend(&own, Version::June2025).session().is_none());
+        let again = sessions.lend(&own, version);
         assert_eq!(again.session().unwrap().id.as_ref().unwrap(), "s1");
+    }
+
+    #[test]
+    fn a_session_whose_call_was_given_up_or_whose_owner_is_shut_out_is_ended() {
+        let (sessions, mut endings) = Sessions::new();
+        let own = caller("a", &[]);
+        let version = Version::November2025;
+        let mut given_up = sessions.lend(&own, version);
+        given_up.put(session("s1"));
+        drop(given_up);
+        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s1");
+        let (mut waiting, mut lent) = (sessions.lend(&own, version), sessions.lend(&own, version));
+        waiting.put(session("s2"));
+        lent.put(session("s3"));
+        lent.settle();
+        waiting.settle();
+        drop(waiting);
+        sessions.sweep(|_| false);
+        assert!(endings.try_recv().is_err());
+        sessions.sweep(|caller| caller.scope.contains("a"));
+        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s2");
+        drop(lent);
+        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s3");
+        assert!(sessions.lend(&own, version).session().is_none());
     }
 
     #[test]

@@ -4,13 +4,20 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
+    middleware::Next,
     response::Response,
 };
-use http::header::ACCESS_CONTROL_EXPOSE_HEADERS;
+use http::{
+    HeaderMap, HeaderName,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS,
+    },
+};
 
 use crate::{
     config::Route,
     phases::{self, Incoming},
+    rules::headers::PARAM_PREFIX,
     state::App,
 };
 
@@ -25,15 +32,33 @@ pub(crate) async fn any(
     phases::answer(&app, &route, Incoming { address, body, parts }).await
 }
 
-/// Lets scripts read the version header too.
-pub(crate) async fn expose_version(mut response: Response) -> Response {
-    let Some(exposed) = response.headers().get(ACCESS_CONTROL_EXPOSE_HEADERS) else {
-        return response;
-    };
-    let mut list = exposed.as_bytes().to_vec();
-    list.extend_from_slice(b", MCP-Protocol-Version");
-    if let Ok(value) = list.try_into() {
-        response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, value);
-    }
+/// What scripts may send and read beyond what every endpoint allows: API keys, the headers that
+/// repeat arguments, and the version.
+pub(crate) async fn widen_cors(
+    State(route): State<Arc<Route>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let asked = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asked = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    let keys = route.resource.api_keys.iter().flat_map(|keys| &keys.headers);
+    let mut sent: Vec<String> = keys.cloned().collect();
+    sent.extend(asked.filter(|name| name.starts_with(PARAM_PREFIX)).take(MOST_PARAMS));
+    let mut response = next.run(request).await;
+    append(response.headers_mut(), &ACCESS_CONTROL_ALLOW_HEADERS, &sent.join(", "));
+    append(response.headers_mut(), &ACCESS_CONTROL_EXPOSE_HEADERS, "MCP-Protocol-Version");
     response
+}
+
+/// More headers than any tool declares.
+const MOST_PARAMS: usize = 64;
+
+/// Adds to a list that is there.
+fn append(headers: &mut HeaderMap, name: &HeaderName, more: &str) {
+    let Some(held) = headers.get(name).filter(|_| !more.is_empty()) else { return };
+    let list = [held.as_bytes(), b", ", more.as_bytes()].concat();
+    if let Ok(value) = list.try_into() {
+        headers.insert(name.clone(), value);
+    }
 }

@@ -6,7 +6,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json, value::RawValue};
 use shared::{challenge::Challenge, scope::Scope};
@@ -32,6 +32,9 @@ pub(crate) enum Refusal {
     Backend { error: BackendError, name: String },
     #[error(transparent)]
     Bearer(#[from] BearerViolation),
+    /// A credential that is none, from an address that has shown too many.
+    #[error("{limited}")]
+    Exhausted { limited: Limited, violation: BearerViolation },
     #[error(transparent)]
     Limited(#[from] Limited),
     #[error(transparent)]
@@ -75,7 +78,7 @@ impl Refusal {
             Self::Backend { error, .. } => error.name(),
             Self::Bearer(BearerViolation::InsufficientScope { .. }) => "insufficient_scope",
             Self::Bearer(_) => "unauthenticated",
-            Self::Limited(_) => "limited",
+            Self::Exhausted { .. } | Self::Limited(_) => "limited",
             Self::Rpc(_) => "invalid",
             Self::Text(_) => "tool_error",
             Self::Transport(_) => "transport",
@@ -86,7 +89,7 @@ impl Refusal {
     /// What asks for the refusal, where a specification does.
     pub(crate) fn requirement(&self) -> Option<&'static str> {
         match self {
-            Self::Bearer(violation) => Some(violation.wire().2),
+            Self::Bearer(violation) | Self::Exhausted { violation, .. } => Some(violation.wire().2),
             Self::Rpc(violation) => Some(violation.wire().2),
             Self::Transport(violation) => Some(violation.wire().2),
             Self::Backend { .. } | Self::Limited(_) | Self::Text(_) | Self::Unavailable(_) => None,
@@ -104,6 +107,14 @@ impl Refusal {
                 response
             }
             Self::Bearer(violation) => bearer(violation, about),
+            Self::Exhausted { limited, violation } => {
+                let mut response = Problem::from(*limited).into_response();
+                let challenge = challenge(violation, about).header();
+                if let Ok(value) = HeaderValue::from_str(&challenge) {
+                    response.headers_mut().insert(WWW_AUTHENTICATE, value);
+                }
+                response
+            }
             Self::Limited(limited) => {
                 let response = match about.id {
                     Some(id) => {
@@ -147,8 +158,14 @@ pub(crate) fn transport(violation: TransportViolation) -> Response {
     let (status, error, requirement) = violation.wire();
     let text = format!("{violation} ({requirement})");
     let mut response = Problem::new(status_of(status), error, &text).into_response();
-    if violation == TransportViolation::MethodNotAllowed {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    let told = match violation {
+        TransportViolation::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
+        TransportViolation::MethodNotAllowed => Some((ALLOW, "POST")),
+        TransportViolation::NoSessionMethod => Some((ALLOW, "DELETE, GET, POST")),
+        _ => None,
+    };
+    if let Some((name, value)) = told {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -156,20 +173,7 @@ pub(crate) fn transport(violation: TransportViolation) -> Response {
 fn bearer(violation: &BearerViolation, about: About<'_>) -> Response {
     let (status, error, requirement) = violation.wire();
     let text = format!("{violation} ({requirement})");
-    let scope = match (violation, about.granted) {
-        // Some clients ask for nothing but what the challenge names, so it names all.
-        (BearerViolation::InsufficientScope { required }, Some(granted)) => granted.union(required),
-        (BearerViolation::InsufficientScope { required }, None) => required.clone(),
-        _ => about.route.resource.default_scopes.clone(),
-    };
-    let challenge = Challenge {
-        error,
-        error_description: error.map(|_| text.clone()),
-        realm: None,
-        // Where keys alone open the resource there is nothing to discover.
-        resource_metadata: about.route.resource.oauth.then(|| about.route.prm_url.clone()),
-        scope: if about.route.resource.oauth { scope } else { Scope::default() },
-    };
+    let challenge = challenge(violation, about);
     let status = status_of(status);
     let Some(id) = about.id else {
         return Problem::new(status, error.unwrap_or("missing_token"), &text)
@@ -182,6 +186,26 @@ fn bearer(violation: &BearerViolation, about: About<'_>) -> Response {
         response.headers_mut().insert(WWW_AUTHENTICATE, value);
     }
     response
+}
+
+/// What says how to get in.
+fn challenge(violation: &BearerViolation, about: About<'_>) -> Challenge {
+    let (_, error, requirement) = violation.wire();
+    let text = format!("{violation} ({requirement})");
+    let scope = match (violation, about.granted) {
+        // Some clients ask for nothing but what the challenge names, so it names all.
+        (BearerViolation::InsufficientScope { required }, Some(granted)) => granted.union(required),
+        (BearerViolation::InsufficientScope { required }, None) => required.clone(),
+        _ => about.route.resource.default_scopes.clone(),
+    };
+    Challenge {
+        error,
+        error_description: error.map(|_| text),
+        realm: None,
+        // Where keys alone open the resource there is nothing to discover.
+        resource_metadata: about.route.resource.oauth.then(|| about.route.prm_url.clone()),
+        scope: if about.route.resource.oauth { scope } else { Scope::default() },
+    }
 }
 
 fn tool_error(text: &str, about: About<'_>) -> Response {

@@ -38,14 +38,12 @@ use crate::{
     rules::{
         credential,
         examine::Examination,
-        handle::Handles,
         origin, own,
         permit::{self, Denied, Permit, Plan},
         protocol::{Era, Method},
         rpc::{self, Call, Message},
         scan,
         violation::{RpcViolation, TransportViolation},
-        visible::Surface,
     },
     silence,
     state::App,
@@ -164,8 +162,10 @@ async fn caller(
     };
     if let (Refusal::Bearer(violation), Some(address)) = (&refusal, address)
         && violation.is_failed_attempt()
+        && let Err(limited) = app.limits.charge_failure(address)
     {
-        app.limits.charge_failure(address)?;
+        // The challenge stays: without it a client would never learn that its token is none.
+        return Err(Refusal::Exhausted { limited, violation: violation.clone() });
     }
     Err(refusal)
 }
@@ -173,6 +173,7 @@ async fn caller(
 async fn read_body(body: Body, most: usize) -> Result<Bytes, Refusal> {
     // Slow bodies end by the same deadline as everywhere.
     web::form::read_body(body, most).await.map_err(|error| match error {
+        BodyError::Slow => TransportViolation::BodySlow.into(),
         BodyError::TooLarge => TransportViolation::BodyTooLarge.into(),
         _ => TransportViolation::BodyUnreadable.into(),
     })
@@ -220,7 +221,7 @@ async fn request(
     }
     let decided = permit::permit(&surface, &caller.caller, call, headers);
     // Names that somebody made up are not written down.
-    if !matches!(decided, Err(Denied::Rpc(_))) {
+    if !matches!(decided, Err(Denied::Rpc(_))) && !call.method.is_about_task() {
         trace.what.clone_from(&call.target);
     }
     let mut permit = decided?;
@@ -233,17 +234,33 @@ async fn request(
     if let Some(handles) = &handles {
         permit.body = handles::open(handles, call, &permit.body)?;
     }
-    forward(app, caller, call, permit, (surface, handles), headers).await
+    let tasks = handles::tasks(app, caller, &surface, (call.method, &permit.backend));
+    if let Some(tasks) = &tasks {
+        permit = handles::open_task(tasks, call, permit)?;
+    }
+    let is_examined = permit.plan == Plan::Examined;
+    let examination = (is_examined || handles.is_some() || tasks.is_some()).then(|| Examination {
+        from: permit.era,
+        handles,
+        handles_only: !is_examined,
+        left,
+        method: call.method,
+        scope: caller.caller.scope.clone(),
+        surface,
+        tasks,
+        to: call.era,
+    });
+    forward(app, caller, call, (permit, examination), headers).await
 }
 
 async fn forward(
     app: &App,
     caller: &Arc<Admitted>,
     call: &Call,
-    permit: Permit,
-    (surface, handles): (Arc<Surface>, Option<Handles>),
+    (permit, examination): (Permit, Option<Examination>),
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
+    let room = app.limits.begin_call(caller)?;
     let ticket = app.limits.ticket(caller, &permit)?;
     let stream = match call.method {
         Method::Listen => Some(app.limits.open_stream(caller)?),
@@ -269,18 +286,13 @@ async fn forward(
         Refusal::Backend { error, name: permit.backend.to_string() }
     })?;
     let session = upstream.session.clone();
-    let is_examined = permit.plan == Plan::Examined;
-    let examination = (is_examined || handles.is_some()).then(|| Examination {
-        from: permit.era,
-        handles,
-        handles_only: !is_examined,
-        left: caller.caller.expires.since(app.clock.now()),
-        method: call.method,
-        scope: caller.caller.scope.clone(),
-        surface,
-        to: call.era,
-    });
-    let listener = Listener { app: app.clone(), caller: Arc::clone(caller), stream, underway };
+    let listener = Listener {
+        app: app.clone(),
+        caller: Arc::clone(caller),
+        room: Some(room),
+        stream,
+        underway,
+    };
     let mut response = answer::respond(upstream, examination, Some(&call.id), listener);
     if let Some(session) = session {
         relayed::put_session(app, caller, &permit.backend, &session, (headers, &mut response));

@@ -2,11 +2,13 @@
 //! (MCP 2026-07-28, changes). `docs/eras.md` is the table.
 
 use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::rules::{
     members::{Members, change_params},
-    protocol::{Method, Version},
+    protocol::{Era, Method, Version},
 };
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -72,6 +74,24 @@ pub(crate) fn error_to_modern(error: &mut Members<'_>) {
         Some("-32002") => error.set("code", -32602),
         Some("-32042") => error.set("code", -32603),
         _ => {}
+    }
+}
+
+/// The HTTP status of a backend's answer for a client of the other era: the legacy one has 200
+/// for whatever JSON-RPC says, the modern one 404 for an unknown method.
+pub(crate) fn status(to: Era, answer: &[u8]) -> StatusCode {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Option<Fault>,
+    }
+    #[derive(Deserialize)]
+    struct Fault {
+        code: i64,
+    }
+    let answer = serde_json::from_slice::<Answer>(answer).ok();
+    match (to, answer.and_then(|answer| answer.error)) {
+        (Era::Modern, Some(Fault { code: -32601 })) => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::rules::{
     members::Members,
     own,
     protocol::{Era, Method},
+    task::TaskIds,
     visible::{List, Surface},
 };
 
@@ -23,13 +24,15 @@ pub(crate) struct Examination {
     pub(crate) from: Era,
     /// Seals the handles in it.
     pub(crate) handles: Option<Handles>,
-    /// Whether only a handle is reason to look into a message.
+    /// Whether only a handle or a task's id is reason to look into a message.
     pub(crate) handles_only: bool,
     /// What remains of the token's life.
     pub(crate) left: Duration,
     pub(crate) method: Method,
     pub(crate) scope: Scope,
     pub(crate) surface: Arc<Surface>,
+    /// Seals the ids of tasks in it.
+    pub(crate) tasks: Option<TaskIds>,
     /// The caller's era.
     pub(crate) to: Era,
 }
@@ -45,14 +48,20 @@ pub(crate) enum Message {
 
 /// Examines a message; `None` if it cannot be read.
 pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Message> {
-    if examination.handles_only && !may_hold_state(message) {
+    if examination.handles_only && !may_hold_handle(examination, message) {
         return Some(Message::Unchanged);
     }
     let mut envelope = Members::read(message)?;
     if envelope.find("method").is_some() {
         let is_request = envelope.find("id").is_some();
-        let crosses = examination.from != examination.to;
-        return Some(if is_request && crosses { Message::Withheld } else { Message::Unchanged });
+        if is_request && examination.from != examination.to {
+            return Some(Message::Withheld);
+        }
+        let tasks = examination.tasks.as_ref();
+        let sealed = tasks.zip(envelope.find("params")).and_then(|(ids, raw)| ids.seal_in(raw));
+        let Some(sealed) = sealed else { return Some(Message::Unchanged) };
+        envelope.set("params", sealed);
+        return Some(Message::Changed(envelope.to_vec()));
     }
     if let Some(error) = envelope.find("error") {
         if examination.handles_only
@@ -67,9 +76,12 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
         envelope.set("error", &error);
         return Some(Message::Changed(envelope.to_vec()));
     }
-    let result = envelope.find("result")?.get().to_owned();
-    let mut result = Members::read(result.as_bytes())?;
-    if examination.handles_only && result.find("requestState").is_none() {
+    let result = envelope.find("result")?;
+    let sealed = examination.tasks.as_ref().and_then(|ids| ids.seal_in(result));
+    let is_changed = sealed.is_some();
+    let result = sealed.unwrap_or_else(|| result.to_owned());
+    let mut result = Members::read(result.get().as_bytes())?;
+    if examination.handles_only && !is_changed && result.find("requestState").is_none() {
         return Some(Message::Unchanged);
     }
     if let Err(untranslatable) = result_in_words_of(examination, &mut result)? {
@@ -81,10 +93,12 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
     Some(Message::Changed(envelope.to_vec()))
 }
 
-/// Whether a message may hold a `requestState`, however its name is written.
-fn may_hold_state(message: &[u8]) -> bool {
+/// Whether a message may hold a handle, however its name is written.
+fn may_hold_handle(examination: &Examination, message: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(message) else { return true };
-    text.contains("requestState") || text.contains("\\u")
+    (examination.handles.is_some() && text.contains("requestState"))
+        || (examination.tasks.is_some() && text.contains("taskId"))
+        || text.contains("\\u")
 }
 
 /// An event with other data: its `id`, `event` and `retry` lines stay.
@@ -180,6 +194,7 @@ mod tests {
             left: Duration::from_secs(2),
             method,
             scope: Scope::parse("contacts:read").unwrap(),
+            tasks: None,
             surface: Arc::new(Surface::build(vec![source("crm", both_eras())], terms(true))),
             to,
         };
@@ -242,6 +257,7 @@ mod tests {
             left: Duration::from_secs(2),
             method: Method::CallTool,
             scope: Scope::default(),
+            tasks: None,
             surface: Arc::new(Surface::build(Vec::new(), terms(true))),
             to: Era::Modern,
         };

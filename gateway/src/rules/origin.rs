@@ -2,7 +2,10 @@
 //!
 //! `Accept` is not judged: clients that leave it out are answered all the same.
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{
+    HeaderMap,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 
 use crate::rules::violation::TransportViolation;
 
@@ -11,8 +14,11 @@ pub(crate) fn check_origin(allowed: bool) -> Result<(), TransportViolation> {
     if allowed { Ok(()) } else { Err(TransportViolation::Origin) }
 }
 
-/// Refuses a body that does not call itself JSON.
+/// Refuses a body that does not call itself JSON, or is compressed.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), TransportViolation> {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        return Err(TransportViolation::ContentEncoding);
+    }
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {

@@ -160,6 +160,11 @@ impl Method {
         }
     }
 
+    /// Whether the method names a task.
+    pub(crate) fn is_about_task(self) -> bool {
+        matches!(self, Self::CancelTask | Self::GetTask | Self::TaskResult | Self::UpdateTask)
+    }
+
     /// Whether the method opens or prepares a connection rather than doing work: such requests
     /// have a budget of their own.
     pub(crate) fn is_handshake(self) -> bool {

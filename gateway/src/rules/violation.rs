@@ -15,12 +15,18 @@ use crate::rules::{
 pub(crate) enum TransportViolation {
     #[error("the body is larger than this server takes")]
     BodyTooLarge,
+    #[error("the body took too long to arrive")]
+    BodySlow,
     #[error("the body did not arrive whole")]
     BodyUnreadable,
+    #[error("the body is compressed, and this server reads it plain only")]
+    ContentEncoding,
     #[error("the content type is not application/json")]
     MediaType,
     #[error("this resource answers POST only")]
     MethodNotAllowed,
+    #[error("this resource answers POST, GET and DELETE only")]
+    NoSessionMethod,
     #[error("requests from this origin are not allowed")]
     Origin,
     #[error("this host is not served here")]
@@ -32,9 +38,13 @@ impl TransportViolation {
     pub(crate) fn wire(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::BodyTooLarge => (413, "invalid_request", "RFC 9110 section 15.5.14"),
+            Self::BodySlow => (408, "invalid_request", "RFC 9110 section 15.5.9"),
             Self::BodyUnreadable => (400, "invalid_request", "MCP transports, sending messages"),
+            Self::ContentEncoding => (415, "invalid_request", "RFC 9110 section 12.5.3"),
             Self::MediaType => (415, "invalid_request", "RFC 9110 section 15.5.16"),
-            Self::MethodNotAllowed => (405, "method_not_allowed", "RFC 9110 section 15.5.6"),
+            Self::MethodNotAllowed | Self::NoSessionMethod => {
+                (405, "method_not_allowed", "RFC 9110 section 15.5.6")
+            }
             Self::Origin => (403, "forbidden_origin", "MCP transports, security"),
             Self::UnknownHost => (421, "misdirected_request", "RFC 9110 section 15.5.20"),
         }
@@ -141,6 +151,8 @@ pub(crate) enum RpcViolation {
     SessionMissing,
     #[error("the requestState is not one this server gave for this call")]
     State,
+    #[error("no such task")]
+    Task,
     #[error("no request of this server awaits a response")]
     Unasked,
     #[error("no such method")]
@@ -184,6 +196,7 @@ impl RpcViolation {
             Self::Session => (404, -32600, "MCP transports, session management"),
             Self::SessionMissing => (400, -32600, "MCP transports, session management"),
             Self::State => (200, -32602, "MCP 2026-07-28, multi round-trip requests"),
+            Self::Task => (200, -32602, "MCP server, tasks"),
             Self::Unasked => (400, -32600, "MCP transports, sending messages"),
             Self::NotServed(_) | Self::UnknownMethod(Era::Legacy) => {
                 (200, -32601, "JSON-RPC 2.0 section 5.1")

@@ -48,7 +48,7 @@ pub(super) fn http1(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    options: ServeOptions,
+    options: &ServeOptions,
 ) -> Connection<TokioIo<Timed<TcpStream>>, Handler> {
     let phase = Phase::default();
     let io = TokioIo::new(Timed::new(stream, phase.clone(), options.header_timeout));

@@ -1,6 +1,7 @@
 //! The accept loop: HTTP/1.1 with a deadline for request heads, a cap on connections, and an end
 //! that waits for answers under way but not for ever.
 
+mod addresses;
 mod connection;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -15,13 +16,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::problem::Problem;
+use self::addresses::Addresses;
+use crate::{client_address::TrustedProxies, problem::Problem};
 
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener's limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
     /// How long answers under way may take once the shutdown began; then they are cut.
     pub drain: Duration,
@@ -33,6 +35,10 @@ pub struct ServeOptions {
     pub idle_timeout: Duration,
     /// Connections beyond this wait in the operating system's queue.
     pub max_connections: u32,
+    /// Connections of one client address beyond this are closed at once.
+    pub max_per_address: u32,
+    /// Their connections are not counted: they speak for many.
+    pub proxies: TrustedProxies,
 }
 
 impl Default for ServeOptions {
@@ -42,6 +48,8 @@ impl Default for ServeOptions {
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(95),
             max_connections: 4096,
+            max_per_address: 1024,
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -58,7 +66,9 @@ pub async fn serve(
 ) {
     let router = router.layer(CatchPanicLayer::custom(after_panic));
     let permits = Arc::new(Semaphore::new(options.max_connections as usize));
-    let server = Arc::new(Server { options, permits, router, shutdown, tracker });
+    let max_connections = options.max_connections;
+    let addresses = Addresses::new(options.max_per_address, options.proxies.clone());
+    let server = Arc::new(Server { addresses, options, permits, router, shutdown, tracker });
     for listener in listeners {
         let server = Arc::clone(&server);
         let tracker = server.tracker.clone();
@@ -66,10 +76,11 @@ pub async fn serve(
     }
     server.shutdown.cancelled().await;
     // Every connection holds a permit, so all permits are free when none is left.
-    let _all_ended = server.permits.acquire_many(options.max_connections).await;
+    let _all_ended = server.permits.acquire_many(max_connections).await;
 }
 
 struct Server {
+    addresses: Addresses,
     options: ServeOptions,
     permits: Arc<Semaphore>,
     router: Router,
@@ -83,10 +94,14 @@ impl Server {
         while let Some(Some((permit, stream, peer))) =
             stop.run_until_cancelled(self.accept(&listener)).await
         {
+            let Some(room) = self.addresses.open(peer.ip()) else {
+                tracing::info!(%peer, "an address holds too many connections");
+                continue;
+            };
             let server = Arc::clone(&self);
             self.tracker.spawn(async move {
                 server.connection(stream, peer).await;
-                drop(permit);
+                drop((permit, room));
             });
         }
     }
@@ -111,7 +126,7 @@ impl Server {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         // Without it small answers wait for the peer's delayed acknowledgement.
         let _best_effort = stream.set_nodelay(true);
-        let connection = connection::http1(stream, peer, self.router.clone(), self.options);
+        let connection = connection::http1(stream, peer, self.router.clone(), &self.options);
         let mut connection = pin!(connection);
         let first = self.shutdown.run_until_cancelled(connection.as_mut()).await;
         let ended = if let Some(ended) = first {

@@ -16,12 +16,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::*;
 
-const QUICK: ServeOptions = ServeOptions {
-    drain: Duration::from_millis(300),
-    header_timeout: Duration::from_millis(300),
-    idle_timeout: Duration::from_secs(30),
-    max_connections: 3,
-};
+const DRAIN: Duration = Duration::from_millis(300);
+const HEAD: Duration = Duration::from_millis(300);
+const MOST: u32 = 3;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 struct Running {
@@ -31,6 +28,10 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_with(100).await
+}
+
+async fn start_with(max_per_address: u32) -> Running {
     let router = Router::new()
         .route(
             "/",
@@ -42,7 +43,15 @@ async fn start() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let run = serve(vec![listener], router, QUICK, shutdown.clone(), tracker.clone());
+    let options = ServeOptions {
+        drain: DRAIN,
+        header_timeout: HEAD,
+        idle_timeout: Duration::from_secs(30),
+        max_connections: MOST,
+        max_per_address,
+        proxies: TrustedProxies::default(),
+    };
+    let run = serve(vec![listener], router, options, shutdown.clone(), tracker.clone());
     Running { address, ended: tracker.spawn(run), shutdown }
 }
 
@@ -109,7 +118,7 @@ async fn a_head_that_does_not_arrive_ends_the_connection() {
         talk(move || {
             peer.write_all(sent).unwrap();
             assert_eq!(read_until(&mut peer, "HTTP/1.1 200"), "");
-            assert!(begun.elapsed() >= QUICK.header_timeout, "{:?}", begun.elapsed());
+            assert!(begun.elapsed() >= HEAD, "{:?}", begun.elapsed());
         })
         .await;
     }
@@ -123,7 +132,7 @@ async fn a_connection_may_rest_between_requests_but_not_within_a_head() {
     talk(move || {
         peer.write_all(GET).unwrap();
         read_until(&mut peer, "127.0.0.1");
-        peer.set_read_timeout(Some(QUICK.header_timeout * 2)).unwrap();
+        peer.set_read_timeout(Some(HEAD * 2)).unwrap();
         let rested = peer.read(&mut [0; 64]).map_err(|error| error.kind());
         assert!(matches!(rested, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{rested:?}");
         peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -188,7 +197,7 @@ async fn a_panicking_handler_answers_and_the_listener_goes_on() {
 #[tokio::test]
 async fn at_the_cap_a_connection_waits_for_room() {
     let running = start().await;
-    let mut held: Vec<Peer> = (0..QUICK.max_connections).map(|_| running.connect()).collect();
+    let mut held: Vec<Peer> = (0..MOST).map(|_| running.connect()).collect();
     let mut waiting = running.connect();
     talk(move || {
         for peer in &mut held {
@@ -223,11 +232,51 @@ async fn a_shutdown_ends_resting_connections_at_once_and_streams_at_the_deadline
     talk(move || {
         let (mut resting, mut streaming) = (resting, streaming);
         assert_eq!(read_until(&mut resting, "HTTP"), "");
-        assert!(begun.elapsed() < QUICK.drain, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < DRAIN, "{:?}", begun.elapsed());
         assert_eq!(read_until(&mut streaming, "HTTP"), "");
-        assert!(begun.elapsed() >= QUICK.drain, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= DRAIN, "{:?}", begun.elapsed());
         assert!(Peer::connect(address).is_err(), "nobody listens any more");
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_the_room() {
+    let running = start_with(2).await;
+    let mut held = [running.connect(), running.connect()];
+    for peer in &mut held {
+        peer.write_all(GET).unwrap();
+    }
+    let held = talk(move || {
+        held.iter_mut().for_each(|peer| drop(read_until(peer, "127.0.0.1")));
+        held
+    })
+    .await;
+    let mut third = running.connect();
+    let answer = talk(move || {
+        // The server may have closed it already.
+        let _sent = third.write_all(GET);
+        let mut piece = [0; 64];
+        third.read(&mut piece).unwrap_or_default()
+    })
+    .await;
+    assert_eq!(answer, 0);
+    drop(held);
+    let served = async {
+        loop {
+            let mut next = running.connect();
+            let answer = talk(move || {
+                let _sent = next.write_all(GET);
+                let mut piece = [0; 64];
+                next.read(&mut piece).unwrap_or_default()
+            })
+            .await;
+            if answer > 0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap();
     running.stop().await;
 }

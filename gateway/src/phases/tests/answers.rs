@@ -241,3 +241,121 @@ async fn messages_with_two_meanings_and_bodies_too_large_are_refused() {
         assert_eq!(body["error"]["code"].as_i64().unwrap_or_default(), code);
     }
 }
+
+#[tokio::test]
+async fn compressed_bodies_are_refused_and_methods_that_are_not_served_name_those_that_are() {
+    let world = world("").await;
+    let token = world.token(&json!({}));
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let packed = World::post(&token).header("content-encoding", "gzip");
+    let answer = world.send(packed, &ping).await;
+    assert_eq!(
+        (answer.status, &answer.headers["accept-encoding"]),
+        (415, &"identity".parse().unwrap())
+    );
+    let document = Request::builder()
+        .method("POST")
+        .uri("/.well-known/oauth-protected-resource/mcp")
+        .header("host", HOST);
+    let answer = world.send(document, &Value::Null).await;
+    let allowed = answer.headers["allow"].to_str().unwrap();
+    assert_eq!((answer.status, allowed.contains("GET")), (405, true), "{allowed}");
+    assert!(!allowed.contains("POST"), "{allowed}");
+    let relay = world_of("", "session = \"relay\"").await;
+    let put = Request::builder()
+        .method("PUT")
+        .uri("/mcp")
+        .header("host", HOST)
+        .header("authorization", format!("Bearer {}", relay.token(&json!({}))));
+    let answer = relay.send(put, &Value::Null).await;
+    assert_eq!(
+        (answer.status, &answer.headers["allow"]),
+        (405, &"DELETE, GET, POST".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn scripts_may_send_what_tools_declare_and_read_that_nothing_is_here() {
+    let world = world("").await;
+    let preflight = |uri: &str, asked: &str| {
+        Request::builder()
+            .method("OPTIONS")
+            .uri(uri.to_owned())
+            .header("host", HOST)
+            .header("origin", "http://localhost:6274")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", asked.to_owned())
+    };
+    let asked = preflight("/mcp", "authorization,mcp-param-region,x-evil");
+    let answer = world.send(asked, &Value::Null).await;
+    let allowed = answer.headers["access-control-allow-headers"].to_str().unwrap();
+    assert!(allowed.contains("mcp-param-region") && !allowed.contains("x-evil"), "{allowed}");
+    let missing = "/.well-known/openid-configuration";
+    let answer = world.send(preflight(missing, "mcp-protocol-version"), &Value::Null).await;
+    assert_eq!(answer.status, 204);
+    let answer = world.find(missing).await;
+    assert_eq!(
+        (answer.status, &answer.headers["access-control-allow-origin"]),
+        (404, &"*".parse().unwrap())
+    );
+    let elsewhere = Request::builder().uri("/mcp").header("host", "evil.example");
+    let answer = world.send(elsewhere, &Value::Null).await;
+    assert_eq!(
+        (answer.status, &answer.headers["access-control-allow-origin"]),
+        (421, &"*".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_guesses_too_often_is_still_told_how_to_get_in() {
+    let world = world("failed_authentications_per_minute = 2").await;
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let mut request = World::post("no.such.token").body(Body::empty()).unwrap();
+        let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let response = router(world.app.clone()).oneshot(request).await.unwrap();
+        let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+        assert!(challenge.contains("resource_metadata="), "{challenge}");
+        statuses.push((response.status().as_u16(), response.headers().contains_key("retry-after")));
+    }
+    assert_eq!(statuses, [(401, false), (401, false), (429, true)]);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_it_cannot_be_known_who_was_shut_out() {
+    use futures_util::{StreamExt, stream};
+    let world = world("").await;
+    let caller = world.app.claims.keep(crate::rules::caller::tests::caller("a", &[]), [1; 32], 0);
+    world.office.is_away.store(true, Ordering::SeqCst);
+    world.until(|answer| answer.status == 503, "/readyz").await;
+    tokio::time::pause();
+    let upstream = backends::Upstream {
+        body: backends::UpstreamBody::Stream(stream::pending().boxed()),
+        headers: HeaderMap::new(),
+        session: None,
+        status: StatusCode::OK,
+    };
+    let app = world.app.clone();
+    let listener = Listener { app, caller, room: None, stream: None, underway: None };
+    let began = tokio::time::Instant::now();
+    let response = answer::respond(upstream, None, None, listener);
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert!(body.is_empty());
+    let took = began.elapsed().as_secs();
+    assert!((29..40).contains(&took), "{took}");
+}
+
+#[tokio::test]
+async fn a_principal_has_only_so_many_calls_under_way() {
+    let world = world("").await;
+    let token = world.token(&json!({}));
+    let call = json!({"name": "list_contacts"});
+    assert_eq!(world.legacy(&token, "tools/call", call.clone()).await.status, 200);
+    let caller = world.app.claims.find(&crate::claims::digest(&token)).unwrap();
+    let rooms: Vec<_> = std::iter::from_fn(|| world.app.limits.begin_call(&caller).ok()).collect();
+    let answer = world.legacy(&token, "tools/call", call.clone()).await;
+    assert_eq!((answer.status, &answer.headers["retry-after"]), (429, &"1".parse().unwrap()));
+    drop(rooms);
+    assert_eq!(world.legacy(&token, "tools/call", call).await.status, 200);
+}
