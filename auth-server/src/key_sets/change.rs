@@ -40,7 +40,7 @@ impl KeySets {
         purpose: Purpose,
         act: impl Fn(&KeySet, Timestamp) -> Result<KeySet, KeyError> + Send + Sync,
     ) -> Result<KeySet, KeyChangeError> {
-        let name = purpose.as_str_of_record();
+        let name = purpose.record_name();
         let signatures = self.signatures_of_all().await?;
         for _ in 0..TRIES {
             let record = self.store.key_set(name).await?;
@@ -71,7 +71,7 @@ impl KeySets {
         }
         let mut resealed = 0;
         for purpose in PURPOSES {
-            let name = purpose.as_str_of_record();
+            let name = purpose.record_name();
             let record = self.store.key_set(name).await?;
             let record = record.ok_or(KeyChangeError::Missing(purpose))?;
             let kek = self.kek.of_record(&record);
@@ -123,7 +123,7 @@ impl App {
         };
         let next = self.change_keys(purpose, ("revoke", actor), act).await?;
         if purpose == Purpose::Issuer {
-            self.tell_revoked(&[key.clone()]).await?;
+            self.tell_revoked(std::slice::from_ref(key)).await?;
         }
         Ok(next)
     }

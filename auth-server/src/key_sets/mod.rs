@@ -169,7 +169,7 @@ impl KeySets {
         let mut sets = Vec::new();
         let mut is_news = false;
         for (purpose, held) in PURPOSES.into_iter().zip(&held.sets) {
-            let record = self.store.key_set(purpose.as_str_of_record()).await?;
+            let record = self.store.key_set(purpose.record_name()).await?;
             // Keys are made at the very first start only: an emptied store is no reason.
             let record = record.ok_or(KeyChangeError::Missing(purpose))?;
             if record == held.record {
@@ -236,11 +236,11 @@ impl Keys {
 
 /// The name of a purpose's record.
 pub(crate) trait RecordName {
-    fn as_str_of_record(self) -> &'static str;
+    fn record_name(self) -> &'static str;
 }
 
 impl RecordName for Purpose {
-    fn as_str_of_record(self) -> &'static str {
+    fn record_name(self) -> &'static str {
         match self {
             Self::GatewayIdentity => "gateway-identity",
             Self::Issuer => "issuer",
@@ -256,7 +256,7 @@ async fn first(
     kek: &KeyEncryptionKeys,
     now: Timestamp,
 ) -> Result<Held, KeyChangeError> {
-    let name = purpose.as_str_of_record();
+    let name = purpose.record_name();
     for _ in 0..RACES {
         if let Some(record) = store.key_set(name).await? {
             let set = KeySet::open(&record, purpose, kek.of_record(&record))?;

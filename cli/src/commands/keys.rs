@@ -59,7 +59,7 @@ enum KeysCommand {
         all: bool,
     },
     /// Seal the stored keys under the current key-encryption key. Name the one before in
-    /// keys.previous_key_encryption_key_files on every server first.
+    /// `keys.previous_key_encryption_key_files` on every server first.
     Reseal,
     /// Take a key that no longer signs out of the published keys.
     Retire(One),
