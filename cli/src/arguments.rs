@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit::AuditArguments, clients::ClientsArguments, config::ConfigArguments,
-    grants::GrantsArguments, initial_access::InitialAccessArguments, keys::KeysArguments,
-    store::StoreArguments, tokens::TokensArguments, users::UsersArguments,
+    doctor::DoctorArguments, grants::GrantsArguments, initial_access::InitialAccessArguments,
+    keys::KeysArguments, store::StoreArguments, tokens::TokensArguments, users::UsersArguments,
     workspaces::WorkspacesArguments,
 };
 
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Crm(CrmOptions),
     /// Run both services and a reference CRM on this machine, ready to connect to.
     Demo(DemoOptions),
+    /// Walk a deployment as a client does and say what to fix.
+    Doctor(DoctorArguments),
     /// Run the gateway alone.
     Gateway(ServeOptions),
     /// See what people granted to clients, and take it back.

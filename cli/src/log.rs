@@ -33,6 +33,7 @@ pub(crate) fn start(arguments: &Arguments) {
         Command::Audit(_)
         | Command::Clients(_)
         | Command::Config(_)
+        | Command::Doctor(_)
         | Command::Grants(_)
         | Command::Store(_)
         | Command::Keys(_)

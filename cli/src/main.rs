@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod demo;
 mod deployment_file;
+mod doctor;
 mod gateway_keys;
 mod in_process;
 mod key_encryption_key;
@@ -62,6 +63,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Audit(audit) => return commands::audit::run(&audit).await,
         Command::Clients(clients) => return commands::clients::run(&clients).await,
         Command::Config(config) => commands::config::run(&config),
+        Command::Doctor(doctor) => return commands::doctor::run(&doctor).await,
         Command::Keys(keys) => return commands::keys::run(&keys).await,
         Command::Grants(grants) => return commands::grants::run(&grants).await,
         Command::InitialAccess(tokens) => return commands::initial_access::run(&tokens).await,

@@ -259,3 +259,40 @@ fn the_pages_name_every_command() {
         }
     }
 }
+
+/// The demo, and its MCP URL.
+fn demo(folder: &Path) -> (Server, String) {
+    let mut command = Command::new(PROGRAM);
+    command.args(["demo", "--auth-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0"]);
+    command.arg("--data-dir").arg(folder);
+    let path = folder.join("welcome");
+    let stdout = fs::File::create(&path).unwrap();
+    let server = Server(command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap());
+    let url = || {
+        let welcome = fs::read_to_string(&path).unwrap();
+        let line = welcome.lines().find_map(|line| line.trim().strip_prefix("MCP URL"));
+        line.map(|url| url.trim().to_owned())
+    };
+    until("the demo's welcome", || url().is_some());
+    (server, url().unwrap())
+}
+
+#[test]
+fn the_doctor_finds_the_demo_well_and_says_by_its_exit_code_when_something_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, url) = demo(folder.path());
+    let walk = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).arg("doctor").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    until("a good report", || walk(&[&url]).0 == Some(0));
+    let (code, text) = walk(&[&url, "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &report["good"]), (Some(0), &true.into()), "{text}");
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|one| one["verdict"] == "ok"), "{text}");
+    let (code, text) = walk(&[&format!("{url}/")]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("to fix it:"), "{text}");
+    assert_eq!(walk(&["nonsense"]).0, Some(2));
+}

@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod clients;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod grants;
 pub(crate) mod initial_access;
 pub(crate) mod keys;
