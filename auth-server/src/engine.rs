@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use shared::time::Clock;
+use shared::time::{Clock, Timestamp};
 
 use crate::{
     mint,
@@ -28,7 +28,8 @@ impl Engine {
         if let Some(why) = whole.store().sealed().await? {
             return Err(StoreError::Sealed(why));
         }
-        let journal = self.journal(clock)?;
+        // Of the same moment as the mark below: a log begins no later than its store.
+        let journal = self.journal(now)?;
         let epoch = epoch()?;
         let store: Arc<dyn Store> = match (self, journal) {
             (Self::Embedded(engine, _), Some(journal)) => {
@@ -55,12 +56,12 @@ impl Engine {
     }
 
     /// The log of revocations, if the engine has one.
-    pub(crate) fn journal(&self, clock: &Clock) -> Result<Option<Journal>, StoreError> {
+    pub(crate) fn journal(&self, now: Timestamp) -> Result<Option<Journal>, StoreError> {
         let path = match self {
             Self::Embedded(_, path) => path.as_ref(),
             Self::Redis(_, path) => Some(path),
         };
-        path.map(|path| Journal::open(path, clock.now())).transpose()
+        path.map(|path| Journal::open(path, now)).transpose()
     }
 }
 

@@ -146,7 +146,7 @@ fn reach(
     clock: &Clock,
 ) -> Result<(), MaintenanceError> {
     let now = clock.now();
-    let Some(journal) = engine.journal(clock)? else { return Ok(()) };
+    let Some(journal) = engine.journal(now)? else { return Ok(()) };
     for log in &how.logs {
         journal.merge(log, now)?;
     }

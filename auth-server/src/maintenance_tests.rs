@@ -1,3 +1,5 @@
+//! Back-ups that are put back, and moves between the engines, with everything there is to lose.
+
 use std::collections::BTreeMap;
 
 use shared::{
@@ -93,9 +95,12 @@ async fn works(store: &dyn Store) {
         store.miss_code(id(4), &hash).await.unwrap();
     }
     assert_eq!(store.code(id(4), &hash, NOW).await.unwrap(), None, "the first try was forgotten");
-    let feed = store.feed(None).await.unwrap();
-    assert_eq!(feed.events.len(), 2);
-    assert_eq!(feed.events[0], Event::Family { family: id(3) });
+    let feed = store.feed(None).await.unwrap().events;
+    let revoked = Event::Family { family: id(3) };
+    let ended = Event::Person { user: person(), not_after: NOW };
+    // Redis may announce a revocation once more when the spent token comes.
+    assert_eq!(feed[..2], [revoked.clone(), ended]);
+    assert!(feed[2..].iter().all(|event| *event == revoked), "{feed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,8 +155,11 @@ async fn what_was_revoked_after_a_back_up_stays_revoked_when_it_is_put_back() {
     let log = folder.path().join("log");
     // Without the log nobody knows what was revoked.
     let elsewhere = tempfile::tempdir().unwrap();
-    let refused = restore(&file(&elsewhere, "one"), &backup, &Restoring::default(), &clock).await;
-    assert!(matches!(refused, Err(MaintenanceError::LogTooShort)), "{refused:?}");
+    for name in ["one", "again"] {
+        let engine = file(&elsewhere, name);
+        let refused = restore(&engine, &backup, &Restoring::default(), &clock).await;
+        assert!(matches!(refused, Err(MaintenanceError::LogTooShort)), "{refused:?}");
+    }
     let accepting = Restoring { accept_lost_revocations: true, ..Restoring::default() };
     let accepted = file(&elsewhere, "two");
     restore(&accepted, &backup, &accepting, &clock).await.unwrap();
@@ -189,8 +197,10 @@ async fn an_older_redis_is_brought_up_to_the_log_by_whoever_starts_on_it() {
     copy(&older.path().join("appendonlydir"), &live);
     server.restart();
     let new_folder = tempfile::tempdir().unwrap();
-    let refused = redis(&server, &new_folder).await.open(&clock).await.unwrap_err();
-    assert!(matches!(refused, StoreError::RevocationsLost { .. }), "{refused}");
+    for _ in 0..2 {
+        let refused = redis(&server, &new_folder).await.open(&clock).await.unwrap_err();
+        assert!(matches!(refused, StoreError::RevocationsLost { .. }), "{refused}");
+    }
     has_ended(&*redis(&server, &folder).await.open(&clock).await.unwrap()).await;
 }
 
@@ -202,7 +212,7 @@ async fn a_back_up_that_was_changed_or_cut_off_is_refused_and_never_started_on()
     let whole = engine.whole(&clock).unwrap();
     crate::store::write_backup(&*whole, &backup, clock.now()).await.unwrap();
     let text = std::fs::read_to_string(&backup).unwrap();
-    let short: String = text.lines().take(4).map(|line| format!("{line}\n")).collect();
+    let short: String = text.split_inclusive('\n').take(4).collect();
     for (number, wrong) in
         [short, text.replace("usr_pat", "usr_eve"), "nonsense\n".to_owned()].iter().enumerate()
     {

@@ -168,8 +168,13 @@ def a_sentinel_failover_that_loses_rotations_logs_nobody_out(binary, _counts):
             branches = {grant.refresh(port, token).json()["refresh_token"] for port in (first.port, second.port)}
             assert len(branches) == 1, f"{grant.name} has {len(branches)} live branches"
             grant.refreshed(first.port)
+        # What must last is answered again when the old primary has come back as a replica.
+        deployment.redis.start()
+        wait_until("the new primary has a replica", lambda: "state=online" in deployment.replica.ask("INFO", "replication"))
         assert is_gone(revoked.refresh()), f"a revoked grant lives: {revoked.refresh()}"
         wait_until("the pending revocation is in force", lambda: is_gone(late.refresh(first.port)))
+        newer = Grant(deployment.issuer, deployment.resource, "Newer")
+        assert newer.revoke().status == 200 and is_gone(newer.refresh())
         return f"{WORKERS} grants, up to {WORKERS - 1} rotations lost; {sum(a.status == 200 for a in waited)} of {len(waited)} waited it out"
 
 

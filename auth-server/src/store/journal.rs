@@ -90,7 +90,7 @@ struct Pages {
     path: PathBuf,
     /// From when on the log has everything.
     since: Timestamp,
-    /// Whether there was no file.
+    /// Whether it was never kept before.
     started: bool,
 }
 
@@ -105,15 +105,15 @@ struct Held {
 impl Journal {
     /// Opens the file, or makes it. A line that was cut off by a crash was never answered.
     pub(crate) fn open(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
-        let held = read(path)?;
-        let started = held.is_none();
-        let mut held = held.unwrap_or_default();
+        let mut held = read(path)?.unwrap_or_default();
+        // One that was made at a start that failed is as good as none.
+        let started = held.heard == Timestamp::default();
         let before = held.entries.len();
         held.entries.retain(|entry| entry.at.plus(KEPT) > now);
         let first = held.entries.first().map_or(now, |entry| entry.at);
         let mut since = held.since.unwrap_or(first);
         if held.entries.len() < before {
-            since = since.max(now.minus(KEPT));
+            since = since.max(now.minus(KEPT).min(held.heard));
         }
         let file = write_anew(path, since, held.heard, &held.entries);
         let file = file.map_err(|error| problem(path, &error))?;
@@ -196,9 +196,7 @@ impl Journal {
             let since = pages.since;
             pages.put(&Line::Since { since })?;
         }
-        // A log that was not kept for longer than the store has nothing that the store has not.
-        let ended_together = !pages.started && pages.heard <= as_of;
-        Ok(ended_together || pages.since <= as_of)
+        Ok(pages.since <= as_of)
     }
 
     /// From when on the log has everything.
@@ -306,7 +304,7 @@ impl Pages {
     fn renew(&mut self, now: Timestamp) {
         let Ok(Some(mut held)) = read(&self.path) else { return };
         held.entries.retain(|entry| entry.at.plus(KEPT) > now);
-        let since = self.since.max(now.minus(KEPT));
+        let since = self.since.max(now.minus(KEPT).min(self.heard));
         if let Ok(file) = write_anew(&self.path, since, self.heard, &held.entries) {
             (self.file, self.since, self.over) = (file, since, 0);
         }

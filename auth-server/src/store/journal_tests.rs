@@ -1,3 +1,5 @@
+//! How far back a log of revocations reaches, and what it keeps.
+
 use shared::ids::FamilyId;
 
 use super::*;
@@ -72,8 +74,8 @@ fn a_log_reaches_back_to_its_beginning_and_over_no_gap() {
     assert!(journal.reaches(NOW.minus(HOUR), later, None).unwrap());
 }
 
-#[test]
-fn a_log_of_one_of_several_processes_goes_on_from_the_feed_of_a_store_that_lived_on() {
+#[tokio::test]
+async fn a_log_of_one_of_several_processes_goes_on_from_the_feed_of_a_store_that_lived_on() {
     let folder = tempfile::tempdir().unwrap();
     let (new, old) = (folder.path().join("new"), folder.path().join("old"));
     let week = NOW.plus(HOUR * 24 * 7);
@@ -82,7 +84,18 @@ fn a_log_of_one_of_several_processes_goes_on_from_the_feed_of_a_store_that_lived
     assert!(journal.reaches(week.minus(HOUR), week, FEED).unwrap());
     // A new folder, and a store nobody has used for long: it may be an old copy.
     let other = folder.path().join("other");
-    assert!(!Journal::open(&other, week).unwrap().reaches(NOW, week, FEED).unwrap());
+    for _ in 0..2 {
+        let refused = Journal::open(&other, week).unwrap();
+        assert!(!refused.reaches(NOW, week, FEED).unwrap(), "a second start is no proof");
+        assert!(!refused.reaches(NOW, week, None).unwrap());
+    }
+    // A deployment that was stopped for longer than the log is kept has lost nothing.
+    let year = NOW.plus(HOUR * 24 * 365);
+    let stopped = folder.path().join("stopped");
+    let journal = Journal::open(&stopped, NOW).unwrap();
+    journal.write(vec![family(9)], NOW).await.unwrap();
+    journal.beat(NOW.plus(HOUR)).unwrap();
+    assert!(Journal::open(&stopped, year).unwrap().reaches(NOW.plus(HOUR), year, FEED).unwrap());
     // One that was away for a week, while others used the store.
     let journal = Journal::open(&old, NOW).unwrap();
     journal.beat(NOW.plus(HOUR)).unwrap();

@@ -66,7 +66,7 @@ impl Due {
             let Logged::Event(event) = &entry.what else { continue };
             match event {
                 Event::Client { client, not_after } => {
-                    cut_client(store, client, *not_after, now).await?
+                    cut_client(store, client, *not_after, now).await?;
                 }
                 Event::Person { user, not_after } => cut_person(store, user, *not_after).await?,
                 Event::Token { token } => {

@@ -113,7 +113,9 @@ async fn restore(place: &Place, how: &Restore) -> Result<(), Failure> {
         Restoring { accept_lost_revocations: how.accept_lost_revocations, logs: how.log.clone() };
     let Some(backup) = &how.file else {
         let engine = serve::engine(&file, folder).await.map_err(Failure::Unavailable)?;
-        maintenance::take_as_it_is(&engine, &restoring, &clock).await.map_err(refused)?;
+        maintenance::take_as_it_is(&engine, &restoring, &clock)
+            .await
+            .map_err(|error| refused(&error))?;
         table::done(place, "the store is taken as it is; start the servers");
         return Ok(());
     };
@@ -124,7 +126,7 @@ async fn restore(place: &Place, how: &Restore) -> Result<(), Failure> {
         let engine = serve::embedded_engine(&part, folder).map_err(Failure::Unavailable)?;
         let found = maintenance::restore(&engine, backup, &restoring, &clock).await;
         drop(engine);
-        let found = found.map_err(refused)?;
+        let found = found.map_err(|error| refused(&error))?;
         if live.exists() {
             let old = format!("{}.replaced-{}", serve::STORE, clock.now().secs());
             fs::rename(&live, folder.join(old)).map_err(|error| wrong(&live, &error))?;
@@ -133,7 +135,9 @@ async fn restore(place: &Place, how: &Restore) -> Result<(), Failure> {
         found
     } else {
         let engine = serve::engine(&file, folder).await.map_err(Failure::Unavailable)?;
-        maintenance::restore(&engine, backup, &restoring, &clock).await.map_err(refused)?
+        maintenance::restore(&engine, backup, &restoring, &clock)
+            .await
+            .map_err(|error| refused(&error))?
     };
     table::one(
         place,
@@ -165,7 +169,9 @@ async fn migrate(place: &Place, new: &Migrate) -> Result<(), Failure> {
     let fresh = serve::engine(&to, folder).await.map_err(Failure::Unavailable)?;
     let from_gateway = serve::gateway_store(&from, &place.data_dir).await;
     let to_gateway = serve::gateway_store(&to, folder).await;
-    let moved = maintenance::migrate(&old, &fresh, &Clock::System).await.map_err(refused)?;
+    let moved = maintenance::migrate(&old, &fresh, &Clock::System)
+        .await
+        .map_err(|error| refused(&error))?;
     // A gateway of another machine has its store there, and moves it there.
     if let (Ok(from), Ok(to)) = (from_gateway, to_gateway) {
         gateway_keys::copy(&from, &to).await.map_err(Failure::Unavailable)?;
@@ -191,8 +197,8 @@ fn unused(place: &Place) -> Result<File, Failure> {
     File::read(config).map_err(Failure::Misuse)
 }
 
-fn refused(error: MaintenanceError) -> Failure {
-    let text = chain(&error);
+fn refused(error: &MaintenanceError) -> Failure {
+    let text = chain(error);
     match error {
         MaintenanceError::Store(auth_server::StoreError::Engine(_)) => Failure::Unavailable(text),
         _ => Failure::Refused(text),

@@ -99,7 +99,7 @@ impl dyn Transfer + '_ {
 pub struct Census {
     /// How many there are, by class.
     pub counts: BTreeMap<String, u64>,
-    /// In hexadecimal.
+    /// In base64url.
     pub digest: String,
     until: Timestamp,
 }
@@ -129,7 +129,8 @@ impl Counting {
     }
 
     fn done(self) -> Census {
-        let digest = self.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+        let digest = URL_SAFE_NO_PAD.encode(self.digest);
         Census { counts: self.counts, digest, until: self.until }
     }
 }

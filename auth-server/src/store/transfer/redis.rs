@@ -93,32 +93,37 @@ impl RedisStore {
             return Ok(held.map(|held| Piece::Family { family, held: Box::new(held) }));
         }
         let (class, rest) = key.split_once(':').ok_or_else(|| unknown_key(key))?;
-        match class {
-            "code" => {
-                let (family, code) = rest.split_once(':').ok_or_else(|| unknown_key(key))?;
-                let fields = self.engine().run(&CODE, &[key], &[]).await?.into_array()?;
-                let Some(record) = fields.first().and_then(|record| record.as_bytes().ok()) else {
-                    return Ok(None);
-                };
-                let misses = fields.get(2).and_then(|reply| reply.as_int().ok()).unwrap_or(0);
-                Ok(Some(Piece::Code {
-                    code: code_hash(code)?,
-                    expires: fields.get(3).and_then(expiry),
-                    family: id(family)?,
-                    misses: u32::try_from(misses).unwrap_or_default(),
-                    record: Box::new(decode(record)?),
-                    used: fields.get(1).and_then(millis),
-                }))
-            }
-            _ => {
-                let kind = Kind::named(class).ok_or_else(|| unknown_key(key))?;
-                let fields = self.engine().run(&RECORD, &[key], &[]).await?.into_array()?;
-                let Some(value) = fields.first().and_then(|value| value.as_bytes().ok()) else {
-                    return Ok(None);
-                };
-                Ok(record_piece(kind, rest, value, fields.get(1).and_then(expiry)))
-            }
+        if class == "code" {
+            let (family, code) = rest.split_once(':').ok_or_else(|| unknown_key(key))?;
+            return self.code_piece(key, id(family)?, code).await;
         }
+        let kind = Kind::named(class).ok_or_else(|| unknown_key(key))?;
+        let fields = self.engine().run(&RECORD, &[key], &[]).await?.into_array()?;
+        let Some(value) = fields.first().and_then(|value| value.as_bytes().ok()) else {
+            return Ok(None);
+        };
+        Ok(record_piece(kind, rest, value, fields.get(1).and_then(expiry)))
+    }
+
+    async fn code_piece(
+        &self,
+        key: &str,
+        family: FamilyId,
+        code: &str,
+    ) -> Result<Option<Piece>, StoreError> {
+        let fields = self.engine().run(&CODE, &[key], &[]).await?.into_array()?;
+        let Some(record) = fields.first().and_then(|record| record.as_bytes().ok()) else {
+            return Ok(None);
+        };
+        let misses = fields.get(2).and_then(|reply| reply.as_int().ok()).unwrap_or(0);
+        Ok(Some(Piece::Code {
+            code: code_hash(code)?,
+            expires: fields.get(3).and_then(expiry),
+            family,
+            misses: u32::try_from(misses).unwrap_or_default(),
+            record: Box::new(decode(record)?),
+            used: fields.get(1).and_then(millis),
+        }))
     }
 
     async fn put(&self, piece: &Piece) -> Result<(), StoreError> {
