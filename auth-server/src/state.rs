@@ -278,3 +278,16 @@ pub(crate) fn network(address: IpAddr) -> Vec<u8> {
 
 /// How long the store may take to tell its feed; a gateway asks again before that matters.
 const FEED_PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_about_tokens_spends_nothing_of_who_gets_them() {
+        let (limits, address) = (Limits::new(), IpAddr::from([192, 0, 2, 1]));
+        let asked = (0..20_000).filter(|_| limits.charge(INTROSPECTION, address).is_ok()).count();
+        assert!((6000..20_000).contains(&asked), "{asked}");
+        assert_eq!(limits.charge(TOKEN, address), Ok(()));
+    }
+}

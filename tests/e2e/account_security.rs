@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::{
-    Account, Browser, Client, ENGINES, Form, Mcp, NewKey, Options, Page, Person, Store, World,
-};
+use tests::{Account, Browser, Client, ENGINES, Form, Mcp, NewKey, Options, Page, Person, World};
 
 use crate::cases::is_problem;
 
@@ -169,7 +167,7 @@ async fn a_key_is_refused_after_signing_out_everywhere() {
     let world = World::demo().await;
     let mut account = Account::open(&world).await;
     let key = account.make_key(NewKey::default()).await;
-    let mut mcp = Mcp::with_key(&world, &key);
+    let mcp = Mcp::with_key(&world, &key);
     assert_eq!(mcp.call("list_contacts", json!({})).await.status, 200);
     account.act("sign_out_everywhere", "").await;
     assert_eq!(mcp.call("list_contacts", json!({})).await.status, 401);

@@ -9,6 +9,10 @@ mod api_keys;
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod attack_cases;
+#[cfg(test)]
+mod attack_table;
+#[cfg(test)]
 mod audit_events;
 #[cfg(test)]
 mod cases;
