@@ -9,9 +9,14 @@
 
 mod deployment;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use deployment::{Deployment, PASSWORD, PROGRAM, lines, run};
+use deployment::{Deployment, PASSWORD, PROGRAM, Server, lines, run, until};
 
 /// An operator's way, which must be the same whether or not a server runs.
 fn an_operator_works_with_people(on: &Deployment, and_with_credentials: bool) {
@@ -54,7 +59,7 @@ fn an_operator_works_with_people(on: &Deployment, and_with_credentials: bool) {
 
 /// What a command made, as JSON.
 fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    serde_json::from_str(text).unwrap()
 }
 
 fn keys_are_made_and_taken_back(on: &Deployment) {

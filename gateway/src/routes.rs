@@ -58,17 +58,15 @@ async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Req
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let router = authority.or_else(header).and_then(|host| hosts.get(&normal_host(host)));
-    match router.cloned() {
-        Some(router) => match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        },
-        None => {
-            let mut response = transport(TransportViolation::UnknownHost);
-            let anybody = HeaderValue::from_static("*");
-            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
-            response
-        }
+    let Some(router) = router.cloned() else {
+        let mut response = transport(TransportViolation::UnknownHost);
+        let anybody = HeaderValue::from_static("*");
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+        return response;
+    };
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 

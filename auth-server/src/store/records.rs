@@ -71,7 +71,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Account,
         Self::AccountName,
         Self::ApiKey,
@@ -83,6 +83,8 @@ impl Kind {
         Self::ClientCutoff,
         Self::Consent,
         Self::InitialAccess,
+        Self::KeyLease,
+        Self::KeyServer,
         Self::KeySet,
         Self::Mark,
         Self::PersonCutoff,
@@ -93,6 +95,7 @@ impl Kind {
         Self::Ticket,
         Self::UpstreamAttempt,
         Self::UpstreamLink,
+        Self::Verifier,
         Self::Workspace,
     ];
 

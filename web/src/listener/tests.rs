@@ -249,7 +249,9 @@ async fn one_address_cannot_take_all_the_room() {
         peer.write_all(GET).unwrap();
     }
     let held = talk(move || {
-        held.iter_mut().for_each(|peer| drop(read_until(peer, "127.0.0.1")));
+        for peer in &mut held {
+            drop(read_until(peer, "127.0.0.1"));
+        }
         held
     })
     .await;

@@ -24,8 +24,7 @@ pub(crate) use self::{
 use super::browser::{self, Stale, fault, stale};
 use crate::{
     App,
-    accounts::ChangeError,
-    audit::{Actor, Event},
+    audit::Event,
     error::Fault,
     rules::params::Params,
     store::{MOST_FAMILIES, Owner},
@@ -166,11 +165,7 @@ pub(crate) async fn sign_out(
 
 /// Ends every session, grant and API key of the person, this session with them.
 async fn sign_out_everywhere(app: &App, visitor: &Visitor) -> Result<Response, Fault> {
-    match app.sign_out_person(&visitor.person.user.id, &Actor::Person).await {
-        Err(ChangeError::Store(error)) => return Err(error.into()),
-        // Whoever is no longer there has nothing left to end.
-        Ok(()) | Err(_) => {}
-    }
+    app.sign_out_everywhere(&visitor.person.user.id).await?;
     let message = "Every browser, connected app and API key of yours is signed out, this browser \
                    too. What you still use, sign in to again.";
     visitor.sign_out(app, message).await
