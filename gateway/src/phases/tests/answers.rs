@@ -325,11 +325,10 @@ async fn an_address_that_guesses_too_often_is_still_told_how_to_get_in() {
 #[tokio::test]
 async fn a_stream_ends_when_it_cannot_be_known_who_was_shut_out() {
     use futures_util::{StreamExt, stream};
-    let world = world("").await;
+    let world = world("feed_silence_seconds = 1").await;
     let caller = world.app.claims.keep(crate::rules::caller::tests::caller("a", &[]), [1; 32], 0);
     world.office.is_away.store(true, Ordering::SeqCst);
     world.until(|answer| answer.status == 503, "/readyz").await;
-    tokio::time::pause();
     let upstream = backends::Upstream {
         body: backends::UpstreamBody::Stream(stream::pending().boxed()),
         headers: HeaderMap::new(),
@@ -338,12 +337,11 @@ async fn a_stream_ends_when_it_cannot_be_known_who_was_shut_out() {
     };
     let app = world.app.clone();
     let listener = Listener { app, caller, room: None, stream: None, underway: None };
-    let began = tokio::time::Instant::now();
     let response = answer::respond(upstream, None, None, listener);
-    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let body = to_bytes(response.into_body(), 1 << 20);
+    let body =
+        tokio::time::timeout(std::time::Duration::from_secs(10), body).await.unwrap().unwrap();
     assert!(body.is_empty());
-    let took = began.elapsed().as_secs();
-    assert!((29..40).contains(&took), "{took}");
 }
 
 #[tokio::test]
