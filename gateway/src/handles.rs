@@ -13,7 +13,7 @@ use crate::{
         permit::Permit,
         protocol::{Era, Method},
         rpc::Call,
-        task::TaskIds,
+        task::{self, TaskIds},
         violation::RpcViolation,
         visible::Surface,
     },
@@ -77,6 +77,9 @@ pub(crate) fn open_task(
 ) -> Result<Permit, Refusal> {
     if !call.method.is_about_task() {
         return Ok(permit);
+    }
+    if call.era == Era::Modern && !call.params.as_deref().is_some_and(task::is_declared) {
+        return Err(RpcViolation::TasksUndeclared.into());
     }
     let id = call.target.as_deref().and_then(|sealed| tasks.open(sealed));
     let id = id.ok_or(RpcViolation::Task)?;

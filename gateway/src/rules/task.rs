@@ -6,7 +6,7 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use keys::SecretRing;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::rules::members::Members;
 
@@ -17,11 +17,24 @@ pub(crate) struct TaskIds {
     ring: SecretRing,
 }
 
+/// What a client declares that knows of tasks (MCP 2026-07-28, tasks extension).
+pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const PURPOSE: &[u8] = b"mcp task";
 const PROOF: usize = 16;
 /// How deep an answer may nest what names a task.
 const DEPTH: usize = 4;
 const RELATED: &str = "io.modelcontextprotocol/related-task";
+
+/// Whether the `params` of a modern request declare that the client knows of tasks.
+pub(crate) fn is_declared(params: &[u8]) -> bool {
+    let params: Option<Value> = serde_json::from_slice(params).ok();
+    let declared = params.as_ref().and_then(|params| {
+        let capabilities =
+            params.get("_meta")?.get("io.modelcontextprotocol/clientCapabilities")?;
+        capabilities.get("extensions")?.get(EXTENSION)
+    });
+    declared.is_some_and(Value::is_object)
+}
 
 impl TaskIds {
     /// The ids of whatever all of these parts together name.
@@ -113,6 +126,20 @@ mod tests {
         for text in ["t-1", "", "!", other_task.as_str()] {
             assert_eq!(own.open(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn who_declares_the_extension_knows_of_tasks() {
+        let params = |extensions: Value| {
+            let capabilities = json!({"extensions": extensions});
+            json!({"_meta": {"io.modelcontextprotocol/clientCapabilities": capabilities}})
+        };
+        let told = |params: Value| is_declared(params.to_string().as_bytes());
+        assert!(told(params(json!({EXTENSION: {}}))));
+        for other in [json!({}), json!({EXTENSION: true}), json!({"tasks": {}}), Value::Null] {
+            assert!(!told(params(other.clone())), "{other}");
+        }
+        assert!(!told(json!({})) && !is_declared(b"["));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use shared::scope::Scope;
 use crate::rules::{
     protocol::{Era, Version},
     scan::ScanViolation,
+    task,
 };
 
 /// A request that is wrong as HTTP, whoever sends it.
@@ -153,6 +154,8 @@ pub(crate) enum RpcViolation {
     State,
     #[error("no such task")]
     Task,
+    #[error("the client does not declare the tasks extension, without which nobody asks for one")]
+    TasksUndeclared,
     #[error("no request of this server awaits a response")]
     Unasked,
     #[error("no such method")]
@@ -197,6 +200,7 @@ impl RpcViolation {
             Self::SessionMissing => (400, -32600, "MCP transports, session management"),
             Self::State => (200, -32602, "MCP 2026-07-28, multi round-trip requests"),
             Self::Task => (200, -32602, "MCP server, tasks"),
+            Self::TasksUndeclared => (400, -32021, "MCP 2026-07-28, tasks extension"),
             Self::Unasked => (400, -32600, "MCP transports, sending messages"),
             Self::NotServed(_) | Self::UnknownMethod(Era::Legacy) => {
                 (200, -32601, "JSON-RPC 2.0 section 5.1")
@@ -212,8 +216,17 @@ impl RpcViolation {
 
     /// `error.data`, where the code has some.
     pub(crate) fn data(&self) -> Option<Value> {
-        let Self::Version { requested } = self else { return None };
-        Some(json!({ "supported": Version::ALL.map(Version::as_str), "requested": requested }))
+        match self {
+            Self::TasksUndeclared => {
+                let required = json!({ "extensions": { task::EXTENSION: {} } });
+                Some(json!({ "requiredCapabilities": required }))
+            }
+            Self::Version { requested } => {
+                let supported = Version::ALL.map(Version::as_str);
+                Some(json!({ "supported": supported, "requested": requested }))
+            }
+            _ => None,
+        }
     }
 }
 
