@@ -153,7 +153,7 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
                 () = shutdown.cancelled() => return Next::Over,
                 () = &mut cancelled => return Next::Over,
                 _ = checks.tick() => {
-                    if self.listener.is_over() || self.is_blind() {
+                    if self.listener.is_over() {
                         return Next::Over;
                     }
                     continue;
@@ -170,11 +170,6 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
                 }
             }
         }
-    }
-
-    /// Whether revocations have been unknown for so long that nobody should go on.
-    fn is_blind(&self) -> bool {
-        self.listener.app.feed.standing() == Standing::Unknown
     }
 
     /// The event's bytes, or nothing if it is withheld.
@@ -220,7 +215,7 @@ enum Next {
 }
 
 impl Listener {
-    /// Whether the credential behind the stream is gone.
+    /// Whether the credential behind the stream is gone, or nobody knows any longer.
     fn is_over(&self) -> bool {
         let caller = &self.caller.caller;
         self.app.feed.has_revoked(caller)

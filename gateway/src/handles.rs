@@ -15,7 +15,6 @@ use crate::{
         rpc::Call,
         task::{self, TaskIds},
         violation::RpcViolation,
-        visible::Surface,
     },
     state::App,
 };
@@ -55,13 +54,10 @@ pub(crate) fn open(handles: &Handles, call: &Call, body: &Bytes) -> Result<Bytes
 pub(crate) fn tasks(
     app: &App,
     caller: &Admitted,
-    surface: &Surface,
     (method, backend): (Method, &str),
 ) -> Option<TaskIds> {
-    let source = surface.sources.iter().find(|source| *source.backend == *backend)?;
-    let is_possible =
-        matches!(method, Method::CallTool | Method::Listen) && source.catalogue.declares_tasks();
-    if !is_possible && !method.is_about_task() && method != Method::ListTasks {
+    let may_name = matches!(method, Method::CallTool | Method::ListTasks | Method::Listen);
+    if !may_name && !method.is_about_task() {
         return None;
     }
     let owner = Owner::of(&caller.caller);

@@ -34,8 +34,8 @@ mod warmup;
 
 pub use authority::{Answer, Authority, AuthorityError, HttpAuthority};
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawOperation, RawRoute,
-    RawRule, RawSession, RawUpstreamSession, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawMissingScope, RawOperation,
+    RawRoute, RawRule, RawSession, RawUpstreamSession, SilencePolicy,
 };
 pub use routes::router;
 pub use state::{App, AppParts, IdentityKeys};

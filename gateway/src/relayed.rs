@@ -159,17 +159,19 @@ async fn send(
 ) -> Result<Response, Refusal> {
     let name = relayed.backend.to_string();
     // A session's stream tells of its tasks as a stream of news does.
-    let tasks = handles::tasks(app, caller, &surface, (Method::Listen, &name));
+    let tasks = handles::tasks(app, caller, (Method::Listen, &name));
     let examination = tasks.map(|tasks| Examination {
         from: Era::Legacy,
         handles: None,
         handles_only: true,
         left: caller.caller.expires.since(app.clock.now()),
         method: Method::Listen,
+        rows: None,
         scope: caller.caller.scope.clone(),
         surface,
         tasks: Some(tasks),
         to: Era::Legacy,
+        workspaces: Vec::new(),
     });
     let stream = match relayed.method {
         HttpMethod::GET => Some(app.limits.open_stream(caller)?),

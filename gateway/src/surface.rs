@@ -62,9 +62,12 @@ fn is_of(surface: &Surface, sources: &[Source]) -> bool {
 fn terms(route: &Route) -> Terms {
     Terms {
         argument: route.resource.workspace_argument.clone(),
+        exempt: route.exempt_tools.clone(),
         hide: route.on_missing_scope == RawMissingScope::Hide,
+        implies: route.implies.clone(),
         known: route.resource.all_scopes(),
         mode: route.resource.workspace,
         relay: route.relay,
+        row_workspace: route.row_workspace.clone(),
     }
 }

@@ -109,6 +109,8 @@ pub enum ScopeKind {
 pub enum WorkspaceMode {
     /// The argument is required.
     Argument,
+    /// The credential carries them, one or several; no argument.
+    Credential,
     /// The credential carries exactly one; no argument.
     #[default]
     Implicit,

@@ -77,6 +77,9 @@ async fn only_json_is_read() {
         let reply = mcp.send(&ping, headers([("content-type", media)])).await;
         is_refused(&reply, 415, "invalid_request", "RFC 9110 section 15.5.16");
     }
+    let packed = mcp.send(&ping, headers([("content-encoding", "gzip")])).await;
+    is_refused(&packed, 415, "invalid_request", "RFC 9110 section 12.5.3");
+    assert_eq!(packed.header("accept-encoding"), "identity");
     for media in ["application/json", "Application/JSON; charset=utf-8"] {
         let reply = mcp.send(&ping, headers([("content-type", media)])).await;
         assert_eq!(reply.status, 200, "{media}: {}", reply.text);
@@ -93,6 +96,26 @@ async fn clients_that_accept_one_type_or_do_not_say_are_answered() {
         assert_eq!(reply.status, 200, "{accept}: {}", reply.text);
         assert_eq!(reply.header("content-type"), "application/json");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_given_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::demo().await;
+    let mcp = signed_in(&world).await;
+    let host = mcp.url.split('/').nth(2).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    let token = mcp.token.as_deref().unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut piece = [0; 2048];
+    let read = tokio::time::timeout(std::time::Duration::from_secs(30), stream.read(&mut piece));
+    let length = read.await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&piece[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408"), "RFC 9110 section 15.5.9: {answer}");
 }
 
 #[tokio::test]

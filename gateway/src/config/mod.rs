@@ -19,11 +19,16 @@ use url::Url;
 use web::{cors::Origins, limits::Budget};
 
 pub use crate::rules::silence::SilencePolicy;
-use crate::rules::{catalogue::Naming, origin::normal_host, policy::Policies};
+use crate::rules::{
+    catalogue::Naming,
+    origin::normal_host,
+    policy::{Pattern, Policies},
+    scopes::Implications,
+};
 pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawGateway, RawMissingScope, RawOperation, RawRoute, RawRule,
-    RawSession, RawUpstreamSession,
+    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawMissingScope, RawOperation, RawRoute,
+    RawRule, RawSession, RawUpstreamSession,
 };
 
 /// The longest times, in seconds, that an operator may choose.
@@ -65,8 +70,12 @@ pub(crate) struct Route {
     pub(crate) aliases: bool,
     pub(crate) audit: RawAudit,
     pub(crate) backends: Vec<Arc<str>>,
+    /// Tools that act in no workspace in particular.
+    pub(crate) exempt_tools: Vec<Pattern>,
     /// `host` or `host:port`, in lower case.
     pub(crate) host: String,
+    /// Which scopes bring others with them.
+    pub(crate) implies: Implications,
     /// Whether its metadata also stands at the root of its host.
     pub(crate) is_root: bool,
     pub(crate) on_missing_scope: RawMissingScope,
@@ -76,6 +85,8 @@ pub(crate) struct Route {
     pub(crate) prm_url: String,
     pub(crate) relay: bool,
     pub(crate) resource: Resource,
+    /// The member that names the workspace of a row, where results are searched for foreign ones.
+    pub(crate) row_workspace: Option<String>,
     /// What goes on while the feed of revocations is silent.
     pub(crate) silence: SilencePolicy,
 }
@@ -315,7 +326,8 @@ fn resolve_routes(
         let behind =
             backends.iter().filter(|one| raw.backends.iter().any(|name| **name == *one.name));
         naming::check_route(raw, behind, &place("backends"), problems);
-        match route(gateway, raw, resource) {
+        let scopes = rules::resource_scopes(raw, resource, at, problems);
+        match route(gateway, raw, resource, scopes) {
             Some(route) => routes.push(route),
             None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),
         }
@@ -331,7 +343,12 @@ fn resolve_routes(
     routes.into_iter().map(Arc::new).collect()
 }
 
-fn route(gateway: &RawGateway, raw: &RawRoute, resource: &Resource) -> Option<Route> {
+fn route(
+    gateway: &RawGateway,
+    raw: &RawRoute,
+    resource: &Resource,
+    (implies, exempt_tools): (Implications, Vec<Pattern>),
+) -> Option<Route> {
     let url = Url::parse(resource.indicator.as_str()).ok()?;
     let host = match url.port() {
         Some(port) => format!("{}:{port}", url.host_str()?),
@@ -349,7 +366,9 @@ fn route(gateway: &RawGateway, raw: &RawRoute, resource: &Resource) -> Option<Ro
         aliases: raw.aliases,
         audit: raw.audit,
         backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
+        exempt_tools,
         host: normal_host(&host),
+        implies,
         is_root: false,
         on_missing_scope: raw.on_missing_scope,
         origins,
@@ -357,6 +376,7 @@ fn route(gateway: &RawGateway, raw: &RawRoute, resource: &Resource) -> Option<Ro
         prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
         relay: raw.session == RawSession::Relay,
         resource: resource.clone(),
+        row_workspace: raw.row_workspace.clone(),
         silence: raw.while_feed_is_silent.unwrap_or(gateway.while_feed_is_silent),
     })
 }

@@ -13,6 +13,7 @@ use super::{RawBackend, RawOperation};
 use crate::rules::{
     arguments::ArgumentSchema,
     catalogue::{Catalogue, Eras, Tool},
+    listing::Hints,
     openapi::{Description, Operation, is_tool_name},
     policy::{Need, Pattern, Policies, Rule},
     protocol::Version,
@@ -188,7 +189,7 @@ impl Change<'_> {
             (false, []) => return Ok(None),
             (true, []) => Need::Nothing,
             (false, scopes) if Scope::from_tokens(scopes.iter().map(String::as_str)).is_ok() => {
-                Need::Scopes(scopes.to_vec())
+                Need::Scopes { all: scopes.to_vec(), any: Vec::new() }
             }
             (false, _) => {
                 return Err(self.problem("scopes", "hold no scope token", "see RFC 6749"));
@@ -199,7 +200,7 @@ impl Change<'_> {
             }
         };
         let patterns = names.filter_map(|name| Pattern::parse(name).ok()).collect();
-        Ok(Some(Rule { need, patterns }))
+        Ok(Some(Rule { hints: Hints::default(), need, patterns }))
     }
 }
 

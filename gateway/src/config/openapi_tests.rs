@@ -82,7 +82,7 @@ fn operations_are_renamed_hidden_described_and_given_scopes() {
     assert_eq!(api.operations["replace_contact"].id, "PUT /contacts/{id}");
     assert_eq!(api.operations["replace_contact"].tool.description.as_deref(), Some("Replaces it."));
     assert!(!api.operations.contains_key("internal_stats"));
-    let needs = |name| policies.tools.required(name).map(|scope| scope.to_string());
+    let needs = |name| policies.tools.required(name).map(|needed| needed.all.to_string());
     assert_eq!(needs("replace_contact").as_deref(), Some("contacts:write"));
     assert_eq!(needs("list_contacts").as_deref(), Some(""));
     assert_eq!(needs("create_contact"), None, "no rule names it");

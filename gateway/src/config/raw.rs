@@ -95,6 +95,15 @@ pub struct RawRoute {
     pub aliases: bool,
     /// What goes on here while the feed of revocations is silent. Default: what `[gateway]` says.
     pub while_feed_is_silent: Option<SilencePolicy>,
+    /// Scopes that bring others with them: `"contacts:write" = ["contacts:read"]`.
+    #[serde(default)]
+    pub implies: BTreeMap<String, Vec<String>>,
+    /// Tools that act in no workspace in particular, by their names here or with one `*`.
+    #[serde(default)]
+    pub exempt_tools: Vec<String>,
+    /// The member that names the workspace of a row: tool results are searched for rows of other
+    /// workspaces, which are dropped. Default: results pass as they are.
+    pub row_workspace: Option<String>,
 }
 
 /// Whose the sessions are.
@@ -178,7 +187,13 @@ pub struct RawBackend {
     /// The largest answer, or event of a stream, in bytes.
     #[serde(default = "eight_mebibytes")]
     pub max_answer_bytes: usize,
-    /// What its tools need; what no rule names is not offered.
+    /// What kinds of tools there are, for those that no `[[backend.tool]]` table names.
+    #[serde(default)]
+    pub class: Vec<RawClass>,
+    /// The scope that a class of tools needs.
+    #[serde(default = "domain_and_access")]
+    pub scope_template: String,
+    /// What its tools need; what neither a rule nor a class names is not offered.
     #[serde(default)]
     pub tool: Vec<RawRule>,
     /// What its prompts need, by name.
@@ -210,9 +225,37 @@ pub struct RawRule {
     /// The scopes needed, all of them; each may repeat the pattern's `{word}`.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// One of these, too; the first is what callers without any are told to ask for.
+    #[serde(default)]
+    pub any_of: Vec<String>,
     /// Whether any valid token will do.
     #[serde(default)]
     pub always_allowed: bool,
+    /// What the tools are said to do, at the least: the backend can only make them look more
+    /// dangerous.
+    pub destructive: Option<bool>,
+    pub idempotent: Option<bool>,
+    pub open_world: Option<bool>,
+    pub read_only: Option<bool>,
+}
+
+/// A `[[backend.class]]` table: tools that need one scope made by the template.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClass {
+    /// A name or a list of names, each with at most one `*` or `{domain}`.
+    #[serde(rename = "match")]
+    pub patterns: OneOrMany,
+    /// What stands for `{access}` in the template.
+    pub access: String,
+    /// What stands for `{domain}`, where the patterns do not take it from the name.
+    pub domain: Option<String>,
+    /// What the tools are said to do, at the least: the backend can only make them look more
+    /// dangerous.
+    pub destructive: Option<bool>,
+    pub idempotent: Option<bool>,
+    pub open_world: Option<bool>,
+    pub read_only: Option<bool>,
 }
 
 /// A `[[backend.operation]]` table: what is said otherwise of some operations of a description.
@@ -260,6 +303,10 @@ impl OneOrMany {
         };
         texts.iter().map(String::as_str)
     }
+}
+
+fn domain_and_access() -> String {
+    "{domain}:{access}".to_owned()
 }
 
 fn yes() -> bool {

@@ -110,3 +110,50 @@ fn names_that_two_backends_would_share_are_found_at_the_start() {
         relayed.replacen("[[gateway.route]]", "[[gateway.route]]\nsession = \"relay\"", 1);
     assert!(resolve(&relayed).unwrap_err()[0].to_string().contains("relayed sessions"));
 }
+
+#[test]
+fn a_class_stands_for_rules_behind_the_overrides() {
+    let classes = r#"
+    [[backend.class]]
+    match = "search_{domain}"
+    access = "read"
+    read_only = true
+    [[backend.class]]
+    match = "*"
+    access = "write"
+    domain = "crm"
+    destructive = true
+"#;
+    let config = resolve(&format!("{GATEWAY}{classes}")).unwrap();
+    let tools = &config.backends[0].policies.tools;
+    for (name, scope, read_only) in [
+        ("list_deals", "deals:read", None),
+        ("search_deals", "deals:read", Some(true)),
+        ("merge_deals", "crm:write", None),
+        ("whoami", "", None),
+    ] {
+        assert_eq!(tools.required(name).unwrap().all.to_string(), scope, "{name}");
+        assert_eq!(tools.hints(name).read_only, read_only, "{name}");
+        assert_eq!(tools.hints(name).destructive, Some(true), "{name}");
+    }
+    let without = classes.replace("domain = \"crm\"", "");
+    let problems = resolve(&format!("{GATEWAY}{without}")).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.place == "backend[0].class[1].scopes"));
+}
+
+#[test]
+fn one_of_several_scopes_and_what_scopes_bring_are_checked() {
+    let any = GATEWAY.replacen("always_allowed = true", "any_of = [\"a\", \"b\"]", 1);
+    let config = resolve(&any).unwrap();
+    let needed = config.backends[0].policies.tools.required("whoami").unwrap();
+    assert_eq!((needed.all.len(), needed.any), (0, vec!["a".to_owned(), "b".to_owned()]));
+    for (line, place) in [
+        ("implies = { \"contacts:read\" = [\"nothing\"] }", "gateway.route[0].implies"),
+        ("exempt_tools = [\"a*b*\"]", "gateway.route[0].exempt_tools"),
+    ] {
+        let text =
+            GATEWAY.replacen("backends = [\"crm\"]", &format!("backends = [\"crm\"]\n{line}"), 1);
+        let problems = resolve(&text).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.place == place), "{place}: {problems:?}");
+    }
+}

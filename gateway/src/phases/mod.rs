@@ -36,14 +36,17 @@ use crate::{
     metrics::Measured,
     once, relayed,
     rules::{
+        caller::Caller,
         credential,
         examine::Examination,
         origin, own,
         permit::{self, Denied, Permit, Plan},
         protocol::{Era, Method},
+        rows::Rows,
         rpc::{self, Call, Message},
         scan,
         violation::{RpcViolation, TransportViolation},
+        visible::Surface,
     },
     silence,
     state::App,
@@ -216,7 +219,7 @@ async fn request(
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     let left = caller.caller.expires.since(app.clock.now());
-    if let Some(result) = own::answer(&surface, &caller.caller.scope, call, left) {
+    if let Some(result) = own::answer(&surface, &caller.caller, call, left) {
         return Ok(answer::own(&call.id, &result?));
     }
     let decided = permit::permit(&surface, &caller.caller, call, headers);
@@ -234,7 +237,7 @@ async fn request(
     if let Some(handles) = &handles {
         permit.body = handles::open(handles, call, &permit.body)?;
     }
-    let tasks = handles::tasks(app, caller, &surface, (call.method, &permit.backend));
+    let tasks = handles::tasks(app, caller, (call.method, &permit.backend));
     if let Some(tasks) = &tasks {
         permit = handles::open_task(tasks, call, permit)?;
     }
@@ -245,12 +248,22 @@ async fn request(
         handles_only: !is_examined,
         left,
         method: call.method,
+        rows: rows(&surface, &permit, call, &caller.caller),
         scope: caller.caller.scope.clone(),
         surface,
         tasks,
         to: call.era,
+        workspaces: caller.caller.workspaces.clone(),
     });
     forward(app, caller, call, (permit, examination), headers).await
+}
+
+/// Which rows of a tool's result may pass, where results are searched.
+fn rows(surface: &Surface, permit: &Permit, call: &Call, caller: &Caller) -> Option<Rows> {
+    let member = surface.terms.row_workspace.clone().filter(|_| call.method == Method::CallTool)?;
+    let allowed =
+        permit.workspace.clone().map_or_else(|| caller.workspaces.clone(), |one| vec![one]);
+    Some(Rows { allowed, member })
 }
 
 async fn forward(

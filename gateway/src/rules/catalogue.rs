@@ -42,16 +42,6 @@ impl Naming {
     }
 }
 
-impl Catalogue {
-    /// Whether the backend says that calls may become tasks: in the core of the legacy era, or by
-    /// an extension.
-    pub(crate) fn declares_tasks(&self) -> bool {
-        let extensions = self.capabilities.get("extensions").and_then(Value::as_object);
-        self.capabilities.get("tasks").is_some()
-            || extensions.into_iter().flatten().any(|(name, _)| name.ends_with("/tasks"))
-    }
-}
-
 /// Which eras a backend speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Eras {

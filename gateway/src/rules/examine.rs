@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use shared::scope::Scope;
+use shared::{ids::WorkspaceId, scope::Scope};
 
 use crate::rules::{
     eras,
     handle::Handles,
+    listing::Choices,
     members::Members,
     own,
     protocol::{Era, Method},
+    rows::Rows,
     task::TaskIds,
     visible::{List, Surface},
 };
@@ -29,12 +31,15 @@ pub(crate) struct Examination {
     /// What remains of the token's life.
     pub(crate) left: Duration,
     pub(crate) method: Method,
+    /// Which rows of its results may pass.
+    pub(crate) rows: Option<Rows>,
     pub(crate) scope: Scope,
     pub(crate) surface: Arc<Surface>,
     /// Seals the ids of tasks in it.
     pub(crate) tasks: Option<TaskIds>,
     /// The caller's era.
     pub(crate) to: Era,
+    pub(crate) workspaces: Vec<WorkspaceId>,
 }
 
 /// What becomes of a message.
@@ -98,7 +103,10 @@ fn may_hold_handle(examination: &Examination, message: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(message) else { return true };
     (examination.handles.is_some() && text.contains("requestState"))
         || (examination.tasks.is_some() && text.contains("taskId"))
-        || text.contains("\\u")
+        || text.match_indices("\\u00").any(|(at, start)| {
+            let next = text.as_bytes().get(at + start.len());
+            next.is_some_and(|next| matches!(next, b'4'..=b'7'))
+        })
 }
 
 /// An event with other data: its `id`, `event` and `retry` lines stay.
@@ -128,6 +136,9 @@ fn result_in_words_of(
     if let Some(member) = method.list_member() {
         let shown = shown(examination, result.find(member)?)?;
         result.set(member, shown);
+    }
+    if let Some(rows) = &examination.rows {
+        rows.filter(result).ok()?;
     }
     if method == Method::Discover {
         result.set("supportedVersions", own::versions());
@@ -162,13 +173,17 @@ fn shown(examination: &Examination, list: &RawValue) -> Option<Vec<Box<RawValue>
         _ => return None,
     };
     let entries: Vec<Box<RawValue>> = serde_json::from_str(list.get()).ok()?;
-    let is_shown = |raw: &RawValue| {
-        serde_json::from_str::<Entry>(raw.get()).is_ok_and(|entry| {
-            key(&entry)
-                .is_some_and(|name| examination.surface.shows(kind, name, &examination.scope))
-        })
+    let choices = Choices::of(&examination.workspaces);
+    let shown = |raw: Box<RawValue>| {
+        let entry: Entry = serde_json::from_str(raw.get()).ok()?;
+        let (surface, name) = (&examination.surface, key(&entry)?);
+        if !surface.shows(kind, name, &examination.scope) {
+            return None;
+        }
+        let retold = (kind == List::Tools).then(|| surface.retold(name, &raw, &choices)).flatten();
+        Some(retold.unwrap_or(raw))
     };
-    Some(entries.into_iter().filter(|raw| is_shown(raw)).collect())
+    Some(entries.into_iter().filter_map(shown).collect())
 }
 
 #[derive(Deserialize)]
@@ -194,9 +209,11 @@ mod tests {
             left: Duration::from_secs(2),
             method,
             scope: Scope::parse("contacts:read").unwrap(),
+            rows: None,
             tasks: None,
             surface: Arc::new(Surface::build(vec![source("crm", both_eras())], terms(true))),
             to,
+            workspaces: Vec::new(),
         };
         match examine(&examination, message.to_string().as_bytes()) {
             Some(Message::Changed(bytes)) => serde_json::from_slice(&bytes).unwrap(),
@@ -257,9 +274,11 @@ mod tests {
             left: Duration::from_secs(2),
             method: Method::CallTool,
             scope: Scope::default(),
+            rows: None,
             tasks: None,
             surface: Arc::new(Surface::build(Vec::new(), terms(true))),
             to: Era::Modern,
+            workspaces: Vec::new(),
         };
         let plain = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
         assert_eq!(examine(&examination, plain), Some(Message::Unchanged));

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
-use shared::scope::Scope;
 
 use crate::rules::{
+    caller::Caller,
+    listing::Choices,
     members::Members,
     protocol::{Era, Method, Version},
     rpc::Call,
@@ -23,7 +24,7 @@ const CAPABILITIES: [&str; 4] = ["completions", "prompts", "resources", "tools"]
 /// remains of the token's life.
 pub(crate) fn answer(
     surface: &Surface,
-    scope: &Scope,
+    caller: &Caller,
     call: &Call,
     left: Duration,
 ) -> Option<Result<Vec<u8>, RpcViolation>> {
@@ -33,10 +34,10 @@ pub(crate) fn answer(
     match call.method {
         Method::Discover => Some(Ok(discover(surface, left))),
         Method::Initialize => Some(initialize(surface, call)),
-        Method::ListPrompts => Some(list(surface, scope, call, List::Prompts, left)),
-        Method::ListResources => Some(list(surface, scope, call, List::Resources, left)),
-        Method::ListTemplates => Some(list(surface, scope, call, List::Templates, left)),
-        Method::ListTools => Some(list(surface, scope, call, List::Tools, left)),
+        Method::ListPrompts => Some(list(surface, caller, call, List::Prompts, left)),
+        Method::ListResources => Some(list(surface, caller, call, List::Resources, left)),
+        Method::ListTemplates => Some(list(surface, caller, call, List::Templates, left)),
+        Method::ListTools => Some(list(surface, caller, call, List::Tools, left)),
         Method::Ping => Some(Ok(b"{}".to_vec())),
         Method::CallTool
         | Method::CancelTask
@@ -105,7 +106,7 @@ fn discover(surface: &Surface, left: Duration) -> Vec<u8> {
 
 fn list(
     surface: &Surface,
-    scope: &Scope,
+    caller: &Caller,
     call: &Call,
     list: List,
     left: Duration,
@@ -114,8 +115,10 @@ fn list(
         // There is one page, so no cursor was ever given out.
         return Err(RpcViolation::Cursor);
     }
+    let choices = Choices::of(&caller.workspaces);
+    let shown = surface.list(list, &caller.scope, &choices);
     let mut result = Members::default();
-    result.set(call.method.list_member().unwrap_or_default(), surface.list(list, scope));
+    result.set(call.method.list_member().unwrap_or_default(), shown);
     if call.era == Era::Modern {
         modern(&mut result, surface, left);
     }
@@ -162,6 +165,7 @@ mod tests {
 
     use super::*;
     use crate::rules::{
+        caller,
         rpc::{Message, read},
         visible::tests::{both_eras, source, terms},
     };
@@ -177,8 +181,8 @@ mod tests {
         let Ok(Message::Request(call)) = read(&Bytes::from(body.to_string()), &headers) else {
             panic!("{body}")
         };
-        let scope = Scope::parse("contacts:read").unwrap();
-        let result = answer(&surface, &scope, &call, Duration::from_secs(9)).unwrap()?;
+        let caller = caller::tests::caller("contacts:read", &["a"]);
+        let result = answer(&surface, &caller, &call, Duration::from_secs(9)).unwrap()?;
         Ok(serde_json::from_slice(&result).unwrap())
     }
 

@@ -3,6 +3,8 @@
 
 use shared::scope::Scope;
 
+use crate::rules::{listing::Hints, scopes::Requirement};
+
 /// A name pattern: literal text with at most one hole, written `*` or `{word}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
@@ -30,6 +32,8 @@ pub(crate) enum InvalidPattern {
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
+    /// What the tools are said to do, at the least.
+    pub(crate) hints: Hints,
     pub(crate) need: Need,
     pub(crate) patterns: Vec<Pattern>,
 }
@@ -39,8 +43,9 @@ pub(crate) struct Rule {
 pub(crate) enum Need {
     /// Any valid token.
     Nothing,
-    /// All of these scopes; each may repeat the pattern's `{word}`.
-    Scopes(Vec<String>),
+    /// All of these scopes, and one of those, where there are any; each may repeat the pattern's
+    /// `{word}`.
+    Scopes { all: Vec<String>, any: Vec<String> },
 }
 
 /// Rules in order.
@@ -56,41 +61,56 @@ pub(crate) struct Policies {
 }
 
 impl Policy {
-    /// The scopes that `name` needs, or `None` if no rule speaks of it.
-    pub(crate) fn required(&self, name: &str) -> Option<Scope> {
+    /// What `name` needs, or `None` if no rule speaks of it.
+    pub(crate) fn required(&self, name: &str) -> Option<Requirement> {
         self.0.iter().find_map(|rule| {
-            let (pattern, part) =
-                rule.patterns.iter().find_map(|p| p.matched(name).map(|part| (p, part)))?;
-            match &rule.need {
-                Need::Nothing => Some(Scope::default()),
-                Need::Scopes(templates) => {
-                    let filled: Vec<String> =
-                        templates.iter().map(|text| pattern.fill(text, part)).collect();
-                    Scope::from_tokens(filled.iter().map(String::as_str)).ok()
-                }
-            }
+            let (pattern, part) = rule.matched(name)?;
+            let Need::Scopes { all, any } = &rule.need else { return Some(Requirement::default()) };
+            let fill = |templates: &[String]| -> Vec<String> {
+                templates.iter().map(|text| pattern.fill(text, part)).collect()
+            };
+            let (all, any) = (fill(all), fill(any));
+            let tokens =
+                |filled: &[String]| Scope::from_tokens(filled.iter().map(String::as_str)).ok();
+            tokens(&any)?;
+            Some(Requirement { all: tokens(&all)?, any })
         })
+    }
+
+    /// What a tool of that name is said to do: for each hint, by the first rule that matches and
+    /// says something.
+    pub(crate) fn hints(&self, name: &str) -> Hints {
+        let rules = self.0.iter().filter(|rule| rule.matched(name).is_some());
+        rules.fold(Hints::default(), |hints, rule| hints.or(rule.hints))
     }
 }
 
 impl Policy {
-    /// The scopes, for each rule that could speak of some name beginning with `start`, that such
-    /// a name needs whatever the rest is.
-    pub(crate) fn reaching(&self, start: &str) -> impl Iterator<Item = Scope> {
+    /// For each rule that could speak of some name beginning with `start`, what such a name needs
+    /// whatever the rest is.
+    pub(crate) fn reaching(&self, start: &str) -> impl Iterator<Item = Requirement> {
         let reaches = move |pattern: &Pattern| {
             let before = pattern.before.as_str();
             let is_open = pattern.hole.is_some() || before.len() >= start.len();
             is_open && (before.starts_with(start) || start.starts_with(before))
         };
-        self.0.iter().filter(move |rule| rule.patterns.iter().any(reaches)).map(|rule| match &rule
-            .need
-        {
-            Need::Nothing => Scope::default(),
-            Need::Scopes(templates) => {
-                let fixed = templates.iter().filter(|text| !text.contains('{'));
-                Scope::from_tokens(fixed.map(String::as_str)).unwrap_or_default()
-            }
+        let rules = self.0.iter().filter(move |rule| rule.patterns.iter().any(reaches));
+        rules.map(|rule| {
+            let Need::Scopes { all, any } = &rule.need else { return Requirement::default() };
+            let is_fixed = |text: &&String| !text.contains('{');
+            let all = all.iter().filter(is_fixed).map(String::as_str);
+            let all = Scope::from_tokens(all).unwrap_or_default();
+            // One that depends on the rest might be the one that suffices.
+            let any = if any.iter().all(|text| is_fixed(&text)) { any.clone() } else { Vec::new() };
+            Requirement { all, any }
         })
+    }
+}
+
+impl Rule {
+    /// The first pattern that matches, with what stands in its hole.
+    fn matched<'n>(&self, name: &'n str) -> Option<(&Pattern, &'n str)> {
+        self.patterns.iter().find_map(|pattern| Some((pattern, pattern.matched(name)?)))
     }
 }
 
@@ -131,7 +151,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a name fits.
+    /// Whether the name matches.
     pub(crate) fn matches(&self, name: &str) -> bool {
         self.matched(name).is_some()
     }
@@ -162,7 +182,8 @@ mod tests {
     fn rule(patterns: &[&str], scopes: &[&str]) -> Rule {
         let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
         Rule {
-            need: Need::Scopes(scopes),
+            hints: Hints::default(),
+            need: Need::Scopes { all: scopes, any: Vec::new() },
             patterns: patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
         }
     }
@@ -170,7 +191,11 @@ mod tests {
     #[test]
     fn the_first_rule_that_matches_decides() {
         let policy = Policy(vec![
-            Rule { need: Need::Nothing, patterns: vec![Pattern::parse("whoami").unwrap()] },
+            Rule {
+                hints: Hints::default(),
+                need: Need::Nothing,
+                patterns: vec![Pattern::parse("whoami").unwrap()],
+            },
             rule(&["list_{module}", "search_{module}"], &["{module}:read"]),
             rule(&["get_company"], &["companies:read"]),
             rule(&["*_all"], &["admin", "danger"]),
@@ -185,7 +210,7 @@ mod tests {
             ("list_all", Some("all:read")),
             ("unlisted", None),
         ] {
-            let required = policy.required(name).map(|scope| scope.to_string());
+            let required = policy.required(name).map(|needed| needed.all.to_string());
             assert_eq!(required.as_deref(), expected, "{name}");
         }
     }
@@ -197,8 +222,9 @@ mod tests {
             rule(&["crm://all"], &["admin"]),
             rule(&["file://{name}"], &["{name}:read", "files"]),
         ]);
-        let reaching =
-            |start: &str| policy.reaching(start).map(|scope| scope.to_string()).collect::<Vec<_>>();
+        let reaching = |start: &str| {
+            policy.reaching(start).map(|needed| needed.all.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(reaching("crm://"), ["contacts:read", "admin"]);
         assert_eq!(reaching("crm://contacts/7/"), ["contacts:read"]);
         assert_eq!(reaching("crm://deals/"), [""; 0]);

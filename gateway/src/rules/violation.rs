@@ -168,6 +168,8 @@ pub(crate) enum RpcViolation {
     UnknownTool,
     #[error("the protocol version is not served here")]
     Version { requested: String },
+    #[error("the workspace is none that this connection covers")]
+    Workspace,
 }
 
 /// A refused message, with its id where it could be read.
@@ -206,7 +208,7 @@ impl RpcViolation {
                 (200, -32601, "JSON-RPC 2.0 section 5.1")
             }
             Self::UnknownMethod(Era::Modern) => (404, -32601, "MCP 2026-07-28, transports"),
-            Self::UnknownPrompt => (200, -32602, "MCP server, prompts"),
+            Self::UnknownPrompt | Self::Workspace => (200, -32602, "MCP server, prompts"),
             Self::UnknownResource(Era::Legacy) => (200, -32002, "MCP server, resources"),
             Self::UnknownResource(Era::Modern) => (200, -32602, "MCP server, resources"),
             Self::UnknownTool => (200, -32602, "MCP server, tools"),

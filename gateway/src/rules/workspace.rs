@@ -64,6 +64,8 @@ pub(crate) struct Rule<'r> {
     pub(crate) argument: &'r str,
     /// `None` where the tool does not name a workspace.
     pub(crate) binding: Option<ArgumentType>,
+    /// Whether the tool acts in no workspace in particular, whatever its arguments.
+    pub(crate) is_exempt: bool,
     pub(crate) mode: WorkspaceMode,
     pub(crate) read_only: bool,
     /// The tool's input schema.
@@ -85,35 +87,94 @@ pub(crate) fn bind(
     granted: &[WorkspaceId],
     arguments: &Map<String, Value>,
 ) -> Result<Bound, String> {
+    let bound = choose(rule, granted, arguments)?;
+    let allowed = match &bound.workspace {
+        Some(one) => std::slice::from_ref(one),
+        None if rule.binding.is_some() => &[],
+        None => granted,
+    };
+    if arguments.iter().all(|(name, value)| is_allowed(name, value, rule.argument, allowed)) {
+        return Ok(bound);
+    }
+    let name = rule.argument;
+    Err(format!("Validation error: `{name}` names a workspace that this call is not for")
+        + &choices(granted))
+}
+
+fn choose(
+    rule: Rule<'_>,
+    granted: &[WorkspaceId],
+    arguments: &Map<String, Value>,
+) -> Result<Bound, String> {
     let only = match granted {
         [one] => Some(one),
         _ => None,
     };
-    if rule.mode == WorkspaceMode::Implicit {
-        return match only {
-            Some(one) => Ok(Bound { inject: None, workspace: Some(one.clone()) }),
-            None => Err(format!(
-                "This connection covers {} workspaces, and tools here act in exactly one; \
-                 connect again and choose one.",
-                granted.len()
-            )),
-        };
+    if rule.mode == WorkspaceMode::Implicit && only.is_none() && !rule.is_exempt {
+        return Err(format!(
+            "This connection covers {} workspaces, and tools here act in exactly one; \
+             connect again and choose one.",
+            granted.len()
+        ));
     }
-    let Some(kind) = rule.binding else { return Ok(Bound::default()) };
-    let Some(value) = arguments.get(rule.argument) else {
-        refuse_elsewhere(rule.argument, arguments, None)?;
-        return default(rule, kind, granted, only);
-    };
+    if let (Some(kind), Some(value)) = (rule.binding, arguments.get(rule.argument)) {
+        return explicit(rule, kind, granted, value);
+    }
+    if rule.is_exempt {
+        return Ok(Bound::default());
+    }
+    match (rule.mode, rule.binding) {
+        (WorkspaceMode::Implicit | WorkspaceMode::Credential, binding) => {
+            if granted.is_empty() {
+                return Err(
+                    "This connection covers no workspace; connect again and choose one.".to_owned()
+                );
+            }
+            let inject = binding.filter(|_| is_required(rule)).zip(only);
+            let inject = inject.and_then(|(kind, one)| written(kind, one));
+            Ok(Bound { inject, workspace: only.cloned() })
+        }
+        (WorkspaceMode::Argument | WorkspaceMode::OptionalArgument, None) => Ok(Bound::default()),
+        (WorkspaceMode::Argument | WorkspaceMode::OptionalArgument, Some(kind)) => {
+            default(rule, kind, granted, only)
+        }
+    }
+}
+
+fn explicit(
+    rule: Rule<'_>,
+    kind: ArgumentType,
+    granted: &[WorkspaceId],
+    value: &Value,
+) -> Result<Bound, String> {
     let named = named(kind, value).and_then(|text| granted.iter().find(|id| id.as_str() == text));
-    let Some(named) = named else {
-        let mut text = format!("Validation error: {}: ", rule.argument);
-        let expected = if kind == ArgumentType::Text { "a string" } else { "an integer" };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "expected {expected} that names a workspace of this connection");
-        return Err(text + &choices(granted));
-    };
-    refuse_elsewhere(rule.argument, arguments, Some(value))?;
-    Ok(Bound { inject: None, workspace: Some(named.clone()) })
+    if let Some(named) = named {
+        return Ok(Bound { inject: None, workspace: Some(named.clone()) });
+    }
+    let mut text = format!("Validation error: {}: ", rule.argument);
+    let expected = if kind == ArgumentType::Text { "a string" } else { "an integer" };
+    // Writing to a String cannot fail.
+    let _ = write!(text, "expected {expected} that names a workspace of this connection");
+    Err(text + &choices(granted))
+}
+
+fn is_required(rule: Rule<'_>) -> bool {
+    let required = rule.schema.get("required").and_then(Value::as_array);
+    required.into_iter().flatten().any(|name| name == rule.argument)
+}
+
+/// A workspace id as the argument writes it.
+fn written(kind: ArgumentType, id: &WorkspaceId) -> Option<Value> {
+    match kind {
+        ArgumentType::Integer => id.as_str().parse::<u64>().map(Value::from).ok(),
+        ArgumentType::Text => Some(Value::from(id.as_str())),
+    }
+}
+
+/// Whether a value names one of these workspaces, in either form.
+pub(crate) fn names(value: &Value, allowed: &[WorkspaceId]) -> bool {
+    let text = named(ArgumentType::Text, value).or_else(|| named(ArgumentType::Integer, value));
+    text.is_some_and(|text| allowed.iter().any(|id| id.as_str() == text))
 }
 
 fn default(
@@ -132,16 +193,10 @@ fn default(
     }
     match only {
         Some(one) if rule.read_only => Ok(Bound { inject: None, workspace: Some(one.clone()) }),
-        Some(one) => {
-            let inject = match kind {
-                ArgumentType::Integer => one.as_str().parse::<u64>().map(Value::from).ok(),
-                ArgumentType::Text => Some(Value::from(one.as_str())),
-            };
-            match inject {
-                Some(_) => Ok(Bound { inject, workspace: Some(one.clone()) }),
-                None => missing(),
-            }
-        }
+        Some(one) => match written(kind, one) {
+            Some(value) => Ok(Bound { inject: Some(value), workspace: Some(one.clone()) }),
+            None => missing(),
+        },
         None if rule.read_only => Ok(Bound::default()),
         None => missing(),
     }
@@ -173,25 +228,17 @@ pub(crate) fn refuse_undeclared(rule: Rule<'_>, arguments: &Value) -> Result<(),
     }
 }
 
-/// Refuses a member of the argument's name, at any depth, that says something else.
-fn refuse_elsewhere(
-    argument: &str,
-    arguments: &Map<String, Value>,
-    bound: Option<&Value>,
-) -> Result<(), String> {
-    let agrees = |value: &Value| bound == Some(value);
-    if arguments.iter().all(|(_, value)| all_members(value, argument, &agrees)) {
-        return Ok(());
+/// Whether no member of the argument's name, at any depth, names another workspace: a backend
+/// might read it there.
+fn is_allowed(name: &str, value: &Value, argument: &str, allowed: &[WorkspaceId]) -> bool {
+    if name == argument && !names(value, allowed) {
+        return false;
     }
-    Err(format!("Validation error: `{argument}` occurs inside another argument with another value"))
-}
-
-fn all_members(value: &Value, name: &str, agrees: &impl Fn(&Value) -> bool) -> bool {
     match value {
-        Value::Array(items) => items.iter().all(|item| all_members(item, name, agrees)),
-        Value::Object(members) => members.iter().all(|(own, member)| {
-            (own != name || agrees(member)) && all_members(member, name, agrees)
-        }),
+        Value::Array(items) => items.iter().all(|item| is_allowed("", item, argument, allowed)),
+        Value::Object(members) => {
+            members.iter().all(|(name, member)| is_allowed(name, member, argument, allowed))
+        }
         _ => true,
     }
 }
@@ -213,6 +260,7 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -227,6 +275,7 @@ mod tests {
         let rule = Rule {
             argument: "workspace_id",
             binding: binding(&schema, "workspace_id").unwrap(),
+            is_exempt: false,
             mode,
             read_only,
             schema: &schema,
@@ -239,7 +288,7 @@ mod tests {
 
     #[test]
     fn each_mode_decides_the_workspace() {
-        use WorkspaceMode::{Argument, Implicit, OptionalArgument};
+        use WorkspaceMode::{Argument, Credential, Implicit, OptionalArgument};
         let none = json!({});
         let a = json!({"workspace_id": "a"});
         let acme = || Some("a".to_owned());
@@ -247,6 +296,12 @@ mod tests {
             (Implicit, false, &["a"][..], &none, Some((acme(), None))),
             (Implicit, true, &["a", "b"], &none, None),
             (Implicit, true, &[], &none, None),
+            (Implicit, false, &["a"], &a, Some((acme(), None))),
+            (Implicit, false, &["b"], &a, None),
+            (Credential, false, &["a"], &none, Some((acme(), None))),
+            (Credential, false, &["a", "b"], &none, Some((None, None))),
+            (Credential, false, &["b", "c"], &a, None),
+            (Credential, true, &[], &none, None),
             (Argument, true, &["a"], &none, None),
             (Argument, true, &["a", "b"], &a, Some((acme(), None))),
             (OptionalArgument, true, &["a", "b"], &none, Some((None, None))),
@@ -304,5 +359,115 @@ mod tests {
         assert_eq!(find(reference), Err(InvalidBinding::Type));
         let several = json!({"properties": {"workspace_id": {"type": ["string", "null"]}}});
         assert_eq!(find(several), Err(InvalidBinding::Type));
+    }
+
+    #[test]
+    fn a_tool_without_the_argument_carries_no_foreign_workspace_either() {
+        let schema = json!({"properties": {"q": {}}});
+        let granted = [WorkspaceId::parse("a").unwrap(), WorkspaceId::parse("7").unwrap()];
+        for (is_exempt, arguments, expected) in [
+            (false, json!({"q": 1}), true),
+            (false, json!({"workspace_id": "a"}), true),
+            (false, json!({"workspace_id": "b"}), false),
+            (false, json!({"q": [{"workspace_id": 7}]}), true),
+            (false, json!({"q": [{"workspace_id": 8}]}), false),
+            (true, json!({"workspace_id": "b"}), false),
+            (true, json!({}), true),
+        ] {
+            let rule = Rule {
+                argument: "workspace_id",
+                binding: None,
+                is_exempt,
+                mode: WorkspaceMode::Argument,
+                read_only: true,
+                schema: &schema,
+            };
+            let bound = bind(rule, &granted, arguments.as_object().unwrap());
+            assert_eq!(bound.is_ok(), expected, "{is_exempt} {arguments} {bound:?}");
+        }
+    }
+
+    #[test]
+    fn an_exempt_tool_needs_no_workspace_in_any_mode() {
+        let schema = json!({"properties": {"workspace_id": {"type": "string"}}});
+        let granted = ["a", "b"].map(|id| WorkspaceId::parse(id).unwrap());
+        for mode in MODES {
+            let binding = Some(ArgumentType::Text);
+            let argument = "workspace_id";
+            let read_only = false;
+            let rule =
+                Rule { argument, binding, is_exempt: true, mode, read_only, schema: &schema };
+            assert_eq!(bind(rule, &granted, &Map::new()), Ok(Bound::default()), "{mode:?}");
+        }
+    }
+
+    const MODES: [WorkspaceMode; 4] = [
+        WorkspaceMode::Argument,
+        WorkspaceMode::Credential,
+        WorkspaceMode::Implicit,
+        WorkspaceMode::OptionalArgument,
+    ];
+
+    fn every_name(value: &Value, found: &mut Vec<Value>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| every_name(item, found)),
+            Value::Object(members) => {
+                for (name, member) in members {
+                    if name == "workspace_id" {
+                        found.push(member.clone());
+                    }
+                    every_name(member, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn arguments() -> impl Strategy<Value = Value> {
+        let leaf =
+            prop::sample::select(vec![json!("a"), json!("b"), json!("7"), json!(7), json!(8)]);
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            let name = || prop::sample::select(vec!["workspace_id", "q", "r"]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::hash_map(name(), inner, 0..4).prop_map(|members| {
+                    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_reaches_another_workspace(
+            value in arguments(),
+            mode in prop::sample::select(MODES.to_vec()),
+            binding in prop::sample::select(vec![
+                None, Some(ArgumentType::Integer), Some(ArgumentType::Text),
+            ]),
+            granted in prop::sample::subsequence(vec!["a", "7", "c"], 0..=3),
+            is_exempt: bool,
+            read_only: bool,
+        ) {
+            let members = json!({ "q": value.clone() });
+            let given = value.as_object().unwrap_or_else(|| members.as_object().unwrap());
+            let granted: Vec<_> =
+                granted.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect();
+            let schema = json!({"required": ["workspace_id"]});
+            let argument = "workspace_id";
+            let rule = Rule { argument, binding, is_exempt, mode, read_only, schema: &schema };
+            let Ok(bound) = bind(rule, &granted, given) else { return Ok(()) };
+            let mut sent = given.clone();
+            if let Some(value) = bound.inject {
+                sent.insert("workspace_id".to_owned(), value);
+            }
+            let allowed = bound.workspace.map_or_else(|| granted.clone(), |one| vec![one]);
+            prop_assert!(allowed.iter().all(|one| granted.contains(one)));
+            let mut found = Vec::new();
+            every_name(&Value::Object(sent), &mut found);
+            for value in found {
+                prop_assert!(names(&value, &allowed), "{} in {:?}", value, allowed);
+            }
+        }
     }
 }

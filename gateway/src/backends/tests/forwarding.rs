@@ -1,5 +1,8 @@
 //! What goes out to a backend, and when.
 
+#[path = "endings.rs"]
+mod endings;
+
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -374,45 +377,4 @@ async fn a_pooled_session_learns_that_nobody_waits_and_that_nobody_can_be_asked(
         }
     };
     tokio::time::timeout(Duration::from_secs(5), wanted).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_session_whose_call_was_given_up_is_ended_and_not_lent_again() {
-    let opened = Mutex::new(0);
-    let double = Double::start(move |seen| match (&seen.method, seen.rpc_method()) {
-        (&HttpMethod::DELETE, _) => respond(200, "text/plain", ""),
-        (_, "initialize") => {
-            let mut opened = opened.lock().unwrap();
-            *opened += 1;
-            let mut response = both_eras(seen);
-            let id = HeaderValue::from_str(&format!("s{opened}")).unwrap();
-            response.headers_mut().insert("mcp-session-id", id);
-            response
-        }
-        (_, "tools/call") => {
-            let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from(": at work\n\n"))]);
-            respond(200, "text/event-stream", Body::from_stream(begun.chain(stream::pending())))
-        }
-        (_, "server/discover") => respond(404, "text/plain", ""),
-        _ => both_eras(seen),
-    })
-    .await;
-    let gateway = Gateway::start(&double, "session = \"pooled\"").await;
-    let sessions = || {
-        let seen = double.seen().into_iter();
-        let calls = seen.filter(|seen| seen.rpc_method() == "tools/call");
-        calls.map(|seen| seen.headers["mcp-session-id"].clone()).collect::<Vec<_>>()
-    };
-    drop(gateway.send(&tools_call()).await.unwrap());
-    drop(gateway.send(&tools_call()).await.unwrap());
-    assert_eq!(sessions(), ["s2", "s3"]);
-    let ended =
-        async {
-            while !double.seen().iter().any(|seen| {
-                seen.method == HttpMethod::DELETE && seen.headers["mcp-session-id"] == "s2"
-            }) {
-                tokio::task::yield_now().await;
-            }
-        };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
 }

@@ -357,3 +357,43 @@ async fn a_principal_has_only_so_many_calls_under_way() {
     drop(rooms);
     assert_eq!(world.legacy(&token, "tools/call", call).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_task_is_its_owners_and_reads_the_same_in_every_answer() {
+    let world = world_of("", "session = \"relay\"").await;
+    let token = world.token(&json!({}));
+    let call = json!({"name": "list_contacts", "task": {"ttl": 1000}});
+    let begun = world.legacy(&token, "tools/call", call).await;
+    let id = begun.body["result"]["task"]["taskId"].as_str().unwrap().to_owned();
+    assert!(!id.contains("t-1"), "{id}");
+    let asked = world.legacy(&token, "tasks/get", json!({"taskId": id})).await;
+    assert_eq!(asked.body["result"]["taskId"], id.as_str(), "{}", asked.body);
+    assert_eq!(world.seen.lock().unwrap().last().unwrap().1["params"]["taskId"], "t-1");
+    let before = world.seen.lock().unwrap().len();
+    let other = world.token(&json!({"sub": "usr_2", "jti": "t2"}));
+    for (token, id) in [(&other, id.as_str()), (&token, "t-1")] {
+        let refused = world.legacy(token, "tasks/get", json!({"taskId": id})).await;
+        assert_eq!(refused.body["error"]["code"], -32602, "{}", refused.body);
+    }
+    assert_eq!(world.seen.lock().unwrap().len(), before);
+}
+
+#[tokio::test]
+async fn rows_of_another_workspace_do_not_pass() {
+    let world = world_of("", "row_workspace = \"workspace_id\"").await;
+    let token = world.token(&json!({}));
+    let call = json!({"name": "list_contacts", "arguments": {"workspace_id": "beta"}});
+    let answer = world.legacy(&token, "tools/call", call).await;
+    let text = answer.body["result"]["content"][0]["text"].as_str().unwrap();
+    let rows: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(rows, json!([{"id": 2, "workspace_id": "beta"}]));
+}
+
+#[tokio::test]
+async fn a_list_names_the_callers_workspaces_as_choices() {
+    let world = world("").await;
+    let token = world.token(&json!({"workspaces": ["acme"], "jti": "t2"}));
+    let answer = world.legacy(&token, "tools/list", json!({})).await;
+    let property = &answer.body["result"]["tools"][0]["inputSchema"]["properties"]["workspace_id"];
+    assert_eq!(property, &json!({"enum": ["acme"], "type": "string"}));
+}

@@ -98,12 +98,23 @@ fn backend_answer(body: &Value) -> Value {
         {"name": "delete_contact", "inputSchema": schema},
     ]);
     let result = match body["method"].as_str().unwrap_or_default() {
-        "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
-            "serverInfo": {"name": "double", "version": "1"}}),
+        "initialize" => {
+            json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+            "serverInfo": {"name": "double", "version": "1"}})
+        }
         "server/discover" => json!({"supportedVersions": ["2026-07-28"], "resultType": "complete",
             "capabilities": {"tools": {}}, "ttlMs": 1, "cacheScope": "public"}),
         "tools/list" => json!({"tools": tools, "resultType": "complete", "ttlMs": 1,
             "cacheScope": "public"}),
+        "tasks/get" => json!({"taskId": body["params"]["taskId"], "status": "working"}),
+        "tools/call" if body["params"].get("task").is_some() => {
+            json!({"task": {"taskId": "t-1", "status": "working"}})
+        }
+        "tools/call" if body["params"]["arguments"]["workspace_id"] == "beta" => {
+            let rows =
+                json!([{"id": 1, "workspace_id": "acme"}, {"id": 2, "workspace_id": "beta"}]);
+            json!({"content": [{"type": "text", "text": rows.to_string()}]})
+        }
         "tools/call" => json!({"content": [{"type": "text", "text": "done"}], "odd": 1.0e2}),
         _ => {
             return json!({"jsonrpc": "2.0", "id": body["id"],

@@ -1,6 +1,8 @@
 //! What a caller may do with a call: tool, prompt, resource or list; scopes; workspace;
 //! arguments. Only here a [`Permit`] is made, and nothing is forwarded without one.
 
+mod bound;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use crate::rules::{
     members::change_params,
     protocol::{Era, Method, Version},
     rpc::Call,
+    scopes::Requirement,
     silence::{self, Access},
     splice,
     violation::RpcViolation,
@@ -92,20 +95,25 @@ pub(crate) fn permit(
         }
         Method::GetPrompt => {
             let found = surface.prompt(target, &caller.scope);
-            scoped(found, RpcViolation::UnknownPrompt, caller)
-                .and_then(|to| plain(surface, call, to))
+            let to = scoped(surface, found, RpcViolation::UnknownPrompt, caller)?;
+            let bound = bound::by_arguments(surface, caller, call.arguments.as_deref())?;
+            Ok(Permit { workspace: bound, ..plain(surface, call, to)? })
         }
         Method::ReadResource => {
             let found = surface.resource(target, &caller.scope);
             let unknown = RpcViolation::UnknownResource(call.era);
-            scoped(found, unknown, caller).and_then(|to| plain(surface, call, to))
+            let to = scoped(surface, found, unknown.clone(), caller)?;
+            let bound = bound::by_uri(surface, caller, target, unknown)?;
+            Ok(Permit { workspace: bound, ..plain(surface, call, to)? })
         }
         Method::Complete => complete(surface, caller, call),
         Method::Listen => listen(surface, caller, call),
         Method::Subscribe | Method::Unsubscribe if surface.relays(call.era) => {
             let found = surface.resource(target, &caller.scope);
             let unknown = RpcViolation::UnknownResource(call.era);
-            scoped(found, unknown, caller).and_then(|to| within_era(surface, call, to))
+            let to = scoped(surface, found, unknown.clone(), caller)?;
+            bound::by_uri(surface, caller, target, unknown)?;
+            within_era(surface, call, to)
         }
         Method::CancelTask
         | Method::GetTask
@@ -139,12 +147,18 @@ pub(crate) fn permit(
 
 /// The owner, if there is one and the caller has the scopes.
 fn scoped<'s>(
-    found: Option<(&'s Source, Scope)>,
+    surface: &Surface,
+    found: Option<(&'s Source, Requirement)>,
     unknown: RpcViolation,
     caller: &Caller,
 ) -> Result<&'s Source, Denied> {
     let (source, required) = found.ok_or(unknown)?;
-    if caller.scope.includes(&required) { Ok(source) } else { Err(Denied::Scope(required)) }
+    let granted = surface.granted(&caller.scope);
+    if granted.meets(&required) {
+        Ok(source)
+    } else {
+        Err(Denied::Scope(required.to_ask(&granted)))
+    }
 }
 
 fn call_tool(
@@ -154,10 +168,11 @@ fn call_tool(
     headers: &HeaderMap,
     found: VisibleTool<'_>,
 ) -> Result<Permit, Denied> {
-    if !caller.scope.includes(found.required) {
-        return Err(Denied::Scope(found.required.clone()));
+    let granted = surface.granted(&caller.scope);
+    if !granted.meets(found.required) {
+        return Err(Denied::Scope(found.required.to_ask(&granted)));
     }
-    if caller.reads_only && found.required.is_empty() && !found.tool.read_only {
+    if caller.reads_only && found.required.is_empty() && !found.read_only {
         return Err(Denied::Text(READING_ONLY.to_owned()));
     }
     let schema = found.tool.schema.schema();
@@ -174,8 +189,9 @@ fn call_tool(
     let rule = workspace::Rule {
         argument,
         binding: found.binding,
+        is_exempt: surface.is_exempt(call.target.as_deref().unwrap_or_default()),
         mode: surface.terms.mode,
-        read_only: found.tool.read_only,
+        read_only: found.read_only,
         schema,
     };
     let bound = workspace::bind(rule, &caller.workspaces, &given).map_err(Denied::Text)?;
@@ -189,8 +205,11 @@ fn call_tool(
     workspace::refuse_undeclared(rule, &given).map_err(Denied::Text)?;
     let mut permit = toward(surface, call, found.source, body)?;
     permit.workspace = bound.workspace;
-    if found.tool.read_only {
+    if found.read_only {
         permit.access = Access::Read;
+    }
+    if surface.terms.row_workspace.is_some() {
+        permit.plan = Plan::Examined;
     }
     if permit.era == Era::Modern {
         permit.headers = sent;
@@ -209,7 +228,14 @@ const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
 /// What a completion is about: `ref` names a prompt or a resource.
 #[derive(Deserialize)]
 struct Completion {
+    context: Option<Box<RawValue>>,
     r#ref: Box<RawValue>,
+}
+
+/// What was filled in before.
+#[derive(Deserialize)]
+struct Context {
+    arguments: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +253,7 @@ fn object<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
 
 fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
     let params = call.params.as_deref().unwrap_or_default();
-    let Completion { r#ref } =
+    let Completion { context, r#ref } =
         serde_json::from_slice(params).map_err(|_| RpcViolation::MissingParam("ref"))?;
     let r#ref: Reference = object(&r#ref).ok_or(RpcViolation::MissingParam("ref"))?;
     let (found, unknown) = match (r#ref.r#type.as_str(), r#ref.name, r#ref.uri) {
@@ -239,7 +265,11 @@ fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, D
         }
         _ => return Err(RpcViolation::MissingParam("ref").into()),
     };
-    scoped(found, unknown, caller).and_then(|source| plain(surface, call, source))
+    let source = scoped(surface, found, unknown, caller)?;
+    let given = context.as_deref().and_then(object::<Context>).and_then(|held| held.arguments);
+    let given = given.as_deref().map(|raw| raw.get().as_bytes());
+    let bound = bound::by_arguments(surface, caller, given)?;
+    Ok(Permit { workspace: bound, ..plain(surface, call, source)? })
 }
 
 /// The resources a stream of changes is asked for.
@@ -265,7 +295,9 @@ fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Den
     };
     for uri in &notifications.resource_subscriptions {
         let found = surface.resource(uri, &caller.scope);
-        scoped(found, RpcViolation::UnknownResource(call.era), caller)?;
+        let unknown = RpcViolation::UnknownResource(call.era);
+        scoped(surface, found, unknown.clone(), caller)?;
+        bound::by_uri(surface, caller, uri, unknown)?;
     }
     whole(surface, call)
 }
@@ -354,7 +386,7 @@ fn own_words(
 
 /// The prompt that a completion is about.
 fn prompt_of(call: &Call) -> Option<String> {
-    let Completion { r#ref } = serde_json::from_slice(call.params.as_deref()?).ok()?;
+    let Completion { r#ref, .. } = serde_json::from_slice(call.params.as_deref()?).ok()?;
     let r#ref: Reference = object(&r#ref)?;
     r#ref.name.filter(|_| r#ref.r#type == "ref/prompt")
 }

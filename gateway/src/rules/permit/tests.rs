@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use http::HeaderValue;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::rules::{
     caller::tests::caller,
     catalogue::{Eras, Naming},
+    listing::Choices,
     rpc::{Message, read},
     visible::tests::{both_eras, source, terms},
 };
@@ -158,4 +160,71 @@ fn a_call_goes_out_under_the_name_that_its_backend_knows() {
     let own = legacy("tools/call", &json!({"name": "list_contacts"}));
     let unknown = Denied::Rpc(RpcViolation::UnknownTool);
     assert_eq!(decide(&surface, "contacts:read", &own).unwrap_err(), unknown);
+}
+
+#[test]
+fn prompts_completions_and_resources_reach_no_other_workspace() {
+    let surface = surface(false, both_eras());
+    let own = caller("", &["a", "b"]);
+    let with = |method: &str, params: Value| {
+        permit(&surface, &own, &legacy(method, &params), &HeaderMap::new())
+    };
+    let prompt =
+        |workspace: &str| json!({"name": "greet", "arguments": {"workspace_id": workspace}});
+    assert_eq!(with("prompts/get", prompt("a")).unwrap().workspace.unwrap().as_str(), "a");
+    let foreign = with("prompts/get", prompt("c")).unwrap_err();
+    assert_eq!(foreign, Denied::Rpc(RpcViolation::Workspace));
+    let complete = |workspace: &str| {
+        json!({"ref": {"type": "ref/prompt", "name": "greet"},
+            "context": {"arguments": {"workspace_id": workspace}}})
+    };
+    assert!(with("completion/complete", complete("b")).is_ok());
+    assert!(with("completion/complete", complete("c")).is_err());
+    let only = caller("", &["a"]);
+    let call = legacy("prompts/get", &json!({"name": "greet"}));
+    let bound = permit(&surface, &only, &call, &HeaderMap::new()).unwrap().workspace;
+    assert_eq!(bound.unwrap().as_str(), "a");
+}
+
+proptest! {
+    #[test]
+    fn a_hidden_tool_never_differs_from_an_unknown_one(
+        scope in prop::sample::subsequence(vec!["contacts:read", "contacts:delete"], 0..=2),
+        name in prop::sample::select(vec!["list_contacts", "delete_contact", "whoami", "stray"]),
+        arguments in prop::sample::select(vec![
+            json!({}), json!({"workspace_id": "a"}), json!({"workspace_id": 1}), json!([1]),
+        ]),
+    ) {
+        let surface = surface(true, both_eras());
+        let scope = scope.join(" ");
+        let held = Scope::parse(&scope).unwrap();
+        let ask = |name: &str| {
+            let params = json!({"name": name, "arguments": arguments.clone()});
+            decide(&surface, &scope, &legacy("tools/call", &params))
+        };
+        let shown: Vec<String> = surface
+            .list(List::Tools, &held, &Choices::default())
+            .iter()
+            .map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap()["name"].to_string())
+            .collect();
+        if !shown.contains(&format!("\"{name}\"")) {
+            prop_assert_eq!(ask(name).unwrap_err(), ask("no_such_tool").unwrap_err());
+        }
+    }
+
+    #[test]
+    fn a_further_scope_never_removes_a_tool(
+        held in prop::sample::subsequence(vec!["contacts:read", "contacts:delete", "*"], 0..=3),
+        more in prop::sample::select(vec!["contacts:read", "contacts:delete", "contacts:*", "*"]),
+    ) {
+        let surface = surface(true, both_eras());
+        let less = Scope::from_tokens(held.iter().copied()).unwrap();
+        let both = less.union(&Scope::parse(more).unwrap());
+        let listed = |scope: &Scope| -> Vec<String> {
+            let tools = surface.list(List::Tools, scope, &Choices::default());
+            tools.iter().map(|raw| raw.get().to_owned()).collect()
+        };
+        let after = listed(&both);
+        prop_assert!(listed(&less).iter().all(|tool| after.contains(tool)));
+    }
 }

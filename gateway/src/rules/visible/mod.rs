@@ -3,40 +3,46 @@
 //! Invariant: what a caller does not see answers exactly like what does not exist, because both
 //! are looked up here and nowhere else.
 
-use std::{collections::HashMap, sync::Arc};
+mod source;
+mod uris;
+
+use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
+pub(crate) use self::source::Source;
+use self::{
+    source::renamed,
+    uris::{fits, is_ambiguous, literal_start, variable},
+};
 use crate::rules::{
-    catalogue::{Catalogue, Naming, Tool},
-    members::Members,
-    policy::{Policies, Policy},
+    catalogue::Tool,
+    listing::{Choices, Hints, Listed},
+    policy::{Pattern, Policy},
     protocol::Era,
+    scopes::{Granted, Implications, Requirement},
     workspace::{self, ArgumentType},
 };
-
-/// One backend's share.
-#[derive(Clone, Debug)]
-pub(crate) struct Source {
-    pub(crate) backend: Arc<str>,
-    pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) naming: Arc<Naming>,
-    pub(crate) policies: Arc<Policies>,
-}
 
 /// What a resource decides about all its offers.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     /// The argument that names the workspace.
     pub(crate) argument: String,
+    /// Tools that act in no workspace in particular.
+    pub(crate) exempt: Vec<Pattern>,
     /// Whether what needs a scope the caller lacks is hidden rather than refused.
     pub(crate) hide: bool,
+    /// Which scopes bring others with them.
+    pub(crate) implies: Implications,
     /// Every scope of the resource.
     pub(crate) known: Scope,
     pub(crate) mode: WorkspaceMode,
     /// Whether sessions are the backend's: one backend, everything relayed.
     pub(crate) relay: bool,
+    /// The member that names the workspace of a row, where results are searched for foreign ones.
+    pub(crate) row_workspace: Option<String>,
 }
 
 /// The four lists of MCP.
@@ -52,7 +58,9 @@ pub(crate) enum List {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleTool<'s> {
     pub(crate) binding: Option<ArgumentType>,
-    pub(crate) required: &'s Scope,
+    /// Whether it only reads, by its own word and the configuration's.
+    pub(crate) read_only: bool,
+    pub(crate) required: &'s Requirement,
     pub(crate) source: &'s Source,
     pub(crate) tool: &'s Tool,
 }
@@ -73,9 +81,12 @@ struct Offer {
     at: usize,
     binding: Option<ArgumentType>,
     list: List,
-    /// Own name and entry under the name here, where that is another.
-    renamed: Option<(String, Box<RawValue>)>,
-    required: Scope,
+    /// The text, where it differs from its owner's.
+    listed: Option<Listed>,
+    /// What its owner calls it, where that is not its name here.
+    own_name: Option<String>,
+    read_only: bool,
+    required: Requirement,
     source: usize,
 }
 
@@ -133,18 +144,24 @@ impl Surface {
         let offer = self.find(List::Tools, name, scope)?;
         let source = self.sources.get(offer.source)?;
         let tool = source.catalogue.tools.get(offer.at)?;
-        Some(VisibleTool { binding: offer.binding, required: &offer.required, source, tool })
+        let Offer { binding, read_only, ref required, .. } = *offer;
+        Some(VisibleTool { binding, read_only, required, source, tool })
+    }
+
+    /// What a scope reaches at this resource.
+    pub(crate) fn granted<'s>(&self, scope: &'s Scope) -> Granted<'s> {
+        Granted::of(scope, &self.terms.implies)
     }
 
     /// The prompt's owner and the scopes it needs, likewise.
-    pub(crate) fn prompt(&self, name: &str, scope: &Scope) -> Option<(&Source, Scope)> {
+    pub(crate) fn prompt(&self, name: &str, scope: &Scope) -> Option<(&Source, Requirement)> {
         let offer = self.find(List::Prompts, name, scope)?;
         Some((self.sources.get(offer.source)?, offer.required.clone()))
     }
 
     /// The owner of a resource and the scopes it needs, likewise. A URI that no list names belongs
     /// to the first backend whose template it fits.
-    pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Scope)> {
+    pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Requirement)> {
         let listed = self.by_name.get(&(List::Resources, uri.to_owned()));
         // Rules judge the text; a backend that resolves it must not arrive at another resource.
         if listed.is_none() && is_ambiguous(uri) {
@@ -162,17 +179,33 @@ impl Surface {
             _ => None,
         })?;
         let required = self.required(&owner.policies.resources, uri)?;
-        self.is_shown(&required, scope).then_some((owner, required))
+        self.is_shown(&required, &self.granted(scope)).then_some((owner, required))
     }
 
     /// What the owner calls a tool or prompt, where that is not its name here.
     pub(crate) fn own_name(&self, list: List, name: &str) -> Option<&str> {
         let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
-        offer.renamed.as_ref().map(|(own, _)| own.as_str())
+        offer.own_name.as_deref()
     }
 
-    /// What a list shows to this scope, as the backends wrote it.
-    pub(crate) fn list(&self, list: List, scope: &Scope) -> Vec<&RawValue> {
+    /// The workspace that a URI names, where a template says so.
+    pub(crate) fn workspace_in<'u>(&self, uri: &'u str) -> Option<&'u str> {
+        let templates = self.sources.iter().flat_map(|source| &source.catalogue.templates);
+        let hole = format!("{{{}}}", self.terms.argument);
+        templates.filter(|one| one.name.contains(&hole)).find_map(|template| {
+            fits(&template.name, uri).then(|| variable(&template.name, &hole, uri)).flatten()
+        })
+    }
+
+    /// What a list shows to this scope: as the backends wrote it, but for names, for what the
+    /// configuration says of tools, and for the reader's own workspaces.
+    pub(crate) fn list(
+        &self,
+        list: List,
+        scope: &Scope,
+        choices: &Choices,
+    ) -> Vec<Cow<'_, RawValue>> {
+        let scope = &self.granted(scope);
         let shown = self.offers.iter().filter(|offer| {
             let is_shown = || match (offer.list, self.sources.get(offer.source)) {
                 (List::Templates, Some(owner)) => {
@@ -184,11 +217,35 @@ impl Surface {
             };
             offer.list == list && is_shown()
         });
-        shown.filter_map(|offer| self.raw(offer)).collect()
+        shown
+            .filter_map(|offer| {
+                if let Some(listed) = &offer.listed {
+                    return Some(listed.text(choices));
+                }
+                let owner = self.sources.get(offer.source)?;
+                owner.raw(offer.list, offer.at).map(Cow::Borrowed)
+            })
+            .collect()
+    }
+
+    /// A tool's text as it was fetched for a reader, in the words that this resource gives it.
+    pub(crate) fn retold(
+        &self,
+        name: &str,
+        raw: &RawValue,
+        choices: &Choices,
+    ) -> Option<Box<RawValue>> {
+        let offer = self.offers.get(*self.by_name.get(&(List::Tools, name.to_owned()))?)?;
+        offer.listed.as_ref()?;
+        let source = self.sources.get(offer.source)?;
+        // Sessions are relayed under the backend's own names alone.
+        let listed = self.listed(source, (name, name), raw, offer.binding)?;
+        Some(listed.text(choices).into_owned())
     }
 
     /// Whether an entry of a list that was fetched for this caller may be shown.
     pub(crate) fn shows(&self, list: List, name: &str, scope: &Scope) -> bool {
+        let scope = &self.granted(scope);
         self.sources.iter().any(|source| {
             let policy = match list {
                 List::Prompts => &source.policies.prompts,
@@ -219,20 +276,45 @@ impl Surface {
 
     fn find(&self, list: List, name: &str, scope: &Scope) -> Option<&Offer> {
         let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
-        self.is_shown(&offer.required, scope).then_some(offer)
+        self.is_shown(&offer.required, &self.granted(scope)).then_some(offer)
     }
 
-    fn is_shown(&self, required: &Scope, scope: &Scope) -> bool {
-        !self.terms.hide || scope.includes(required)
+    fn is_shown(&self, required: &Requirement, scope: &Granted<'_>) -> bool {
+        !self.terms.hide || scope.meets(required)
     }
 
-    /// The scopes a name needs; `None` also where they are none of the resource's.
-    fn required(&self, policy: &Policy, name: &str) -> Option<Scope> {
-        policy.required(name).filter(|required| self.terms.known.includes(required))
+    /// What a name needs; `None` also where it needs what is none of the resource's.
+    fn required(&self, policy: &Policy, name: &str) -> Option<Requirement> {
+        let known = Granted::of(&self.terms.known, &Implications::default());
+        policy.required(name).filter(|required| required.named().all(|one| known.has(one)))
+    }
+
+    /// A tool's text where its owner's is not enough: rules know the owner's name, the resource
+    /// its own.
+    fn listed(
+        &self,
+        owner: &Source,
+        (own, public): (&str, &str),
+        raw: &RawValue,
+        binding: Option<ArgumentType>,
+    ) -> Option<Listed> {
+        let floor = owner.policies.tools.hints(own);
+        let hints = (floor != Hints::default()).then(|| floor.tightened(Hints::of(raw)));
+        let is_exempt = self.is_exempt(public);
+        let bound = binding.filter(|_| !is_exempt);
+        if hints.is_none() && bound.is_none() {
+            return None;
+        }
+        Some(Listed::new(raw, hints, bound.map(|kind| (self.terms.argument.as_str(), kind))))
+    }
+
+    /// Whether the tool that has this name here acts in no workspace in particular.
+    pub(crate) fn is_exempt(&self, name: &str) -> bool {
+        self.terms.exempt.iter().any(|pattern| pattern.matches(name))
     }
 
     /// A template is shown where some URI made from it could be read.
-    fn shows_template(&self, owner: &Source, template: &str, scope: &Scope) -> bool {
+    fn shows_template(&self, owner: &Source, template: &str, scope: &Granted<'_>) -> bool {
         let mut needs = owner.policies.resources.reaching(literal_start(template));
         needs.any(|required| self.is_shown(&required, scope))
     }
@@ -241,30 +323,16 @@ impl Surface {
         if owner.policies.resources.reaching(literal_start(template)).next().is_none() {
             return self.alarm(owner, List::Templates, template, "no rule names it");
         }
-        let required = Scope::default();
-        let renamed = None;
         self.offers.push(Offer {
             at,
             binding: None,
             list: List::Templates,
-            renamed,
-            required,
+            listed: None,
+            own_name: None,
+            read_only: true,
+            required: Requirement::default(),
             source,
         });
-    }
-
-    fn raw<'s>(&'s self, offer: &'s Offer) -> Option<&'s RawValue> {
-        if let Some((_, raw)) = &offer.renamed {
-            return Some(raw);
-        }
-        let catalogue = &self.sources.get(offer.source)?.catalogue;
-        let raw = match offer.list {
-            List::Prompts => &catalogue.prompts.get(offer.at)?.raw,
-            List::Resources => &catalogue.resources.get(offer.at)?.raw,
-            List::Templates => &catalogue.templates.get(offer.at)?.raw,
-            List::Tools => &catalogue.tools.get(offer.at)?.raw,
-        };
-        Some(raw)
     }
 
     fn offer(
@@ -282,66 +350,31 @@ impl Surface {
             };
             return self.alarm(owner, list, name, why);
         };
-        let public = match list {
-            List::Prompts => owner.naming.prompt(name),
-            List::Resources | List::Templates => name.to_owned(),
-            List::Tools => owner.naming.tool(name),
-        };
+        let public = owner.public_name(list, name);
         if self.by_name.contains_key(&(list, public.clone())) {
             return self.alarm(owner, list, name, "the name is taken already");
         }
-        let renamed = (public != name).then(|| renamed(owner, list, at, &public)).flatten();
-        let renamed = renamed.map(|raw| (name.to_owned(), raw));
+        let Some(entry) = owner.raw(list, at) else { return };
+        let own_name = (public != name).then(|| name.to_owned());
+        let renamed = own_name.as_ref().and_then(|_| renamed(entry, &public));
+        let entry = renamed.as_deref().unwrap_or(entry);
+        let tool = owner.catalogue.tools.get(at).filter(|_| list == List::Tools);
+        let listed = tool.and_then(|_| self.listed(owner, (name, &public), entry, binding));
+        let listed = listed.or_else(|| Some(Listed::new(renamed.as_deref()?, None, None)));
+        let hints = policy.hints(name);
+        let read_only = tool.is_none_or(|tool| match hints.read_only {
+            Some(_) => hints.tightened(Hints::of(&tool.raw)).read_only == Some(true),
+            None => tool.read_only,
+        });
+        let offer = Offer { at, binding, list, listed, own_name, read_only, required, source };
         self.by_name.insert((list, public), self.offers.len());
-        self.offers.push(Offer { at, binding, list, renamed, required, source });
+        self.offers.push(offer);
     }
 
     fn alarm(&mut self, owner: &Source, list: List, name: &str, why: &str) {
         let backend = &owner.backend;
         self.alarms.push(format!("{list:?} of {backend}: {name} is not offered: {why}"));
     }
-}
-
-/// A tool or prompt under another name, otherwise as its backend wrote it.
-fn renamed(owner: &Source, list: List, at: usize, public: &str) -> Option<Box<RawValue>> {
-    let raw = match list {
-        List::Prompts => &owner.catalogue.prompts.get(at)?.raw,
-        List::Tools => &owner.catalogue.tools.get(at)?.raw,
-        List::Resources | List::Templates => return None,
-    };
-    let mut entry = Members::read(raw.get().as_bytes())?;
-    entry.set("name", public);
-    serde_json::value::to_raw_value(&entry).ok()
-}
-
-/// What every URI made from a template begins with.
-fn literal_start(template: &str) -> &str {
-    template.split('{').next().unwrap_or_default()
-}
-
-/// Whether a URI fits the literal parts of a template, in order.
-/// Whether readers that resolve dots and escapes could read another URI.
-fn is_ambiguous(uri: &str) -> bool {
-    let lower = uri.to_ascii_lowercase();
-    uri.chars().any(|c| c.is_control() || c == '\\')
-        || ["%2e", "%2f", "%5c"].iter().any(|escape| lower.contains(escape))
-        || uri.split(['/', '?', '#']).any(|segment| matches!(segment, "." | ".."))
-}
-
-fn fits(template: &str, uri: &str) -> bool {
-    let mut rest = uri;
-    let mut literals = template.split('{').map(|part| part.split_once('}').map_or(part, |p| p.1));
-    let Some(after_first) = literals.next().and_then(|first| rest.strip_prefix(first)) else {
-        return false;
-    };
-    rest = after_first;
-    for literal in literals {
-        match rest.find(literal) {
-            Some(at) => rest = rest.get(at + literal.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    template.contains('{') || rest.is_empty()
 }
 
 #[cfg(test)]

@@ -1,21 +1,29 @@
 //! Surfaces made of small catalogues; other tests use them too.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::rules::{
     arguments::ArgumentSchema,
-    catalogue::{Entry, Eras},
-    policy::{Need, Pattern, Rule},
+    catalogue::{Catalogue, Entry, Eras, Naming},
+    listing::{Choices, Hints},
+    policy::{Need, Pattern, Policies, Rule},
     protocol::Version,
+    scopes::Implications,
 };
 
 /// A policy of (pattern, scopes) rules; no scopes mean that any token will do.
 pub(crate) fn policy(rules: &[(&str, &[&str])]) -> Policy {
     let rule = |(pattern, scopes): &(&str, &[&str])| Rule {
+        hints: Hints::default(),
         need: match scopes {
             [] => Need::Nothing,
-            some => Need::Scopes(some.iter().map(|&scope| scope.to_owned()).collect()),
+            some => {
+                let all = some.iter().map(|&scope| scope.to_owned()).collect();
+                Need::Scopes { all, any: Vec::new() }
+            }
         },
         patterns: vec![Pattern::parse(pattern).unwrap()],
     };
@@ -84,17 +92,20 @@ pub(crate) fn both_eras() -> Eras {
 pub(crate) fn terms(hide: bool) -> Terms {
     Terms {
         argument: "workspace_id".to_owned(),
+        exempt: Vec::new(),
         hide,
+        implies: Implications::default(),
         known: Scope::parse("contacts:read contacts:delete").unwrap(),
         mode: WorkspaceMode::OptionalArgument,
         relay: false,
+        row_workspace: None,
     }
 }
 
 fn names(surface: &Surface, list: List, scope: &str) -> Vec<String> {
     let scope = Scope::parse(scope).unwrap();
     surface
-        .list(list, &scope)
+        .list(list, &scope, &Choices::default())
         .into_iter()
         .map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap()["name"].to_string())
         .collect()
@@ -165,7 +176,7 @@ fn two_backends_offer_the_same_under_names_of_their_own() {
     let surface = Surface::build(vec![named("a", "", alias), named("b", "b_", None)], terms(true));
     let scope = Scope::parse("contacts:read").unwrap();
     let listed = |list| -> Vec<String> {
-        let raw = surface.list(list, &scope).into_iter();
+        let raw = surface.list(list, &scope, &Choices::default()).into_iter();
         raw.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap())
             .map(|entry| entry["name"].as_str().unwrap().to_owned())
             .collect()
@@ -180,4 +191,115 @@ fn two_backends_offer_the_same_under_names_of_their_own() {
     assert_eq!(surface.own_name(List::Tools, "b_list_contacts"), Some("list_contacts"));
     assert_eq!(surface.own_name(List::Tools, "whoami"), None);
     assert_eq!(surface.prompt("b_greet", &scope).map(|(owner, _)| &*owner.backend), Some("b"));
+}
+
+fn with_rules(rules: Vec<Rule>, terms: Terms) -> Surface {
+    let mut source = source("crm", both_eras());
+    let policies = Policies { tools: Policy(rules), ..(*source.policies).clone() };
+    source.policies = policies.into();
+    Surface::build(vec![source], terms)
+}
+
+fn one_of(pattern: &str, any: &[&str]) -> Rule {
+    let any = any.iter().map(|&name| name.to_owned()).collect();
+    Rule {
+        hints: Hints::default(),
+        need: Need::Scopes { all: Vec::new(), any },
+        patterns: vec![Pattern::parse(pattern).unwrap()],
+    }
+}
+
+#[test]
+fn one_of_several_an_implied_and_a_wildcard_scope_show_a_tool() {
+    let mut hiding = terms(true);
+    hiding.known = Scope::parse("contacts:* audit").unwrap();
+    hiding.implies =
+        Implications::new([("audit".to_owned(), Scope::parse("contacts:read").unwrap())]);
+    let rules = vec![
+        one_of("list_contacts", &["contacts:read", "contacts:write"]),
+        one_of("delete_contact", &["contacts:delete"]),
+        one_of("whoami", &["deals:read"]),
+    ];
+    let surface = with_rules(rules, hiding);
+    for (scope, shown) in [
+        ("", &[][..]),
+        ("contacts:write", &["\"list_contacts\""]),
+        ("audit", &["\"list_contacts\""]),
+        ("contacts:*", &["\"list_contacts\"", "\"delete_contact\""]),
+    ] {
+        assert_eq!(names(&surface, List::Tools, scope), shown, "{scope}");
+    }
+    let alarms = surface.alarms().join("\n");
+    assert!(alarms.contains("whoami is not offered: a rule asks for a scope"), "{alarms}");
+}
+
+#[test]
+fn a_configured_floor_decides_whether_a_tool_reads() {
+    let said = |read_only| Hints { read_only, ..Hints::default() };
+    for (floor, expected) in [(None, true), (Some(true), true), (Some(false), false)] {
+        let mut rule = one_of("list_contacts", &["contacts:read"]);
+        rule.hints = said(floor);
+        let surface = with_rules(vec![rule], terms(false));
+        let scope = Scope::default();
+        assert_eq!(surface.tool("list_contacts", &scope).unwrap().read_only, expected, "{floor:?}");
+        let listed = surface.list(List::Tools, &scope, &Choices::default());
+        let listed: Value = serde_json::from_str(listed[0].get()).unwrap();
+        assert_eq!(listed["annotations"]["readOnlyHint"], expected, "{floor:?}");
+    }
+}
+
+#[test]
+fn a_list_narrows_the_argument_to_the_readers_workspaces_but_not_of_exempt_tools() {
+    let granted = ["a", "b"].map(|id| shared::ids::WorkspaceId::parse(id).unwrap());
+    let choices = Choices::of(&granted);
+    let mut exempting = terms(false);
+    exempting.exempt = vec![Pattern::parse("delete_*").unwrap()];
+    let surface = Surface::build(vec![source("crm", both_eras())], exempting);
+    let listed = surface.list(List::Tools, &Scope::default(), &choices);
+    let narrowed = |at: usize| {
+        let tool: Value = serde_json::from_str(listed[at].get()).unwrap();
+        tool["inputSchema"]["properties"]["workspace_id"]["enum"].clone()
+    };
+    assert_eq!((narrowed(0), narrowed(1)), (json!(["a", "b"]), Value::Null));
+}
+
+#[test]
+fn the_workspace_in_a_uri_is_found_by_its_template() {
+    let mut source = source("crm", both_eras());
+    let mut catalogue = Arc::into_inner(source.catalogue).unwrap();
+    catalogue.templates.push(entry("crm://w/{workspace_id}/deals/{id}"));
+    source.catalogue = catalogue.into();
+    let surface = Surface::build(vec![source], terms(false));
+    for (uri, expected) in [
+        ("crm://w/acme/deals/7", Some("acme")),
+        ("crm://w/acme/notes/7", None),
+        ("crm://contacts/7", None),
+    ] {
+        assert_eq!(surface.workspace_in(uri), expected, "{uri}");
+    }
+}
+
+#[test]
+fn a_tool_under_another_name_keeps_its_floor_and_narrows_its_argument() {
+    let mut policies = (*source("crm", both_eras()).policies).clone();
+    let mut rule = one_of("list_contacts", &["contacts:read"]);
+    rule.hints = Hints { destructive: Some(true), ..Hints::default() };
+    policies.tools = Policy(vec![rule]);
+    let naming = Naming { prefix: "crm_".to_owned(), ..Naming::default() };
+    let renamed =
+        Source { naming: naming.into(), policies: policies.into(), ..source("crm", both_eras()) };
+    let choices = Choices::of(&[shared::ids::WorkspaceId::parse("a").unwrap()]);
+    let listed = |exempt: &str| -> Value {
+        let exempt = vec![Pattern::parse(exempt).unwrap()];
+        let terms = Terms { exempt, ..terms(false) };
+        let surface = Surface::build(vec![renamed.clone()], terms);
+        let listed = surface.list(List::Tools, &Scope::default(), &choices);
+        serde_json::from_str(listed[0].get()).unwrap()
+    };
+    let argument = "/inputSchema/properties/workspace_id/enum";
+    let tool = listed("list_contacts");
+    assert_eq!(tool["name"], "crm_list_contacts");
+    assert_eq!(tool["annotations"]["destructiveHint"], true);
+    assert_eq!(tool.pointer(argument), Some(&json!(["a"])), "it is exempt by its name here");
+    assert_eq!(listed("crm_list_*").pointer(argument), None);
 }

@@ -1,0 +1,235 @@
+//! A tool as it is listed: its annotations no weaker than configured, and its workspace argument
+//! narrowed to the workspaces of whoever reads the list. Its other bytes stay.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use shared::ids::WorkspaceId;
+
+use crate::rules::{members::Members, workspace::ArgumentType};
+
+/// What a tool is said to do (MCP server, tools): `None` where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Hints {
+    #[serde(rename = "destructiveHint")]
+    pub(crate) destructive: Option<bool>,
+    #[serde(rename = "idempotentHint")]
+    pub(crate) idempotent: Option<bool>,
+    #[serde(rename = "openWorldHint")]
+    pub(crate) open_world: Option<bool>,
+    #[serde(rename = "readOnlyHint")]
+    pub(crate) read_only: Option<bool>,
+}
+
+impl Hints {
+    /// What a backend says of its tool.
+    pub(crate) fn of(tool: &RawValue) -> Self {
+        #[derive(Deserialize)]
+        struct Annotated {
+            annotations: Option<Hints>,
+        }
+        let read: Option<Annotated> = serde_json::from_str(tool.get()).ok();
+        read.and_then(|tool| tool.annotations).unwrap_or_default()
+    }
+
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            destructive: self.destructive.or(other.destructive),
+            idempotent: self.idempotent.or(other.idempotent),
+            open_world: self.open_world.or(other.open_world),
+            read_only: self.read_only.or(other.read_only),
+        }
+    }
+
+    /// The configured floor with what the backend says: it can only make its tool look more
+    /// dangerous.
+    #[must_use]
+    pub(crate) fn tightened(self, backend: Self) -> Self {
+        let safe = |floor: Option<bool>, said: Option<bool>| match floor {
+            Some(floor) => Some(floor && said != Some(false)),
+            None => said,
+        };
+        let danger = |floor: Option<bool>, said: Option<bool>| match floor {
+            Some(floor) => Some(floor || said == Some(true)),
+            None => said,
+        };
+        Self {
+            destructive: danger(self.destructive, backend.destructive),
+            idempotent: safe(self.idempotent, backend.idempotent),
+            open_world: danger(self.open_world, backend.open_world),
+            read_only: safe(self.read_only, backend.read_only),
+        }
+    }
+
+    fn named(self) -> [(&'static str, Option<bool>); 4] {
+        [
+            ("destructiveHint", self.destructive),
+            ("idempotentHint", self.idempotent),
+            ("openWorldHint", self.open_world),
+            ("readOnlyHint", self.read_only),
+        ]
+    }
+}
+
+/// A tool's text, prepared once for every reader.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    /// Where the granted workspaces go, and in which form.
+    choices: Option<(usize, ArgumentType)>,
+    text: Box<RawValue>,
+}
+
+/// More workspaces than this are not listed in each schema.
+const MOST_CHOICES: usize = 50;
+
+impl Listed {
+    /// Prepares a tool: `hints` are what it is said to do, where the configuration has a say.
+    pub(crate) fn new(
+        tool: &RawValue,
+        hints: Option<Hints>,
+        bound: Option<(&str, ArgumentType)>,
+    ) -> Self {
+        let text = hints.and_then(|hints| annotated(tool, hints));
+        let text = text.unwrap_or_else(|| tool.to_owned());
+        let choices = bound.and_then(|(argument, kind)| Some((place(&text, argument)?, kind)));
+        Self { choices, text }
+    }
+
+    /// The text for a reader with these workspaces.
+    pub(crate) fn text(&self, choices: &Choices) -> Cow<'_, RawValue> {
+        self.narrowed(choices).map_or(Cow::Borrowed(&self.text), Cow::Owned)
+    }
+
+    fn narrowed(&self, choices: &Choices) -> Option<Box<RawValue>> {
+        let (at, kind) = self.choices?;
+        let choices = match kind {
+            ArgumentType::Integer => choices.integers.as_deref(),
+            ArgumentType::Text => choices.texts.as_deref(),
+        }?;
+        let (before, after) = self.text.get().split_at_checked(at)?;
+        RawValue::from_string([before, choices, after].concat()).ok()
+    }
+}
+
+/// The workspaces of a reader, as schemas list them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choices {
+    integers: Option<String>,
+    texts: Option<String>,
+}
+
+impl Choices {
+    /// The choices that a credential leaves.
+    pub(crate) fn of(granted: &[WorkspaceId]) -> Self {
+        if granted.is_empty() || granted.len() > MOST_CHOICES {
+            return Self::default();
+        }
+        let member = |values: Value| format!("\"enum\":{values},");
+        let numbers: Result<Vec<u64>, _> = granted.iter().map(|id| id.as_str().parse()).collect();
+        let texts: Vec<&str> = granted.iter().map(WorkspaceId::as_str).collect();
+        Self {
+            integers: numbers.ok().map(|numbers| member(json!(numbers))),
+            texts: Some(member(json!(texts))),
+        }
+    }
+}
+
+fn annotated(tool: &RawValue, hints: Hints) -> Option<Box<RawValue>> {
+    let mut members = Members::read(tool.get().as_bytes())?;
+    let annotations = members.find("annotations").map(|raw| raw.get().to_owned());
+    let mut annotations = match &annotations {
+        Some(text) => Members::read(text.as_bytes())?,
+        None => Members::default(),
+    };
+    for (name, hint) in hints.named() {
+        if let Some(hint) = hint {
+            annotations.set(name, hint);
+        }
+    }
+    members.set("annotations", &annotations);
+    serde_json::value::to_raw_value(&members).ok()
+}
+
+/// Where the first member of the argument's own schema begins, unless it lists values already.
+fn place(tool: &RawValue, argument: &str) -> Option<usize> {
+    let tool_text = tool.get();
+    let tool = Members::read(tool_text.as_bytes())?;
+    let schema = Members::read(tool.find("inputSchema")?.get().as_bytes())?;
+    let properties = schema.find("properties")?.get();
+    let properties = Members::read(properties.as_bytes())?;
+    let property = properties.find(argument)?.get();
+    let own = Members::read(property.as_bytes())?;
+    if own.find("enum").is_some() || own.names().next().is_none() {
+        return None;
+    }
+    let start = (property.as_ptr() as usize).checked_sub(tool_text.as_ptr() as usize)?;
+    let inside = start.checked_add(1)?;
+    tool_text.get(start..inside).filter(|brace| *brace == "{").map(|_| inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(value: &Value) -> Box<RawValue> {
+        serde_json::value::to_raw_value(value).unwrap()
+    }
+
+    fn ids(ids: &[&str]) -> Choices {
+        let ids: Vec<_> = ids.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect();
+        Choices::of(&ids)
+    }
+
+    #[test]
+    fn a_backend_can_only_make_its_tool_look_more_dangerous() {
+        let hints = |read_only, destructive| Hints { destructive, read_only, ..Hints::default() };
+        for (floor, said, expected) in [
+            (hints(None, None), hints(Some(true), None), hints(Some(true), None)),
+            (hints(Some(true), None), hints(None, None), hints(Some(true), None)),
+            (hints(Some(true), None), hints(Some(false), None), hints(Some(false), None)),
+            (hints(Some(false), None), hints(Some(true), None), hints(Some(false), None)),
+            (hints(None, Some(true)), hints(None, Some(false)), hints(None, Some(true))),
+            (hints(None, Some(false)), hints(None, Some(true)), hints(None, Some(true))),
+            (hints(None, Some(false)), hints(None, None), hints(None, Some(false))),
+        ] {
+            assert_eq!(floor.tightened(said), expected, "{floor:?} {said:?}");
+        }
+        let tool = raw(&json!({"annotations": {"readOnlyHint": true, "title": "x"}}));
+        assert_eq!(Hints::of(&tool).read_only, Some(true));
+        assert_eq!(Hints::of(&raw(&json!({"annotations": 1}))), Hints::default());
+    }
+
+    #[test]
+    fn annotations_are_set_and_everything_else_stays() {
+        let tool = raw(&json!({"name": "a", "annotations": {"title": "x", "readOnlyHint": true}}));
+        let hints = Hints { read_only: Some(false), open_world: Some(true), ..Hints::default() };
+        let listed = Listed::new(&tool, Some(hints), None);
+        let shown: Value = serde_json::from_str(listed.text(&ids(&["a"])).get()).unwrap();
+        let expected = json!({"title": "x", "readOnlyHint": false, "openWorldHint": true});
+        assert_eq!(shown, json!({"name": "a", "annotations": expected}));
+    }
+
+    #[test]
+    fn a_schema_lists_the_readers_own_workspaces() {
+        let tool = |property: Value| {
+            raw(&json!({"inputSchema": {"properties": {"q": {}, "w": property}}, "z": 1}))
+        };
+        for (property, kind, granted, expected) in [
+            (json!({"type": "string"}), ArgumentType::Text, &["a", "b"][..], json!(["a", "b"])),
+            (json!({"type": "integer"}), ArgumentType::Integer, &["7"], json!([7])),
+            (json!({"type": "integer"}), ArgumentType::Integer, &["x"], Value::Null),
+            (json!({"type": "string"}), ArgumentType::Text, &[], Value::Null),
+            (json!({"type": "string", "enum": ["q"]}), ArgumentType::Text, &["a"], json!(["q"])),
+        ] {
+            let tool = tool(property);
+            let listed = Listed::new(&tool, None, Some(("w", kind)));
+            let shown: Value = serde_json::from_str(listed.text(&ids(granted)).get()).unwrap();
+            assert_eq!(shown["inputSchema"]["properties"]["w"]["enum"], expected, "{granted:?}");
+            assert_eq!(shown["z"], 1);
+        }
+    }
+}
