@@ -1,6 +1,6 @@
 //! Requests of the gateway's own to a backend: to learn what it offers, or to open a session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -118,7 +118,8 @@ pub(crate) async fn tell(backend: &Backend, terms: &Terms, message: &Value) {
     let outgoing = Outgoing { version: Some(terms.version), ..post(terms, message) };
     if let Ok(response) = backend.exchange(outgoing).await {
         // Reading to the end keeps the connection.
-        drop(Limited::new(response.into_body(), SHORT).collect().await);
+        let body = Limited::new(response.into_body(), SHORT).collect();
+        drop(tokio::time::timeout(TOLD, body).await);
     }
 }
 
@@ -150,6 +151,8 @@ pub(crate) fn unless_unknown<T>(
 
 const ID: &str = "vestibule";
 const SHORT: usize = 4096;
+/// How long a backend may take to end an answer that nobody reads.
+const TOLD: Duration = Duration::from_secs(5);
 
 fn post<'a>(terms: &Terms, body: &Value) -> Outgoing<'a> {
     Outgoing {

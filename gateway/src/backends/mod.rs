@@ -24,7 +24,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use tokio::{
-    sync::{Notify, mpsc::UnboundedReceiver},
+    sync::{Notify, mpsc::Receiver},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -56,7 +56,7 @@ pub(crate) struct Backend {
     changed: Notify,
     config: config::Backend,
     /// Pooled sessions that are to be ended, until somebody sees to it.
-    endings: Mutex<Option<UnboundedReceiver<Session>>>,
+    endings: Mutex<Option<Receiver<Session>>>,
     /// The gateway's own, for reading the catalogue.
     identities: Identities,
     pool: Pool,

@@ -3,7 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc::UnboundedReceiver, time::interval};
+use futures_util::{StreamExt, stream};
+use tokio::{
+    sync::mpsc::Receiver,
+    time::{interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,24 +22,36 @@ use crate::{
 
 /// How soon a session ends after its principal is shut out.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How many sessions are ended at the same time, and how long one may take.
+const AT_ONCE: usize = 16;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends sessions until the shutdown.
 pub(super) async fn reap(
     backend: Arc<Backend>,
     app: App,
-    mut endings: UnboundedReceiver<Session>,
+    endings: Receiver<Session>,
     shutdown: CancellationToken,
 ) {
-    let mut sweeps = interval(SWEEP);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = sweeps.tick() => backend.sessions.sweep(|caller| app.feed.has_revoked(caller)),
-            session = endings.recv() => {
-                let Some(session) = session else { return };
-                end(&backend, &app, session).await;
-            }
+    let sweep = async {
+        let mut sweeps = interval(SWEEP);
+        loop {
+            sweeps.tick().await;
+            backend.sessions.sweep(|caller| app.feed.has_revoked(caller));
         }
+    };
+    let endings = stream::unfold(endings, async |mut endings| {
+        endings.recv().await.map(|session| (session, endings))
+    });
+    let end = endings.for_each_concurrent(AT_ONCE, async |session| {
+        if timeout(PATIENCE, end(&backend, &app, session)).await.is_err() {
+            tracing::debug!(backend = %backend.config.name, "a session's end is not answered");
+        }
+    });
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = sweep => {}
+        () = end => {}
     }
 }
 

@@ -14,7 +14,7 @@ use moka::sync::Cache;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use shared::ids::WorkspaceId;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::rules::{caller::Caller, protocol::Version};
 
@@ -84,7 +84,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// Those that nobody will use again, on their way to be ended.
-    ended: UnboundedSender<Session>,
+    ended: Sender<Session>,
     places: Cache<(Owner, &'static str), Arc<Place>>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 struct Place {
     caller: Caller,
-    ended: UnboundedSender<Session>,
+    ended: Sender<Session>,
     waiting: Mutex<Waiting>,
 }
 
@@ -113,12 +113,14 @@ pub(crate) struct Lease {
 
 const MOST_OWNERS: u64 = 10_000;
 const MOST_PER_OWNER: usize = 8;
+/// How many sessions may wait for the backend to be told that they end.
+const MOST_ENDINGS: usize = 1024;
 const UNUSED: Duration = Duration::from_mins(10);
 
 impl Sessions {
     /// No sessions, and where those come out that are to be ended.
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Session>) {
-        let (ended, endings) = unbounded_channel();
+    pub(crate) fn new() -> (Self, Receiver<Session>) {
+        let (ended, endings) = channel(MOST_ENDINGS);
         let places = Cache::builder()
             .max_capacity(MOST_OWNERS)
             .time_to_idle(UNUSED)
@@ -158,8 +160,8 @@ impl Place {
     }
 
     fn end(&self, session: Session) {
-        // Nobody listens only while the process ends, and its sessions end with their backend.
-        let _unheard = self.ended.send(session);
+        // Where more end than the backend is told of in time, it forgets them in its own.
+        let _untold = self.ended.try_send(session);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use shared::ids::WorkspaceId;
 
-use crate::rules::{members::Members, workspace::ArgumentType};
+use crate::rules::{
+    members::Members,
+    workspace::{self, ArgumentType},
+};
 
 /// What a tool is said to do (MCP server, tools): `None` where nothing is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -129,10 +132,10 @@ impl Choices {
             return Self::default();
         }
         let member = |values: Value| format!("\"enum\":{values},");
-        let numbers: Result<Vec<u64>, _> = granted.iter().map(|id| id.as_str().parse()).collect();
+        let numbers: Option<Vec<u64>> = granted.iter().map(workspace::integer).collect();
         let texts: Vec<&str> = granted.iter().map(WorkspaceId::as_str).collect();
         Self {
-            integers: numbers.ok().map(|numbers| member(json!(numbers))),
+            integers: numbers.map(|numbers| member(json!(numbers))),
             texts: Some(member(json!(texts))),
         }
     }

@@ -24,11 +24,10 @@ const NOTHING: &str = "There is no such record in this workspace.";
 impl Rows {
     /// Drops the rows of other workspaces from the result of a tool.
     pub(crate) fn filter(&self, result: &mut Members<'_>) -> Result<(), Unsearchable> {
-        if result.find("isError").is_some_and(|raw| raw.get() == "true") {
-            return Ok(());
-        }
+        let is_error = result.find("isError").is_some_and(|raw| raw.get() == "true");
         let structured = result.find("structuredContent").map(RawValue::get);
-        let structured: Option<Value> = structured.and_then(|text| serde_json::from_str(text).ok());
+        let structured = structured.map(serde_json::from_str::<Value>).transpose();
+        let structured = structured.map_err(|_| Unsearchable)?;
         if let Some(mut value) = structured {
             let before = value.clone();
             if !self.keep(&mut value) {
@@ -50,9 +49,13 @@ impl Rows {
                 Some(text) => Some(text),
                 None => item.get_mut("text"),
             };
-            if let Some(Value::String(text)) = text
-                && !self.filter_text(text)?
-            {
+            let Some(Value::String(text)) = text else { continue };
+            // What went wrong is told in prose, which is no row.
+            let passes = match self.filter_text(text) {
+                Err(Unsearchable) if is_error => true,
+                other => other?,
+            };
+            if !passes {
                 nothing(result);
                 return Ok(());
             }
@@ -164,5 +167,16 @@ mod tests {
         let error =
             json!({"isError": true, "content": [{"type": "text", "text": "no workspace_id"}]});
         assert_eq!(filtered(&error), Ok(error));
+    }
+
+    #[test]
+    fn an_error_carries_no_row_of_another_workspace_and_what_cannot_be_read_is_refused() {
+        let text = row("b").to_string();
+        let told = json!({"isError": true, "content": [{"type": "text", "text": text}]});
+        assert!(!filtered(&told).unwrap().to_string().contains("workspace_id"));
+        let raw = r#"{"structuredContent":{"n":1e400},"content":[]}"#;
+        let rows = Rows { allowed: Vec::new(), member: "workspace_id".to_owned() };
+        let mut members = Members::read(raw.as_bytes()).unwrap();
+        assert_eq!(rows.filter(&mut members), Err(Unsearchable));
     }
 }

@@ -166,9 +166,16 @@ fn is_required(rule: Rule<'_>) -> bool {
 /// A workspace id as the argument writes it.
 fn written(kind: ArgumentType, id: &WorkspaceId) -> Option<Value> {
     match kind {
-        ArgumentType::Integer => id.as_str().parse::<u64>().map(Value::from).ok(),
+        ArgumentType::Integer => integer(id).map(Value::from),
         ArgumentType::Text => Some(Value::from(id.as_str())),
     }
+}
+
+/// The number whose decimal form a workspace id is: `7`, and neither `007` nor what a double
+/// does not hold.
+pub(crate) fn integer(id: &WorkspaceId) -> Option<u64> {
+    let number = id.as_str().parse::<u64>().ok().filter(|&number| number <= MOST_INTEGER)?;
+    (number.to_string() == id.as_str()).then_some(number)
 }
 
 /// Whether a value names one of these workspaces, in either form.
@@ -230,8 +237,17 @@ pub(crate) fn refuse_undeclared(rule: Rule<'_>, arguments: &Value) -> Result<(),
 
 /// Whether no member of the argument's name, at any depth, names another workspace: a backend
 /// might read it there.
-fn is_allowed(name: &str, value: &Value, argument: &str, allowed: &[WorkspaceId]) -> bool {
-    if name == argument && !names(value, allowed) {
+pub(crate) fn is_allowed(
+    name: &str,
+    value: &Value,
+    argument: &str,
+    allowed: &[WorkspaceId],
+) -> bool {
+    // A description's second parameter of the name has its place before it.
+    let own = name.strip_suffix(argument).and_then(|place| {
+        ["", "body_", "cookie_", "header_", "path_", "query_"].into_iter().find(|one| *one == place)
+    });
+    if own.is_some() && !names(value, allowed) {
         return false;
     }
     match value {

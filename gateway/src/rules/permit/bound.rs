@@ -12,9 +12,13 @@ pub(super) fn by_arguments(
     caller: &Caller,
     arguments: Option<&[u8]>,
 ) -> Result<Option<WorkspaceId>, RpcViolation> {
-    let arguments = arguments.and_then(|raw| serde_json::from_slice::<Value>(raw).ok());
-    let value = arguments.as_ref().and_then(|members| members.get(&surface.terms.argument));
-    let Some(value) = value else { return Ok(only(caller)) };
+    let Some(raw) = arguments else { return Ok(only(caller)) };
+    let arguments: Value = serde_json::from_slice(raw).map_err(|_| RpcViolation::Params)?;
+    let argument = &surface.terms.argument;
+    if !workspace::is_allowed("", &arguments, argument, &caller.workspaces) {
+        return Err(RpcViolation::Workspace);
+    }
+    let Some(value) = arguments.get(argument) else { return Ok(only(caller)) };
     let named =
         caller.workspaces.iter().find(|id| workspace::names(value, std::slice::from_ref(*id)));
     named.cloned().map(Some).ok_or(RpcViolation::Workspace)

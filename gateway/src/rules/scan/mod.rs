@@ -37,6 +37,8 @@ pub(crate) enum ScanViolation {
     NotUtf8(usize),
     #[error("a member name holds U+0000 at byte {0}")]
     NullInName(usize),
+    #[error("the number at byte {0} is larger than an IEEE 754 double holds")]
+    Number(usize),
     #[error("the body is not JSON at byte {0}")]
     Syntax(usize),
 }
@@ -192,7 +194,20 @@ impl<'a> Scanner<'a> {
         u32::from_str_radix(digits, 16).map_err(|_| ScanViolation::Syntax(self.at))
     }
 
+    /// A number that every reader takes for the same one (RFC 7493 section 2.2).
     fn number(&mut self) -> Result<(), ScanViolation> {
+        const SURELY_FINITE: usize = 18;
+        let start = self.at;
+        self.digits_and_exponent()?;
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        if text.len() > SURELY_FINITE || text.contains(['e', 'E']) {
+            let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
+            return if is_finite { Ok(()) } else { Err(ScanViolation::Number(start)) };
+        }
+        Ok(())
+    }
+
+    fn digits_and_exponent(&mut self) -> Result<(), ScanViolation> {
         self.take(b'-');
         if !self.take(b'0') {
             self.digits()?;
@@ -288,6 +303,7 @@ mod tests {
             (br#"{"method":"a","method":"b"}"#, V::DuplicateName(27)),
             (br#"{"a":{"x":1,"\u0078":2}}"#, V::DuplicateName(23)),
             (many.as_bytes(), V::DuplicateName(many.len())),
+            (br#"{"a":1e400}"#, V::Number(5)),
             (br#"{"Method":"a"}"#, V::Lookalike(1)),
             (br#"{"params":{"NAME":"a"}}"#, V::Lookalike(11)),
             ("{\"params\":{\"na\u{FF4D}e\":1}}".as_bytes(), V::Lookalike(11)),
