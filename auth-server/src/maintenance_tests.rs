@@ -35,6 +35,7 @@ fn account() -> Account {
         memberships: BTreeMap::from([
             (WorkspaceId::parse("red").unwrap(), "owner".to_owned()),
             (WorkspaceId::parse("blue").unwrap(), "member".to_owned()),
+            (WorkspaceId::parse("green").unwrap(), "member".to_owned()),
         ]),
         name: "Pat".to_owned(),
         password: None,
@@ -234,12 +235,16 @@ async fn end_everything(store: &dyn Store, now: Timestamp) {
     store.note_standing(standing, now).await.unwrap();
     let event = Event::Person { user: person(), not_after: now };
     store.append_event(&event, now).await.unwrap();
-    for workspace in ["red", "blue"] {
-        let workspace = WorkspaceId::parse(workspace).unwrap();
-        let left =
-            Event::Membership { user: person(), workspace: workspace.clone(), not_after: now };
-        store.append_event(&left, now).await.unwrap();
-        if workspace.as_str() == "blue" {
+    for name in ["red", "blue", "green"] {
+        let (user, workspace) = (person(), WorkspaceId::parse(name).unwrap());
+        let told = Event::Membership { user, workspace: workspace.clone(), not_after: now };
+        store.append_event(&told, now).await.unwrap();
+        // The plan of the third changed, which ends tokens and no membership.
+        if name != "green" {
+            let left = Standing::Left { user: person(), workspace: workspace.clone() };
+            store.note_standing(left, now).await.unwrap();
+        }
+        if name == "blue" {
             let again = Standing::Member { user: person(), workspace };
             store.note_standing(again, now).await.unwrap();
         }
@@ -257,7 +262,7 @@ async fn has_ended(store: &dyn Store) {
     assert!(!account.active);
     assert_eq!(account.cutoff, Some(NOW.plus(DAY)));
     let workspaces: Vec<&str> = account.memberships.keys().map(WorkspaceId::as_str).collect();
-    assert_eq!(workspaces, ["blue"], "a membership that was given again stays");
+    assert_eq!(workspaces, ["blue", "green"], "what was given again or never ended stays");
     assert_eq!(store.client(&ClientId::parse("one").unwrap()).await.unwrap(), None);
     assert!(store.client(&ClientId::parse("two").unwrap()).await.unwrap().is_some());
     let feed = store.feed(None).await.unwrap().events;

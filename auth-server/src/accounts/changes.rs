@@ -249,6 +249,8 @@ impl App {
             account.memberships.remove(workspace);
         };
         let account = self.changed(id, change).await?;
+        let standing = Standing::Left { user: id.clone(), workspace: workspace.clone() };
+        self.store.note_standing(standing, self.clock.now()).await?;
         self.end_membership(id, workspace).await?;
         self.audit(&Event::MembershipTaken { actor, user: id, workspace });
         Ok(account)

@@ -1,10 +1,10 @@
 //! `GET /consent` shows what a client asks for; `POST /consent` takes the person's answer, once.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
-    extract::{RawQuery, State},
+    extract::{ConnectInfo, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
@@ -14,7 +14,10 @@ use shared::{
     time::Timestamp,
 };
 use url::Url;
-use web::form::{Form, same_site};
+use web::{
+    form::{Form, same_site},
+    problem::Problem,
+};
 
 use super::{
     approval,
@@ -41,6 +44,7 @@ use crate::{
         redirect_uri::RedirectKind,
         violation::AuthorizeViolation,
     },
+    state::PAGES,
     store::{CodeRecord, MOST_FAMILIES, Owner, StoreError},
 };
 
@@ -50,9 +54,14 @@ const CODE_LIFE: Duration = Duration::from_mins(1);
 /// Shows the page for the request that sign-in passed on.
 pub(crate) async fn show(
     State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    // What was consented to before is answered with a code, so asking has a price.
+    if let Err(limited) = app.limits.charge(PAGES, app.address(peer, &headers)) {
+        return Problem::from(limited).into_response();
+    }
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let sealed = params.one("request").unwrap_or_default().to_owned();
     match context(&app, &headers, &sealed).await {

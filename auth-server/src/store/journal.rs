@@ -37,6 +37,8 @@ pub(crate) enum Standing {
     Account { user: UserId, active: bool },
     /// A client was deleted.
     ClientGone { client: ClientId },
+    /// Somebody left a workspace.
+    Left { user: UserId, workspace: WorkspaceId },
     /// Somebody became a member of a workspace.
     Member { user: UserId, workspace: WorkspaceId },
 }

@@ -118,15 +118,16 @@ impl Due {
                     let known = keys.entry(key).or_default();
                     *known = (*known).max(*revision);
                 }
-                Logged::Event(Event::Membership { user, workspace, .. }) => {
-                    left.insert((user, workspace));
-                }
+                // That tokens of a membership ended says not that it did: a plan changed, perhaps.
                 Logged::Event(_) => {}
                 Logged::Standing(Standing::Account { user, active }) => {
                     accounts.insert(user, *active);
                 }
                 Logged::Standing(Standing::ClientGone { client }) => {
                     gone.insert(client, entry.at);
+                }
+                Logged::Standing(Standing::Left { user, workspace }) => {
+                    left.insert((user, workspace));
                 }
                 Logged::Standing(Standing::Member { user, workspace }) => {
                     left.remove(&(user, workspace));
@@ -216,8 +217,8 @@ async fn cut_person(
     Ok(())
 }
 
-/// Takes back every key that is older than what the log knows of it: it was revoked, or its
-/// secret replaced at once.
+/// Takes back every key of the revision that the log says ended, or of an earlier one: it was
+/// revoked, or its secret replaced at once.
 async fn end_api_keys(
     store: &dyn Store,
     ended: &HashMap<&ApiKeyId, u32>,
@@ -233,8 +234,10 @@ async fn end_api_keys(
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(last.clone());
         for (_, key) in &page {
-            let is_older =
-                |key: &ApiKey| ended.get(&key.id).is_some_and(|revision| key.revision < *revision);
+            let is_older = |key: &ApiKey| {
+                key.revoked.is_none()
+                    && ended.get(&key.id).is_some_and(|revision| key.revision <= *revision)
+            };
             if is_older(key) {
                 let end = |key: &ApiKey| is_older(key).then(|| key.taken_back(now));
                 store.change_api_key(&key.user, &key.id, end).await?;

@@ -27,7 +27,7 @@ use crate::{
         terms::Terms,
         violation::TokenViolation,
     },
-    store::Rotation,
+    store::{Rotation, StoreError},
 };
 
 /// How far a token may be ahead of its family: more generations than any lost write.
@@ -46,7 +46,13 @@ pub(crate) async fn exchange(
     let text = params.one("refresh_token").ok_or(TokenViolation::RefreshMissing)?;
     let decoded = super::decoded_refresh_token(app, text).await?;
     let (token, key) = decoded.ok_or(TokenViolation::RefreshInvalid)?;
-    let terms = app.store.terms(token.terms).await?.ok_or(TokenViolation::RefreshInvalid)?;
+    let Some(terms) = app.store.terms(token.terms).await? else {
+        // A grant without its terms is a fault of the store; without both there is none.
+        return Err(match app.store.family(token.family).await? {
+            Some(_) => Fault::from(StoreError::Corrupt("the terms of a grant".to_owned())).into(),
+            None => TokenViolation::RefreshInvalid.into(),
+        });
+    };
     let (resource, scope) = narrow(app, &terms, params)?;
     let policy = policy(app, &terms);
     if policy.strict {

@@ -176,6 +176,10 @@ impl Families for GuardedStore {
         let patience = Patience::new();
         let rotation = loop {
             let rotation = self.rotate_now(family, token, attempt).await;
+            if attempt.policy.strict {
+                // It may have run: asked again, it would take the token for a stolen one.
+                break rotation?;
+            }
             match patience.pause(&rotation) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => break rotation?,
