@@ -178,6 +178,34 @@ macro_rules! repeated {
 }
 use repeated;
 
+/// A verb whose answer counts only if the servers were the same before and after it.
+macro_rules! admitted {
+    ($guard:expr, $verb:expr) => {
+        async {
+            $guard.admit().await?;
+            let done = $verb.await?;
+            $guard.still_admitted()?;
+            Ok::<_, StoreError>(done)
+        }
+    };
+}
+use admitted;
+
+/// A call that is safe to repeat, for as long as a failover may take.
+macro_rules! patient {
+    ($call:expr) => {{
+        let patience = Patience::new();
+        loop {
+            let done = $call.await;
+            match patience.pause(&done) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break done,
+            }
+        }
+    }};
+}
+use patient;
+
 /// Whether a call on a connection that was broken, which the first use of it shows, was made
 /// once more. A server that is silent is not asked again: that would double the wait.
 struct Again {

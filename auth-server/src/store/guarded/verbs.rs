@@ -16,7 +16,7 @@ use shared::{
     time::Timestamp,
 };
 
-use super::{Again, GuardedStore, Patience, repeated};
+use super::{Again, GuardedStore, Patience, admitted, patient, repeated};
 use crate::{
     rules::{
         refresh_token::Nonce,
@@ -138,25 +138,11 @@ impl Families for GuardedStore {
     }
 
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
-        let patience = Patience::new();
-        loop {
-            let read = self.family_now(family).await;
-            match patience.pause(&read) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return read,
-            }
-        }
+        patient!(admitted!(self, self.inner.family(family)))
     }
 
     async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
-        let patience = Patience::new();
-        loop {
-            let read = self.terms_now(id).await;
-            match patience.pause(&read) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return read,
-            }
-        }
+        patient!(admitted!(self, self.inner.terms(id)))
     }
 
     async fn families_of(
@@ -173,17 +159,11 @@ impl Families for GuardedStore {
         token: &Presented,
         attempt: &Attempt<'_>,
     ) -> Result<Option<Rotation>, StoreError> {
-        let patience = Patience::new();
-        let rotation = loop {
-            let rotation = self.rotate_now(family, token, attempt).await;
-            if attempt.policy.strict {
-                // It may have run: asked again, it would take the token for a stolen one.
-                break rotation?;
-            }
-            match patience.pause(&rotation) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => break rotation?,
-            }
+        let rotation = if attempt.policy.strict {
+            // It may have run: asked again, it would take the token for a stolen one.
+            admitted!(self, self.inner.rotate_refresh(family, token, attempt)).await?
+        } else {
+            patient!(admitted!(self, self.inner.rotate_refresh(family, token, attempt)))?
         };
         if let Some(Rotation { step: Step::Reuse | Step::Revoked, .. }) = rotation {
             self.journal.write(vec![Event::Family { family }], self.clock.now()).await?;
@@ -211,33 +191,5 @@ impl Families for GuardedStore {
 
     async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
         repeated!(self, self.inner.confirm_all(receipts, now))
-    }
-}
-
-impl GuardedStore {
-    async fn terms_now(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError> {
-        self.admit().await?;
-        let found = self.inner.terms(id).await?;
-        self.still_admitted()?;
-        Ok(found)
-    }
-
-    async fn family_now(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
-        self.admit().await?;
-        let found = self.inner.family(family).await?;
-        self.still_admitted()?;
-        Ok(found)
-    }
-
-    async fn rotate_now(
-        &self,
-        family: FamilyId,
-        token: &Presented,
-        attempt: &Attempt<'_>,
-    ) -> Result<Option<Rotation>, StoreError> {
-        self.admit().await?;
-        let rotation = self.inner.rotate_refresh(family, token, attempt).await?;
-        self.still_admitted()?;
-        Ok(rotation)
     }
 }
