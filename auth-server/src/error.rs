@@ -3,6 +3,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use shared::problem::chain;
 use web::{limits::Limited, problem::Problem};
 
 use crate::{
@@ -223,11 +224,5 @@ fn status(code: u16) -> StatusCode {
 
 /// Logs the whole chain of causes of a fault.
 pub(crate) fn log(error: &dyn std::error::Error) {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        chain = format!("{chain}: {cause}");
-        source = cause.source();
-    }
-    tracing::error!(%chain, "fault");
+    tracing::error!(chain = %chain(error), "fault");
 }

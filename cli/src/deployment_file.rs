@@ -2,7 +2,6 @@
 //! is an error; all problems are reported at once, with place and remedy.
 
 use std::{
-    error::Error,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -178,17 +177,6 @@ impl File {
 pub(crate) fn report(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
     format!("the deployment file is not right\n{}", lines.join("\n"))
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Where a resource's metadata document is (RFC 9728 section 3.1).

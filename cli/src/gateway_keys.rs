@@ -5,10 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use gateway::IdentityKeys;
 use keys::{KeyEncryptionKeys, KeySet, Purpose, SecretRing};
-use shared::time::Timestamp;
+use shared::{problem::chain, time::Timestamp};
 use store::{Embedded, Redis, Script};
-
-use crate::deployment_file::chain;
 
 /// Where the gateway keeps its key sets.
 #[derive(Clone, Debug)]

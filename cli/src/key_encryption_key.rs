@@ -10,8 +10,9 @@ use std::{
 
 use auth_server::config::RawKeys;
 use keys::{KeyEncryptionKey, KeyEncryptionKeys};
+use shared::problem::chain;
 
-use crate::{deployment_file::chain, secret_file};
+use crate::secret_file;
 
 /// The keys that were read.
 #[derive(Debug)]

@@ -2,10 +2,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use shared::problem::chain;
 use store::{Redis, RedisConfig, Tls, Topology};
 
 use crate::{
-    deployment_file::{RawStore, RawTopology, chain},
+    deployment_file::{RawStore, RawTopology},
     secret_file,
 };
 

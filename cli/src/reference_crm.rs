@@ -1,11 +1,12 @@
 //! `vestibule crm`: the reference CRM as a process of its own, and as a part of the demo.
 
+use shared::problem::chain;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     arguments::CrmOptions,
-    deployment_file::{self, File},
+    deployment_file::File,
     listen,
     serve::{self, Running},
 };
@@ -71,9 +72,9 @@ pub(crate) async fn start(
             .map(|(id, name)| crm::Workspace { id: id.to_owned(), name: name.to_owned() })
             .collect(),
     };
-    let router = crm::router(config, running.shutdown.clone()).await.map_err(|error| {
-        format!("the reference CRM cannot start: {}", deployment_file::chain(&error))
-    })?;
+    let router = crm::router(config, running.shutdown.clone())
+        .await
+        .map_err(|error| format!("the reference CRM cannot start: {}", chain(&error)))?;
     let (shutdown, tracker) = (running.shutdown.clone(), running.tracker.clone());
     running.tracker.spawn(serve::private_listener(listeners, router, shutdown, tracker));
     Ok(())

@@ -13,7 +13,7 @@ use std::{
 use arc_swap::ArcSwap;
 use auth_server::{App as AuthServer, Engine};
 use gateway::{App as Gateway, Authority};
-use shared::{secret::Secret, time::Clock};
+use shared::{problem::chain, secret::Secret, time::Clock};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -24,7 +24,7 @@ use web::{client_address::TrustedProxies, listener::ServeOptions};
 use crate::{
     admin_socket::AdminSocket,
     arguments::ServeOptions as Options,
-    deployment_file::{File, RawEngine, chain, report},
+    deployment_file::{File, RawEngine, report},
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
     key_encryption_key, listen, metrics, redis, secret_file,

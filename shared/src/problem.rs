@@ -1,6 +1,7 @@
-//! Problems with the deployment file: all of them at once, each with its place and remedy.
+//! Problems with the deployment file: all of them at once, each with its place and remedy; and
+//! errors in words.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
 /// One thing that is wrong with the deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,4 +29,15 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.place, self.what, self.remedy)
     }
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

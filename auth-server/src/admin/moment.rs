@@ -1,11 +1,10 @@
 //! Moments as operators read and write them: RFC 3339 section 5.6, or how long ago.
 
-use std::time::Duration;
-
 use shared::time::Timestamp;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::error::AdminError;
+use crate::rules::span::span;
 
 /// A moment as it is shown.
 pub(super) fn text(at: Timestamp) -> String {
@@ -27,21 +26,10 @@ pub(super) fn parse(written: &str, now: Timestamp) -> Result<Timestamp, AdminErr
     u64::try_from(moment.unix_timestamp()).map(Timestamp::from_secs).map_err(|_| problem())
 }
 
-fn span(written: &str) -> Option<Duration> {
-    let unit = written.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let count: u64 = written.strip_suffix(unit)?.parse().ok()?;
-    count.checked_mul(seconds).map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -6,7 +6,7 @@ use keys::{Dwell, Pace, Purpose};
 use serde::Deserialize;
 use shared::{deployment::Deployment, problem::Problem};
 
-use crate::sign_in::DEVICE_LIFE;
+use crate::{rules::span::span, sign_in::DEVICE_LIFE};
 
 /// The `[keys]` table. One of the three places of the key-encryption key may be named; without
 /// any it is DATA/key-encryption-key, made at first start.
@@ -69,7 +69,7 @@ impl KeyPolicy {
             None => Some(Duration::from_hours(90 * 24)),
             Some("never") => None,
             Some(written) => {
-                let every = span(written);
+                let every = span(written).filter(|every| !every.is_zero());
                 if every.is_none() {
                     let what = format!("{written:?} is not a span of time");
                     problems.push(Problem::new("keys.rotate_every", what, "write 90d or never"));
@@ -94,18 +94,6 @@ impl KeyPolicy {
             Purpose::RefreshMac => self.longest_grant,
         })
     }
-}
-
-fn span(written: &str) -> Option<Duration> {
-    let seconds = match written.chars().last()? {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let count: u64 = written.get(..written.len().checked_sub(1)?)?.parse().ok()?;
-    (count > 0).then(|| count.checked_mul(seconds).map(Duration::from_secs)).flatten()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub(crate) mod rotation;
 pub(crate) mod scope;
 pub(crate) mod service_account;
 pub(crate) mod software_statement;
+pub(crate) mod span;
 pub(crate) mod terms;
 pub(crate) mod throttle;
 mod untrusted_redirect;

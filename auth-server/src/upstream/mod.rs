@@ -25,6 +25,7 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::{
+    problem::chain,
     secret::Secret,
     time::{Clock, Timestamp},
 };
@@ -284,15 +285,4 @@ fn members(claims: &impl Serialize) -> Map<String, Value> {
 /// The moment as the library counts it.
 fn moment(now: u64) -> DateTime<Utc> {
     DateTime::from_timestamp(i64::try_from(now).unwrap_or(i64::MAX), 0).unwrap_or_default()
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

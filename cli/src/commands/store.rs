@@ -12,7 +12,7 @@ use auth_server::{
 use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
-use shared::time::Clock;
+use shared::{problem::chain, time::Clock};
 
 use super::{
     EXIT_CODES, Failure, Place,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     admin_socket,
-    deployment_file::{File, RawEngine, chain},
+    deployment_file::{File, RawEngine},
     gateway_keys, key_encryption_key, serve,
 };
 

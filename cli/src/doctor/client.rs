@@ -1,10 +1,11 @@
 //! Requests as a client makes them: no redirects followed, no proxy, limits of time and size.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header::ORIGIN};
 use reqwest::{Certificate, Client, redirect::Policy};
 use serde_json::Value;
+use shared::problem::chain;
 use url::Url;
 
 use super::finding::Findings;
@@ -112,15 +113,4 @@ pub(super) fn remedy(why: &str) -> &'static str {
     } else {
         "start the service, or open the way to it"
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
