@@ -47,6 +47,7 @@ pub(crate) async fn run(options: &DemoOptions) -> Result<(), String> {
         data_dir: options.data_dir.clone(),
         proxies: TrustedProxies::default(),
         shutdown,
+        tls: None,
         tracker,
     };
     let identity = crm_identity(gateway);

@@ -17,7 +17,10 @@ use shared::{
 };
 use web::client_address::TrustedProxies;
 
-use crate::secret_file;
+use crate::{
+    secret_file,
+    tls::{RawCertificate, RawInternalListenerTls},
+};
 
 /// The file as written.
 #[derive(Clone, Debug, Deserialize)]
@@ -59,6 +62,12 @@ pub(crate) struct RawListen {
     pub(crate) internal: Vec<SocketAddr>,
     /// The file with the credential that gateways show there.
     pub(crate) internal_credential_file: Option<PathBuf>,
+    /// TLS on the internal listener.
+    pub(crate) internal_tls: Option<RawInternalListenerTls>,
+    /// Certificates for both public listeners, which then speak https; the first is for clients
+    /// that ask for none of their names.
+    #[serde(default)]
+    pub(crate) tls: Vec<RawCertificate>,
     /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
     #[serde(default)]
     pub(crate) trusted_proxies: Vec<String>,

@@ -16,6 +16,7 @@ mod redis;
 mod reference_crm;
 mod secret_file;
 mod serve;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -27,6 +27,7 @@ pub(crate) async fn start(
         }
         std::future::ready(web::metrics::text(text))
     };
+    let running = Running { tls: None, ..running.clone() };
     running.start(listeners, Router::new().route("/metrics", get(scrape)));
     Ok(())
 }

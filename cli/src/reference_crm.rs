@@ -44,6 +44,7 @@ pub(crate) async fn run(options: &CrmOptions) -> Result<(), String> {
         proxies: web::client_address::TrustedProxies::default(),
         data_dir: options.data_dir.clone(),
         shutdown: CancellationToken::new(),
+        tls: None,
         tracker: TaskTracker::new(),
     };
     let listeners = listen::open(&[options.listen]).await?;

@@ -19,7 +19,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web::{client_address::TrustedProxies, listener::ServeOptions};
+use web::{
+    client_address::TrustedProxies,
+    listener::{ServeOptions, tls::Certificates},
+};
 
 use crate::{
     admin_socket::AdminSocket,
@@ -28,6 +31,7 @@ use crate::{
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
     key_encryption_key, listen, metrics, redis, secret_file,
+    tls::{self, Shown},
 };
 
 /// How long answers under way may take once the end began.
@@ -67,6 +71,8 @@ pub(crate) struct Running {
     /// Those who speak for many clients.
     pub(crate) proxies: TrustedProxies,
     pub(crate) shutdown: CancellationToken,
+    /// What the public listeners show; without it they speak plain http.
+    pub(crate) tls: Option<Certificates>,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -75,12 +81,15 @@ pub(crate) async fn run(options: &Options, services: Services) -> Result<(), Str
     let file = File::read(&options.config)?;
     make_private_folder(&options.data_dir)?;
     check_transport(&file, services)?;
+    let shown = Shown::public(&file)?;
     let running = Running {
         data_dir: options.data_dir.clone(),
         proxies: file.trusted_proxies()?,
         shutdown: CancellationToken::new(),
+        tls: shown.as_ref().map(|shown| shown.certificates.clone()),
         tracker: TaskTracker::new(),
     };
+    running.keep(shown);
     let listeners = Listeners {
         auth: if services.auth { listen::open(&file.listen.auth).await? } else { Vec::new() },
         gateway: if services.gateway {
@@ -149,7 +158,9 @@ async fn gateway_alone(
     )?;
     let credential = Secret::new(secret_file::read(Path::new(path))?);
     let issuer = file.deployment()?.issuer;
-    let authority = gateway::HttpAuthority::new(base, credential, issuer);
+    let tls = tls::internal_client(&file.gateway.internal_tls)?;
+    let authority = gateway::HttpAuthority::new(base, credential, issuer, &tls)
+        .map_err(|error| format!("gateway.internal_tls: {}", chain(&error)))?;
     let gateway = open_gateway(file, running, authority).await?;
     let task = running.start(listeners, gateway::router(gateway.clone()));
     metrics::start(file, running, None, Some(gateway.clone())).await?;
@@ -165,8 +176,16 @@ impl Running {
         router: axum::Router,
     ) -> tokio::task::JoinHandle<()> {
         let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
-        let options = ServeOptions { proxies: self.proxies.clone(), ..options() };
+        let (proxies, tls) = (self.proxies.clone(), self.tls.clone());
+        let options = ServeOptions { proxies, tls, ..options() };
         self.tracker.spawn(web::listener::serve(listeners, router, options, shutdown, tracker))
+    }
+
+    /// Shows the certificates anew when their files change.
+    fn keep(&self, shown: Option<Shown>) {
+        if let Some(shown) = shown {
+            self.tracker.spawn(shown.keep(self.shutdown.clone()));
+        }
     }
 
     /// Answers operators, keeps security events, and follows the keys.
@@ -312,7 +331,11 @@ async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Re
     if file.listen.internal_credential_file.is_none() {
         return Err("listen.internal_credential_file is missing: gateways must show it".to_owned());
     }
+    let shown = Shown::internal(file)?;
+    let tls = shown.as_ref().map(|shown| shown.certificates.clone());
     let listeners = listen::open(&file.listen.internal).await?;
+    let running = Running { tls, ..running.clone() };
+    running.keep(shown);
     running.start(listeners, auth_server::internal_router(auth.clone()));
     Ok(())
 }
@@ -333,10 +356,13 @@ fn check_transport(file: &File, services: Services) -> Result<(), String> {
     }
     let open = addresses.into_iter().flatten().find(|address| !address.ip().is_loopback());
     match open {
-        Some(address) if file.listen.trusted_proxies.is_empty() => Err(format!(
-            "{address} is not a loopback address, and plain http is only served there or behind a \
-             proxy; list the proxy that ends TLS in listen.trusted_proxies"
-        )),
+        Some(address) if file.listen.tls.is_empty() && file.listen.trusted_proxies.is_empty() => {
+            Err(format!(
+                "{address} is not a loopback address, and plain http is only served there or \
+                 behind a proxy; name a certificate in [[listen.tls]], or list the proxy that ends \
+                 TLS in listen.trusted_proxies"
+            ))
+        }
         _ => Ok(()),
     }
 }

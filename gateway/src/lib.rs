@@ -32,10 +32,12 @@ mod state;
 mod surface;
 mod warmup;
 
-pub use authority::{Answer, Authority, AuthorityError, HttpAuthority};
+pub use authority::{
+    Answer, Authority, AuthorityError, HttpAuthority, InternalTls, InternalTlsError,
+};
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawMissingScope, RawOperation,
-    RawRoute, RawRule, RawSession, RawUpstreamSession, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope,
+    RawOperation, RawRoute, RawRule, RawSession, RawUpstreamSession, SilencePolicy,
 };
 pub use routes::router;
 pub use state::{App, AppParts, IdentityKeys};

@@ -171,7 +171,8 @@ impl Running {
         let base = self.internal(auth_server).await;
         let issuer = tables.deployment.issuer.clone();
         let credential = Secret::new(INTERNAL.to_owned());
-        Arc::new(gateway::HttpAuthority::new(&base, credential, issuer))
+        let tls = gateway::InternalTls::default();
+        Arc::new(gateway::HttpAuthority::new(&base, credential, issuer, &tls).unwrap())
     }
 
     /// Starts the gateway of a deployment.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::{
     deployment_file::{File, RawEngine, report},
     log, redis,
+    tls::{self, Shown},
 };
 
 #[derive(Args, Debug)]
@@ -44,6 +45,9 @@ pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
     if file.store.engine == RawEngine::Redis {
         redis::check(&file.store, !file.listen.auth.is_empty(), !file.listen.gateway.is_empty())?;
     }
+    Shown::public(&file)?;
+    Shown::internal(&file)?;
+    tls::internal_client(&file.gateway.internal_tls)?;
     log::say(&format!("{} is right", config.display()));
     log::say(&format!("  issuer      {}", deployment.issuer.as_str()));
     for resource in &deployment.resources {

@@ -1,4 +1,4 @@
-//! Auth-server in another process, over plain HTTP on an internal network.
+//! Auth-server in another process, over HTTP on an internal network, plain or over TLS.
 
 use std::{
     fmt,
@@ -13,10 +13,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde::de::DeserializeOwned;
 use shared::{
     deployment::Issuer,
@@ -26,7 +23,7 @@ use shared::{
 };
 use url::Url;
 
-use super::{Answer, Authority, AuthorityError};
+use super::{Answer, Authority, AuthorityError, InternalTls, InternalTlsError, tls::Connector};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,7 +35,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 /// Auth-server's internal interface over HTTP.
 pub struct HttpAuthority {
     base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<Connector, Full<Bytes>>,
     credential: Secret,
     issuer: Issuer,
     /// The metadata and when it was fetched: strangers may ask for it as often as they like.
@@ -47,10 +44,15 @@ pub struct HttpAuthority {
 
 impl HttpAuthority {
     /// The interface at `base`, with this gateway's credential for it.
-    pub fn new(base: &str, credential: Secret, issuer: Issuer) -> Self {
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+    pub fn new(
+        base: &str,
+        credential: Secret,
+        issuer: Issuer,
+        tls: &InternalTls,
+    ) -> Result<Self, InternalTlsError> {
+        let client = Client::builder(TokioExecutor::new()).build(tls.connector()?);
         let base = base.trim_end_matches('/').to_owned();
-        Self { base, client, credential, issuer, metadata: ArcSwapOption::empty() }
+        Ok(Self { base, client, credential, issuer, metadata: ArcSwapOption::empty() })
     }
 
     async fn send(

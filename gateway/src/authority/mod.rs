@@ -1,12 +1,14 @@
 //! What the gateway asks of auth-server, wherever that runs.
 
 mod http;
+mod tls;
 
 use std::{fmt::Debug, future::Future, pin::Pin};
 
 use shared::internal::{Cursor, Events, Principal, PrincipalQuery, Usage};
 
 pub use http::HttpAuthority;
+pub use tls::{InternalTls, InternalTlsError};
 
 /// An answer that is awaited.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, AuthorityError>> + Send + 'a>>;

@@ -27,8 +27,8 @@ use crate::rules::{
 };
 pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawMissingScope, RawOperation, RawRoute,
-    RawRule, RawSession, RawUpstreamSession,
+    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope,
+    RawOperation, RawRoute, RawRule, RawSession, RawUpstreamSession,
 };
 
 /// The longest times, in seconds, that an operator may choose.

@@ -24,6 +24,8 @@ pub struct RawGateway {
     pub internal_base: Option<String>,
     /// The file with the credential for auth-server's internal interface.
     pub internal_credential_file: Option<String>,
+    /// TLS to auth-server's internal interface, at an https address.
+    pub internal_tls: RawInternalTls,
     /// Seconds between two fetches of the issuer's keys for an unknown key id.
     pub jwks_refetch_seconds: u64,
     /// Seconds for which keys are used that cannot be fetched again.
@@ -47,6 +49,19 @@ pub struct RawGateway {
     pub workspace_calls_per_minute: u32,
 }
 
+/// The `[gateway.internal_tls]` table.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawInternalTls {
+    /// The authorities that may have signed the internal listener's certificate; by default
+    /// those of the system.
+    pub ca_file: Option<String>,
+    /// The certificate to show there.
+    pub certificate_file: Option<String>,
+    /// Its private key.
+    pub key_file: Option<String>,
+}
+
 impl Default for RawGateway {
     fn default() -> Self {
         Self {
@@ -57,6 +72,7 @@ impl Default for RawGateway {
             identity_issuer: None,
             internal_base: None,
             internal_credential_file: None,
+            internal_tls: RawInternalTls::default(),
             jwks_refetch_seconds: 10,
             jwks_stale_seconds: 3600,
             key_lookups_per_minute: 1200,

@@ -28,7 +28,6 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 use tower::Service as _;
@@ -44,12 +43,12 @@ const LINGER_BYTES: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// The connection as a future that ends with it.
-pub(super) fn http1(
-    stream: TcpStream,
+pub(super) fn http1<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: SocketAddr,
     router: Router,
     options: &ServeOptions,
-) -> Connection<TokioIo<Timed<TcpStream>>, Handler> {
+) -> Connection<TokioIo<Timed<S>>, Handler> {
     let phase = Phase::default();
     let io = TokioIo::new(Timed::new(stream, phase.clone(), options.header_timeout));
     Builder::new()

@@ -1,34 +1,44 @@
-//! The accept loop: HTTP/1.1 with a deadline for request heads, a cap on connections, and an end
-//! that waits for answers under way but not for ever.
+//! The accept loop: HTTP/1.1, plain or over TLS, with a deadline for handshakes and request heads,
+//! a cap on connections, and an end that waits for answers under way but not for ever.
 
 mod addresses;
 mod connection;
+pub mod tls;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, response::IntoResponse};
-use http::Response;
+use http::{HeaderValue, Response, header::STRICT_TRANSPORT_SECURITY};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 
-use self::addresses::Addresses;
+use self::{addresses::Addresses, tls::Certificates};
 use crate::{client_address::TrustedProxies, problem::Problem};
 
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a client is read from that spoke plain http.
+const MOST_READS: usize = 16;
+/// The first byte of a TLS handshake (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 0x16;
+/// What a client that speaks plain http to a port with TLS is told.
+const SPEAK_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    connection: close\r\ncontent-length: 32\r\n\r\nThis port speaks https. Use it.\n";
 
 /// The listener's limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// How long answers under way may take once the shutdown began; then they are cut.
     pub drain: Duration,
     /// How long a request's head may take to arrive, counted from its first byte, and on a new
-    /// connection from the start.
+    /// connection from the start. A TLS handshake may take as long again.
     pub header_timeout: Duration,
     /// How long a connection may rest between requests. Keep it above the idle time of the
     /// clients' pools: a client that reuses a connection just as it is closed loses a request.
@@ -39,6 +49,8 @@ pub struct ServeOptions {
     pub max_per_address: u32,
     /// Their connections are not counted: they speak for many.
     pub proxies: TrustedProxies,
+    /// With certificates every connection speaks TLS; without, none does.
+    pub tls: Option<Certificates>,
 }
 
 impl Default for ServeOptions {
@@ -50,6 +62,7 @@ impl Default for ServeOptions {
             max_connections: 4096,
             max_per_address: 1024,
             proxies: TrustedProxies::default(),
+            tls: None,
         }
     }
 }
@@ -64,7 +77,13 @@ pub async fn serve(
     shutdown: CancellationToken,
     tracker: TaskTracker,
 ) {
-    let router = router.layer(CatchPanicLayer::custom(after_panic));
+    let mut router = router.layer(CatchPanicLayer::custom(after_panic));
+    if options.tls.is_some() {
+        // A browser that was here once never speaks plain http to this host again.
+        let always = HeaderValue::from_static("max-age=31536000");
+        router =
+            router.layer(SetResponseHeaderLayer::if_not_present(STRICT_TRANSPORT_SECURITY, always));
+    }
     let permits = Arc::new(Semaphore::new(options.max_connections as usize));
     let max_connections = options.max_connections;
     let addresses = Addresses::new(options.max_per_address, options.proxies.clone());
@@ -126,6 +145,20 @@ impl Server {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         // Without it small answers wait for the peer's delayed acknowledgement.
         let _best_effort = stream.set_nodelay(true);
+        let Some(certificates) = &self.options.tls else { return self.http(stream, peer).await };
+        let handshake = timeout(self.options.header_timeout, handshake(stream, certificates));
+        match self.shutdown.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => self.http(stream, peer).await,
+            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
+            None => {}
+        }
+    }
+
+    async fn http<S>(&self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let connection = connection::http1(stream, peer, self.router.clone(), &self.options);
         let mut connection = pin!(connection);
         let first = self.shutdown.run_until_cancelled(connection.as_mut()).await;
@@ -133,7 +166,7 @@ impl Server {
             Ok(ended)
         } else {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(self.options.drain, connection).await
+            timeout(self.options.drain, connection).await
         };
         match ended {
             Ok(Ok(())) => {}
@@ -141,6 +174,27 @@ impl Server {
             Err(_) => tracing::debug!(%peer, "a connection was cut at the drain deadline"),
         }
     }
+}
+
+/// Speaks TLS with a client; one that speaks plain http instead is told so.
+async fn handshake(
+    mut stream: TcpStream,
+    certificates: &Certificates,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first != [HANDSHAKE] {
+        stream.write_all(SPEAK_TLS).await?;
+        stream.shutdown().await?;
+        // Closing on what the client still sends would reset the connection and lose the answer.
+        let mut rest = [0; 4096];
+        for _ in 0..MOST_READS {
+            if stream.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        return Err(std::io::Error::other("the client spoke no TLS"));
+    }
+    certificates.acceptor().accept(stream).await
 }
 
 type PanicPayload = Box<dyn std::any::Any + Send + 'static>;

@@ -50,6 +50,7 @@ async fn start_with(max_per_address: u32) -> Running {
         max_connections: MOST,
         max_per_address,
         proxies: TrustedProxies::default(),
+        tls: None,
     };
     let run = serve(vec![listener], router, options, shutdown.clone(), tracker.clone());
     Running { address, ended: tracker.spawn(run), shutdown }
@@ -73,7 +74,7 @@ impl Running {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(10), self.ended).await.unwrap().unwrap();
+        timeout(Duration::from_secs(10), self.ended).await.unwrap().unwrap();
     }
 }
 
@@ -279,6 +280,6 @@ async fn one_address_cannot_take_all_the_room() {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), served).await.unwrap();
+    timeout(Duration::from_secs(10), served).await.unwrap();
     running.stop().await;
 }
