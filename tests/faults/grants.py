@@ -102,9 +102,14 @@ class Grant:
         return send(f"{self.issuer}/revoke", {"token": self.tokens["refresh_token"], "client_id": self.client}, port=port)
 
     def call(self, tool="list_contacts", arguments=None):
-        return send(self.resource, {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
-                                    "params": {"name": tool, "arguments": arguments or {}}},
-                    {"authorization": f"Bearer {self.tokens['access_token']}", **ERAS}, form=False)
+        return call(self.resource, self.tokens["access_token"], tool, arguments)
+
+
+def call(resource, token, tool="list_contacts", arguments=None, port=None):
+    """Calls a tool at the resource, or at another process that answers for it."""
+    return send(resource, {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                           "params": {"name": tool, "arguments": arguments or {}}},
+                {"authorization": f"Bearer {token}", **ERAS}, port=port, form=False)
 
 
 def is_gone(answer):

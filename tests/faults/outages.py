@@ -82,7 +82,7 @@ def while_redis_is_away_answers_are_transient(binary, _counts):
 
 
 def while_redis_is_away_gateways_go_on_verifying(binary, _counts):
-    with Deployment(binary, auth_servers=1, gateway=True) as deployment:
+    with Deployment(binary, auth_servers=1, gateways=1) as deployment:
         grant = Grant(deployment.issuer, deployment.resource)
         wait_until(f"a call works: {grant.call()}", lambda: grant.call().status == 200)
         deployment.redis.kill()

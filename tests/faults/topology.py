@@ -111,8 +111,8 @@ class Deployment:
 
     Each auth-server reaches Redis by a wire of its own, and the issuer is a wire too."""
 
-    def __init__(self, binary, auth_servers=2, gateway=False, replicas=0, sentinels=0):
-        self.binary = str(binary)
+    def __init__(self, binary, auth_servers=2, gateways=0, replicas=0, sentinels=0, keys="", token_seconds=300):
+        self.binary, self.keys, self.token_seconds = str(binary), keys, token_seconds
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vestibule-faults-"))
         self.redis = Redis("redis", self.folder).start()
         self.replica = None
@@ -125,7 +125,7 @@ class Deployment:
                        lambda: f"slaves=1,sentinels={sentinels}" in sentinel.ask("INFO", "sentinel"))
         self.wire = Wire()
         self.issuer = f"http://localhost:{self.wire.port}"
-        self.gateway_port, self.backend = free_ports(1)[0], Backend() if gateway else None
+        self.gateway_port, self.backend = free_ports(1)[0], Backend() if gateways else None
         self.resource = f"http://localhost:{self.gateway_port}/mcp"
         self.secret("password", PASSWORD)
         self.secret("credential", secrets.token_urlsafe(32))
@@ -142,16 +142,17 @@ internal_credential_file = "{self.folder}/credential"
             self.auth_servers.append(self._service(f"auth-{number}", "auth-server", config, listen).start())
             internal.append(inside)
         self.wire.point(self.auth_servers[0].port)
-        self.gateway = None
-        if gateway:
-            config = self._config("gateway", f"""
+        self.gateways = []
+        for number in range(gateways):
+            listen = free_ports(1)[0] if number else self.gateway_port
+            config = self._config(f"gateway-{number}", f"""
 [listen]
-gateway = ["127.0.0.1:{self.gateway_port}"]
+gateway = ["127.0.0.1:{listen}"]
 {self._store(self.redis.port, 0)}""", f"""[gateway]
-internal_base = "http://127.0.0.1:{internal[0]}"
+internal_base = "http://127.0.0.1:{internal[number % auth_servers]}"
 internal_credential_file = "{self.folder}/credential"
 """)
-            self.gateway = self._service("gateway", "gateway", config, self.gateway_port).start()
+            self.gateways.append(self._service(f"gateway-{number}", "gateway", config, listen).start())
 
     def __enter__(self):
         return self
@@ -175,7 +176,7 @@ internal_credential_file = "{self.folder}/credential"
 
     def close(self):
         """Ends everything; what was kept and logged goes too."""
-        for one in (self.gateway, *self.auth_servers, *self.sentinels, self.replica, self.redis):
+        for one in (*self.gateways, *self.auth_servers, *self.sentinels, self.replica, self.redis):
             if one is not None:
                 one.stop()
         for wire in (self.wire, *self.redis_wires):
@@ -186,7 +187,7 @@ internal_credential_file = "{self.folder}/credential"
 
     def told(self):
         """The last lines of every process."""
-        running = [one for one in (*self.auth_servers, self.gateway, self.redis, self.replica) if one]
+        running = [one for one in (*self.auth_servers, *self.gateways, self.redis, self.replica) if one]
         return "\n".join(f"-- {one.name}\n{one.tail(6)}" for one in running)
 
     def _store(self, port, replicas):
@@ -209,7 +210,8 @@ replicas = {replicas}
         text = fill(PROFILE.read_text(), self.wire.port, self.gateway_port,
                     self.backend.url if self.backend else "http://127.0.0.1:1/mcp", self.folder / "password")
         # The first process that starts makes the key-encryption key.
-        key = f'\n[keys]\nkey_encryption_key_file = "{self.folder}/kek"\n'
+        key = f'\n[keys]\nkey_encryption_key_file = "{self.folder}/kek"\n{self.keys}'
+        text = text.replace("access_token_seconds = 300", f"access_token_seconds = {self.token_seconds}")
         path = self.folder / f"{name}.toml"
         path.write_text(text.replace("[gateway]\n", gateway) + more + key)
         return path
