@@ -131,6 +131,41 @@ impl KeySet {
         next.with_standby(now)
     }
 
+    /// The set as it must be where what was stored is older than what once was: the ids stay
+    /// revoked, and the version goes on from the highest that anybody has seen. Nothing, if the
+    /// set is of that moment.
+    pub fn reinstated(
+        &self,
+        revoked: &[KeyId],
+        highest: u64,
+        now: Timestamp,
+    ) -> Result<Option<Self>, KeyError> {
+        let is_back = |key: &KeyRecord| {
+            let is_over = matches!(key.state, KeyState::Probe | KeyState::Revoked);
+            !is_over && revoked.contains(&key.id)
+        };
+        if self.version >= highest && !self.keys.iter().any(is_back) {
+            return Ok(None);
+        }
+        let mut next = self.successor();
+        next.version = next.version.max(highest.saturating_add(1));
+        for key in next.keys.iter_mut().filter(|key| is_back(key)) {
+            key.state = KeyState::Revoked;
+            key.revoked_at = Some(now);
+            key.material = None;
+        }
+        if next.active().is_none() {
+            if next.standby().is_none() {
+                next.add(now)?;
+            }
+            let heir = next.standby().map(|key| key.id.clone());
+            for key in next.keys.iter_mut().filter(|key| Some(&key.id) == heir.as_ref()) {
+                key.active(now);
+            }
+        }
+        next.with_standby(now).map(Some)
+    }
+
     /// The PENDING key that has been published longest.
     pub fn standby(&self) -> Option<&KeyRecord> {
         let pending = self.keys.iter().filter(|key| key.state == KeyState::Pending);

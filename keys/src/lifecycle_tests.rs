@@ -157,6 +157,26 @@ enum Step {
     Revoke { at: usize, urgency: Urgency },
 }
 
+#[test]
+fn an_older_set_goes_on_from_the_highest_version_without_the_keys_revoked_since() {
+    let old = set();
+    let (active, standby) = (id(&old, 0), id(&old, 1));
+    let now = START.plus(Duration::from_hours(1));
+    assert!(old.reinstated(&[], 1, now).unwrap().is_none(), "it is of that moment");
+    let newer = old.reinstated(&[], 7, now).unwrap().unwrap();
+    assert_eq!((newer.version, newer.active().unwrap().id.clone()), (8, active.clone()));
+    let one = old.reinstated(std::slice::from_ref(&active), 7, now).unwrap().unwrap();
+    assert_eq!(
+        (state(&one, &active), state(&one, &standby)),
+        (KeyState::Revoked, KeyState::Active)
+    );
+    assert!(!has_private_half(&one, &active) && one.standby().is_some());
+    assert!(one.reinstated(std::slice::from_ref(&active), 7, now).unwrap().is_none());
+    let both = old.reinstated(&[active.clone(), standby.clone()], 1, now).unwrap().unwrap();
+    assert_eq!((both.version, state(&both, &standby)), (2, KeyState::Revoked));
+    assert!(![active, standby].contains(&both.active().unwrap().id));
+}
+
 fn step() -> impl Strategy<Value = (u64, Step)> {
     let urgency = || prop_oneof![Just(Urgency::Emergency), Just(Urgency::Orderly)];
     let step = prop_oneof![

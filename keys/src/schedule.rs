@@ -44,8 +44,9 @@ pub struct Cost {
 }
 
 impl KeySet {
-    /// The step that is due, if the ACTIVE key is replaced `every` so often.
-    pub fn due(&self, now: Timestamp, dwell: &Dwell, every: Duration) -> Option<Step> {
+    /// The step that is due, if the ACTIVE key is replaced `every` so often, or by the operator
+    /// alone.
+    pub fn due(&self, now: Timestamp, dwell: &Dwell, every: Option<Duration>) -> Option<Step> {
         let in_state = |state| self.keys.iter().filter(move |key| key.state == state);
         let probe = in_state(KeyState::Probe)
             .find(|key| now >= key.published_at.plus(PROBE_LIFE))
@@ -55,7 +56,7 @@ impl KeySet {
             in_state(KeyState::Retiring).find(done).map(|key| Step::Retire(key.id.clone()))
         };
         let aged = || {
-            let active = self.active()?;
+            let (every, active) = (every?, self.active()?);
             let since = active.activated_at.unwrap_or(active.published_at);
             let standby = self.standby()?;
             let is_due = now >= since.plus(every) && now >= standby.activable_at(dwell);
@@ -102,6 +103,11 @@ impl KeySet {
             return Ok(());
         }
         Err(KeyError::ClockBehind { seconds: behind.as_secs() })
+    }
+
+    /// The term of the last leader that changed it by itself.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     /// The set under a leader's term: a leader that was followed by another changes nothing.

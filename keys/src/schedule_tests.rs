@@ -22,22 +22,25 @@ fn id(set: &KeySet, at: usize) -> KeyId {
 fn a_key_signs_for_its_time_and_is_retired_when_its_last_token_has_ended() {
     let set = set();
     let (old, new) = (id(&set, 0), id(&set, 1));
-    assert_eq!(set.due(START.plus(EVERY).minus(Duration::from_secs(1)), &dwell(), EVERY), None);
+    assert_eq!(
+        set.due(START.plus(EVERY).minus(Duration::from_secs(1)), &dwell(), Some(EVERY)),
+        None
+    );
     let noon = START.plus(EVERY);
-    let step = set.due(noon, &dwell(), EVERY).unwrap();
+    let step = set.due(noon, &dwell(), Some(EVERY)).unwrap();
     assert_eq!(step, Step::Activate(new));
     let set = set.take(&step, noon, &dwell()).unwrap();
-    assert_eq!(set.due(noon, &dwell(), EVERY), None);
+    assert_eq!(set.due(noon, &dwell(), Some(EVERY)), None);
     let late = noon.plus(dwell().retiring);
-    let step = set.due(late, &dwell(), EVERY).unwrap();
+    let step = set.due(late, &dwell(), Some(EVERY)).unwrap();
     assert_eq!(step, Step::Retire(old));
-    assert_eq!(set.take(&step, late, &dwell()).unwrap().due(late, &dwell(), EVERY), None);
+    assert_eq!(set.take(&step, late, &dwell()).unwrap().due(late, &dwell(), Some(EVERY)), None);
 }
 
 #[test]
 fn a_standby_that_is_not_known_everywhere_is_not_due_however_old_the_active_key_is() {
     let soon = START.plus(Duration::from_secs(10));
-    assert_eq!(set().due(soon, &dwell(), Duration::from_secs(1)), None);
+    assert_eq!(set().due(soon, &dwell(), Some(Duration::from_secs(1))), None);
 }
 
 #[test]
@@ -51,7 +54,7 @@ fn a_late_signature_keeps_a_retiring_key_published() {
     let usual = noon.plus(dwell().retiring);
     let refused = set.retire(&old, usual, &dwell(), Urgency::Orderly).unwrap_err();
     assert!(matches!(refused, KeyError::TooSoon { wait_seconds: 180, .. }), "{refused}");
-    assert_eq!(set.due(usual, &dwell(), EVERY), None);
+    assert_eq!(set.due(usual, &dwell(), Some(EVERY)), None);
     assert!(set.retire(&old, late.plus(dwell().retiring), &dwell(), Urgency::Orderly).is_ok());
 }
 
@@ -67,7 +70,7 @@ fn a_probe_is_published_can_do_nothing_and_leaves_by_itself() {
     }
     assert_ne!(set.standby().unwrap().id, probe);
     let hour = START.plus(PROBE_LIFE);
-    assert_eq!(set.due(hour, &dwell(), EVERY), Some(Step::Withdraw(probe.clone())));
+    assert_eq!(set.due(hour, &dwell(), Some(EVERY)), Some(Step::Withdraw(probe.clone())));
     let gone = set.withdraw(&probe, START).unwrap();
     assert!(!String::from_utf8(gone.jwks()).unwrap().contains(probe.as_str()));
     assert!(gone.withdraw(&probe, START).is_err());
@@ -117,4 +120,15 @@ fn a_leader_that_was_followed_by_another_changes_nothing() {
     assert_eq!(set.led_by(3).unwrap_err(), KeyError::OtherLeader { held: 4, offered: 3 });
     let changed = set.announce(START).unwrap();
     assert!(changed.led_by(3).is_err(), "the term stays with the set");
+}
+
+#[test]
+fn keys_that_only_the_operator_replaces_still_leave_when_they_are_over() {
+    let set = set();
+    let late = START.plus(Duration::from_hours(24 * 400));
+    assert_eq!(set.due(late, &dwell(), None), None);
+    let standby = set.standby().unwrap().id.clone();
+    let rotated = set.activate(&standby, late, &dwell(), Urgency::Orderly).unwrap();
+    let later = late.plus(dwell().retiring);
+    assert!(matches!(rotated.due(later, &dwell(), None), Some(Step::Retire(_))));
 }

@@ -105,8 +105,10 @@ async fn a_rotation_of_the_refresh_keys_keeps_every_grant_and_a_revoked_one_ends
         let before = client.refreshed(&before.refresh).await;
         let after = client.tokens(&mut Browser::new(&world)).await;
         let retiring = keys(&world, "refresh_mac", "retiring").await;
-        let _reply =
-            act(&world, &format!("/keys/{}/revoke", retiring[0]), true).await.expect_status(200);
+        let revoke = format!("/keys/{}/revoke", retiring[0]);
+        let refused = act(&world, &revoke, false).await.expect_status(409);
+        assert!(refused.text.contains("sign in again"), "{}", refused.text);
+        let _reply = act(&world, &revoke, true).await.expect_status(200);
         assert_eq!(client.refresh(&before.refresh).send().await.error(), "invalid_grant");
         client.refreshed(&after.refresh).await;
     }
@@ -114,14 +116,23 @@ async fn a_rotation_of_the_refresh_keys_keeps_every_grant_and_a_revoked_one_ends
 
 #[tokio::test]
 async fn a_probe_is_published_never_signs_and_is_taken_back() {
-    let world = World::start().await;
+    let world = World::with(Options { gateway: true, ..Options::default() }).await;
+    let alone = ask(&world, Method::POST, "/keys/drill", Value::Null).await.expect_status(409);
+    assert!(alone.text.contains("no auth-server runs"), "{}", alone.text);
+    world.app.report_keys().await.unwrap();
     let drill = ask(&world, Method::POST, "/keys/drill", Value::Null).await;
     let probe = drill.expect_status(201).json()["key"].as_str().unwrap().to_owned();
     assert!(published(&world).await.contains(&probe));
     let reply = act(&world, &format!("/keys/{probe}/activate"), true).await.expect_status(409);
     assert!(reply.text.contains("is a probe"), "{}", reply.text);
     let path = format!("/keys/drill/{probe}");
-    let _reply = ask(&world, Method::GET, &path, Value::Null).await.expect_status(200);
+    world
+        .until("the gateway has the probe", async || {
+            let seen = ask(&world, Method::GET, &path, Value::Null).await.expect_status(200).json();
+            let verifiers = seen["verifiers"].as_array().unwrap();
+            verifiers.iter().any(|one| one["kind"] == "gateway" && one["after_ms"].is_u64())
+        })
+        .await;
     let _reply = ask(&world, Method::DELETE, &path, Value::Null).await.expect_status(204);
     assert!(!published(&world).await.contains(&probe));
     let _reply = ask(&world, Method::GET, &path, Value::Null).await.expect_status(404);

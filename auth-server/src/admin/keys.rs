@@ -170,6 +170,16 @@ pub(super) async fn revoke(
     let (set, key) = find(&app, &key).await?;
     let urgency = asked(body).await?;
     let cost = cost(&app, &set, Act::Revoke, &key);
+    if set.purpose() == Purpose::RefreshMac
+        && urgency == Urgency::Orderly
+        && signs_out(&app, &set, &key)
+    {
+        return Err(AdminError::NotYet(format!(
+            "key {key} is that of people who are signed in; `vestibule keys rotate --purpose \
+             refresh-mac` replaces it for everybody who signs in from now on; --emergency revokes \
+             it: {cost}"
+        )));
+    }
     let next = app.revoke_key(set.purpose(), &key, urgency, &actor).await;
     done(&next.map_err(|error| refused(error, &cost))?, Some(cost))
 }
@@ -184,6 +194,12 @@ pub(super) async fn drill(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
 ) -> Result<Response, AdminError> {
+    if app.keys.servers().await?.running.is_empty() {
+        return Err(AdminError::NotYet(
+            "no auth-server runs, so nobody would publish the probe; start one and ask again"
+                .to_owned(),
+        ));
+    }
     let act = |set: &KeySet, now| set.probe(now).map(|(next, _)| next);
     let next = app.change_keys(Purpose::Issuer, ("probe", &actor), act).await?;
     let probe = next.records().iter().rev().find(|key| key.state == KeyState::Probe);
@@ -215,6 +231,13 @@ pub(super) async fn withdraw(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Whether people have to sign in again when the key is revoked.
+fn signs_out(app: &App, set: &KeySet, key: &KeyId) -> bool {
+    let dwell = app.keys.policy.dwell(set.purpose());
+    let is_revoked = set.revoked().any(|revoked| revoked == key);
+    !is_revoked && set.cost(Act::Revoke, key, app.clock.now(), &dwell).losing
+}
+
 async fn activate_in(
     app: &App,
     set: &KeySet,
@@ -241,6 +264,14 @@ async fn progress(app: &App, set: &KeySet, probe: &KeyRecord) -> Result<Drill, A
             after_ms: since.and_then(after),
         });
     }
+    for gateway in app.verifiers().await? {
+        let seen = gateway.keys.iter().find(|seen| seen.kid == probe.id);
+        verifiers.push(Seen {
+            kind: "gateway",
+            name: gateway.name,
+            after_ms: seen.and_then(|seen| after(seen.since)),
+        });
+    }
     Ok(Drill {
         key: probe.id.clone(),
         version: set.version,
@@ -251,16 +282,15 @@ async fn progress(app: &App, set: &KeySet, probe: &KeyRecord) -> Result<Drill, A
 
 fn shown(app: &App, set: &KeySet, key: &KeyRecord) -> Shown {
     let dwell = app.keys.policy.dwell(set.purpose());
-    let next = match key.state {
-        KeyState::Pending => Some(("may be activated", key.activable_at(&dwell))),
-        KeyState::Retiring => Some(("may be retired", key.retirable_at(&dwell))),
-        KeyState::Active => {
-            app.keys.policy.every.filter(|_| set.purpose() != Purpose::PageSeal).map(|every| {
+    let next =
+        match key.state {
+            KeyState::Pending => Some(("may be activated", key.activable_at(&dwell))),
+            KeyState::Retiring => Some(("may be retired", key.retirable_at(&dwell))),
+            KeyState::Active => app.keys.policy.every_of(set.purpose()).map(|every| {
                 ("is replaced", key.activated_at.unwrap_or(key.published_at).plus(every))
-            })
-        }
-        KeyState::Probe | KeyState::Retired | KeyState::Revoked => None,
-    };
+            }),
+            KeyState::Probe | KeyState::Retired | KeyState::Revoked => None,
+        };
     Shown {
         id: key.id.clone(),
         purpose: set.purpose().as_str(),

@@ -39,7 +39,7 @@ pub struct RawKeys {
 #[derive(Clone, Debug)]
 pub(crate) struct KeyPolicy {
     /// How long a key signs until it is replaced by itself.
-    pub(crate) every: Option<Duration>,
+    every: Option<Duration>,
     /// The longest life of an access token.
     longest_access: Duration,
     /// The longest life of a grant.
@@ -84,6 +84,12 @@ impl KeyPolicy {
             longest_grant: resources.map(|one| one.refresh_absolute).max().unwrap_or_default(),
             pace: Pace { max_age, skew, stale, view: refresh * 3 },
         }
+    }
+
+    /// How often keys of the purpose are replaced by themselves. Those of pages are left to the
+    /// operator: every known browser begins anew with them.
+    pub(crate) fn every_of(&self, purpose: Purpose) -> Option<Duration> {
+        self.every.filter(|_| purpose != Purpose::PageSeal)
     }
 
     /// How long keys of the purpose stay in a state.

@@ -122,6 +122,7 @@ impl App {
             set.revoke(key, now, &dwell, urgency)
         };
         let next = self.change_keys(purpose, ("revoke", actor), act).await?;
+        self.keys.log_revoked(purpose, key).await?;
         if purpose == Purpose::Issuer {
             self.tell_revoked(std::slice::from_ref(key)).await?;
         }

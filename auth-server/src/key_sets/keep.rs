@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use keys::{KeyError, Purpose};
+use keys::KeyError;
 use serde::{Deserialize, Serialize};
 use shared::time::{Clock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{KeyChangeError, KeySets};
+use super::{KeyChangeError, KeySets, PURPOSES};
 use crate::{
     App,
     audit::Actor,
@@ -16,9 +16,6 @@ use crate::{
     store::{Expected, Kind, StoreError},
 };
 
-/// The sets whose keys are replaced by themselves. Pages' keys are left to the operator: every
-/// known browser begins anew with them.
-const AUTOMATIC: [Purpose; 2] = [Purpose::Issuer, Purpose::RefreshMac];
 /// The name of the lease.
 const LEASE: &str = "rotation";
 
@@ -38,6 +35,11 @@ struct Steady {
 }
 
 impl App {
+    /// Says which keys this server holds; whoever moves keys asks for it.
+    pub async fn report_keys(&self) -> Result<(), KeyChangeError> {
+        self.keys.report().await
+    }
+
     /// Follows the key sets until the shutdown, and moves them on when this server leads.
     pub async fn keep_keys(self, shutdown: CancellationToken) {
         let steady = Steady { began: Instant::now(), at: self.clock.now() };
@@ -75,7 +77,6 @@ impl App {
 
     /// Takes what is due, if this server leads.
     pub(super) async fn lead(&self, held: &mut Option<u64>) -> Result<(), KeyChangeError> {
-        let Some(every) = self.keys.policy.every else { return Ok(()) };
         let Some(term) = self.keys.lease().await? else {
             *held = None;
             return Ok(());
@@ -86,7 +87,8 @@ impl App {
             *held = Some(term);
         }
         let actor = Actor::Server { name: self.keys.server.clone(), term };
-        for purpose in AUTOMATIC {
+        for purpose in PURPOSES {
+            let every = self.keys.policy.every_of(purpose);
             let dwell = self.keys.policy.dwell(purpose);
             let now = self.clock.now();
             let sets = self.keys.sets();
@@ -114,23 +116,36 @@ impl App {
 }
 
 impl KeySets {
-    /// The term in which this server leads, if it does.
+    /// The term in which this server leads, if it does. No term is lower than that of the sets,
+    /// even where the store has lost the lease: the leader would never be heard again.
     async fn lease(&self) -> Result<Option<u64>, StoreError> {
         let now = self.clock.now();
         let pace = self.policy.pace;
         let until = now.plus(pace.view);
         let store = &*self.store;
+        let led = self.sets().iter().map(keys::KeySet::term).max().unwrap_or_default();
+        let after = |lost: &str| {
+            if led > 0 {
+                tracing::error!(term = led, "the lease of the keys {lost}; a new term begins");
+            }
+            led.saturating_add(1)
+        };
         let Some(record) = store.record(Kind::KeyLease, LEASE).await? else {
-            let first = Lease { holder: self.server.clone(), term: 1, until };
+            let term = after("was lost");
+            let first = Lease { holder: self.server.clone(), term, until };
             let is_first = store.create(Kind::KeyLease, LEASE, &first, None).await?;
-            return Ok(is_first.then_some(1));
+            return Ok(is_first.then_some(term));
         };
         let lease: Lease = crate::store::decoded(&record)?;
         let is_ours = lease.holder == self.server;
         if !is_ours && now < lease.until.plus(pace.skew) {
             return Ok(None);
         }
-        let term = if is_ours { lease.term } else { lease.term.saturating_add(1) };
+        let term = match lease.term {
+            term if term < led => after("went back"),
+            term if is_ours => term,
+            term => term.saturating_add(1),
+        };
         let next = Lease { holder: self.server.clone(), term, until };
         let next = crate::store::encoded(&next)?;
         let expected = Expected::Same(&record);

@@ -4,6 +4,7 @@
 mod change;
 mod keep;
 mod report;
+mod restored;
 
 use std::{
     collections::BTreeMap,
@@ -93,7 +94,7 @@ impl KeySets {
         for purpose in PURPOSES {
             let held = first(&*store, purpose, &kek, now).await?;
             held.set.check_clock(now, policy.pace.skew)?;
-            sets.push(held);
+            sets.push(restored::brought_up(&*store, &kek, held, now).await?);
         }
         Ok(Self {
             clock,
@@ -176,13 +177,23 @@ impl KeySets {
                 sets.push(held.clone());
                 continue;
             }
-            is_news = true;
             let set = KeySet::open(&record, purpose, self.kek.of_record(&record))?;
-            sets.push(Held { set: set.not_older_than(held.set.version)?, record });
+            if set.version < held.set.version {
+                // A failover lost the last changes. They were answered, so they stay.
+                tracing::error!(%purpose, "the store had an older key set; the newest is put back");
+                self.store
+                    .replace_key_set(purpose.record_name(), Some(&record), &held.record)
+                    .await?;
+                sets.push(held.clone());
+                continue;
+            }
+            is_news = true;
+            sets.push(Held { record, set });
         }
         if is_news {
             self.note_signature(&held);
             self.held.store(Arc::new(Keys::of(sets, self.clock.now())?));
+            self.log_changes(&held).await;
         }
         self.confirmed.fetch_max(now.millis(), Ordering::SeqCst);
         Ok(())

@@ -49,23 +49,35 @@ impl Fixture {
 
     /// A whole server on the same store.
     async fn app(&self, name: &str) -> App {
+        self.app_with(name, "24h").await
+    }
+
+    async fn app_with(&self, name: &str, every: &str) -> App {
         let folder = tempfile::tempdir().unwrap();
         let engine = store::Embedded::open(&folder.path().join("own.redb")).unwrap();
         let engine = crate::Engine::Embedded(engine, None);
-        let app = App::open(config(), engine, self.clock.clone(), self.kek.clone()).await.unwrap();
-        let keys = Arc::new(self.server(name).await);
+        let config = config_with(every);
+        let policy = config.keys.clone();
+        let app = App::open(config, engine, self.clock.clone(), self.kek.clone()).await.unwrap();
+        let (store, kek) = (Arc::clone(&self.store), self.kek.clone());
+        let keys = KeySets::open(store, kek, policy, self.clock.clone(), name.to_owned()).await;
+        let keys = Arc::new(keys.unwrap());
         App { keys, store: Arc::clone(&self.store), ..app }
     }
 }
 
 fn config() -> Config {
+    config_with("24h")
+}
+
+fn config_with(every: &str) -> Config {
     let deployment: Deployment = testing::deployment();
     let parts = Parts {
         auth: toml::from_str("").unwrap(),
         clients: Vec::new(),
         deployment,
         internal_credential: None,
-        keys: RawKeys { rotate_every: Some("24h".to_owned()), ..RawKeys::default() },
+        keys: RawKeys { rotate_every: Some(every.to_owned()), ..RawKeys::default() },
         trusted_proxies: web::client_address::TrustedProxies::default(),
     };
     Config::resolve(parts, &|_| Ok(String::new())).unwrap()
@@ -225,4 +237,92 @@ async fn a_revoked_key_is_told_and_told_again_by_the_next_leader() {
     let cursor = app.events(None).await.unwrap().cursor;
     app.lead(&mut None).await.unwrap();
     assert!(told(app.events(Some(&cursor)).await.unwrap()), "a new leader says it again");
+}
+
+#[tokio::test]
+async fn a_lost_lease_begins_a_new_term_and_keys_go_on_changing() {
+    let fixture = Fixture::new();
+    let (one, other) = (fixture.app("one").await, fixture.app("other").await);
+    let mut held = None;
+    for term in 1..=3 {
+        fixture.clock.advance(Duration::from_hours(25));
+        let before = signing(&one.keys);
+        one.keys.seen_since(fixture.clock.now()).await.unwrap();
+        // What retires goes before what follows it.
+        one.lead(&mut held).await.unwrap();
+        one.lead(&mut held).await.unwrap();
+        assert_eq!(held, Some(term));
+        assert_ne!(signing(&one.keys), before, "the keys change in term {term}");
+        assert!(fixture.store.delete(crate::store::Kind::KeyLease, "rotation").await.unwrap());
+    }
+    let mut taken = None;
+    other.keys.seen_since(fixture.clock.now()).await.unwrap();
+    other.lead(&mut taken).await.unwrap();
+    assert_eq!(taken, Some(4), "another server goes on from there too");
+}
+
+#[tokio::test]
+async fn keys_that_are_never_replaced_are_still_wiped_when_they_are_over() {
+    let fixture = Fixture::new();
+    let app = fixture.app_with("one", "never").await;
+    fixture.clock.advance(Duration::from_hours(1));
+    app.lead(&mut None).await.unwrap();
+    let before = signing(&app.keys);
+    rotate(&app.keys).await;
+    fixture.clock.advance(Duration::from_hours(1));
+    app.keys.seen_since(fixture.clock.now()).await.unwrap();
+    app.lead(&mut None).await.unwrap();
+    let set = issuer(&app.keys);
+    let old = set.records().iter().find(|key| key.id == before).unwrap();
+    assert_eq!(old.state, keys::KeyState::Retired);
+}
+
+#[tokio::test]
+async fn a_failover_that_lost_a_rotation_gets_it_back_from_a_server_that_holds_it() {
+    let fixture = Fixture::new();
+    let server = fixture.server("one").await;
+    let older = fixture.store.key_set("issuer").await.unwrap().unwrap();
+    fixture.clock.advance(Duration::from_hours(1));
+    let rotated = rotate(&server).await;
+    let newer = fixture.store.key_set("issuer").await.unwrap().unwrap();
+    assert!(fixture.store.replace_key_set("issuer", Some(&newer), &older).await.unwrap());
+    fixture.clock.advance(Duration::from_secs(1));
+    server.seen_since(fixture.clock.now()).await.unwrap();
+    assert_eq!(fixture.store.key_set("issuer").await.unwrap().unwrap(), newer);
+    assert_eq!(signing(&server), rotated.active().unwrap().id);
+}
+
+#[tokio::test]
+async fn keys_revoked_since_a_back_up_stay_revoked_and_versions_go_on_when_it_is_put_back() {
+    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let log = crate::store::Journal::open(&folder.path().join("log"), START).unwrap();
+    let engine = store::Embedded::open(&folder.path().join("logged.redb")).unwrap();
+    let store = EmbeddedStore::open(engine, "epoch".to_owned(), log, START).await.unwrap();
+    let fixture = Fixture { store: Arc::new(store), ..fixture };
+    let app = fixture.app("one").await;
+    let names = PURPOSES.map(RecordName::record_name);
+    let mut backup = Vec::new();
+    for name in names {
+        backup.push(fixture.store.key_set(name).await.unwrap().unwrap());
+    }
+    fixture.clock.advance(Duration::from_hours(1));
+    let actor = crate::audit::Actor::Server { name: "test".to_owned(), term: 0 };
+    let mut gone = Vec::new();
+    for set in app.keys.sets() {
+        let (key, urgency) = (set.active().unwrap().id.clone(), keys::Urgency::Emergency);
+        app.revoke_key(set.purpose(), &key, urgency, &actor).await.unwrap();
+        gone.push(key);
+    }
+    let versions = app.keys.sets().into_iter().map(|set| set.version).collect::<Vec<_>>();
+    for (name, record) in names.into_iter().zip(&backup) {
+        let now = fixture.store.key_set(name).await.unwrap().unwrap();
+        assert!(fixture.store.replace_key_set(name, Some(&now), record).await.unwrap());
+    }
+    let restored = fixture.server("restored").await;
+    for ((set, key), version) in restored.sets().iter().zip(&gone).zip(versions) {
+        assert!(set.revoked().any(|revoked| revoked == key), "{key} lives again");
+        assert_ne!(&set.active().unwrap().id, key);
+        assert!(set.version > version, "versions never go back");
+    }
 }

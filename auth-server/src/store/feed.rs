@@ -20,6 +20,8 @@ pub(crate) trait EventFeed {
     async fn append_event(&self, event: &Event, now: Timestamp) -> Result<(), StoreError>;
     /// Writes to the log of revocations what a restored copy of the store would have otherwise.
     async fn note_standing(&self, standing: Standing, now: Timestamp) -> Result<(), StoreError>;
+    /// What the log of revocations has of keys.
+    fn logged_keys(&self, now: Timestamp) -> Result<Vec<Standing>, StoreError>;
     /// What came after `after`, or everything that is kept.
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError>;
 }

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
+use keys::Purpose;
 use serde::{Deserialize, Serialize};
 use shared::{
-    ids::{ClientId, UserId, WorkspaceId},
+    ids::{ClientId, KeyId, UserId, WorkspaceId},
     internal::Event,
     time::Timestamp,
 };
@@ -37,6 +38,10 @@ pub(crate) enum Standing {
     Account { user: UserId, active: bool },
     /// A client was deleted.
     ClientGone { client: ClientId },
+    /// A key is refused for ever.
+    KeyGone { key: KeyId, purpose: Purpose },
+    /// The keys of a purpose changed.
+    KeySet { purpose: Purpose, version: u64 },
     /// Somebody left a workspace.
     Left { user: UserId, workspace: WorkspaceId },
     /// Somebody became a member of a workspace.

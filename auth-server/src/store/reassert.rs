@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use keys::Purpose;
 use shared::{
     ids::{ApiKeyId, ClientId, UserId, WorkspaceId},
     internal::Event,
@@ -119,7 +120,9 @@ impl Due {
                     *known = (*known).max(*revision);
                 }
                 // That tokens of a membership ended says not that it did: a plan changed, perhaps.
-                Logged::Event(_) => {}
+                // Key sets are sealed: whoever opens them sees to theirs.
+                Logged::Event(_)
+                | Logged::Standing(Standing::KeyGone { .. } | Standing::KeySet { .. }) => {}
                 Logged::Standing(Standing::Account { user, active }) => {
                     accounts.insert(user, *active);
                 }
@@ -149,6 +152,25 @@ impl Due {
             }
         }
         end_api_keys(store, &keys, now).await
+    }
+}
+
+impl Journal {
+    /// What the log has of keys.
+    pub(super) fn keys(&self, now: Timestamp) -> Result<Vec<Standing>, StoreError> {
+        let mut known = Vec::new();
+        for entry in self.entries(Timestamp::default(), now)? {
+            known.extend(match entry.what {
+                Logged::Event(Event::Key { key }) => {
+                    Some(Standing::KeyGone { key, purpose: Purpose::Issuer })
+                }
+                Logged::Standing(
+                    standing @ (Standing::KeyGone { .. } | Standing::KeySet { .. }),
+                ) => Some(standing),
+                Logged::Event(_) | Logged::Standing(_) => None,
+            });
+        }
+        Ok(known)
     }
 }
 

@@ -28,6 +28,10 @@ impl EventFeed for EmbeddedStore {
         }
     }
 
+    fn logged_keys(&self, now: Timestamp) -> Result<Vec<Standing>, StoreError> {
+        self.journal.as_ref().map_or_else(|| Ok(Vec::new()), |journal| journal.keys(now))
+    }
+
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
         let (last, entries) = self.engine.read(|reader| {
             let last = reader.get(FEED_LAST)?.map_or(0, |bytes| number(&bytes));

@@ -51,6 +51,10 @@ impl EventFeed for GuardedStore {
         self.journal.note(standing, now).await
     }
 
+    fn logged_keys(&self, now: Timestamp) -> Result<Vec<Standing>, StoreError> {
+        self.journal.keys(now)
+    }
+
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
         repeated!(self, self.inner.feed(after))
     }

@@ -29,6 +29,10 @@ impl EventFeed for RedisStore {
         Ok(())
     }
 
+    fn logged_keys(&self, _: Timestamp) -> Result<Vec<Standing>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn feed(&self, after: Option<u64>) -> Result<Feed, StoreError> {
         let after = after.unwrap_or(0).to_string();
         let keys = ["{feed}:last", "{feed}:events", "{feed}:epoch"];
