@@ -24,6 +24,7 @@ use crate::{
         examine::Examination,
         headers,
         protocol::{Era, Method, Version},
+        rows::Rows,
         rpc::Message,
         silence::Access,
         violation::{RpcViolation, TransportViolation},
@@ -160,13 +161,16 @@ async fn send(
     let name = relayed.backend.to_string();
     // A session's stream tells of its tasks as a stream of news does.
     let tasks = handles::tasks(app, caller, (Method::Listen, &name));
+    let allowed = caller.caller.workspaces.clone();
+    let rows = surface.terms.row_workspace.clone().map(|member| Rows { allowed, member });
     let examination = tasks.map(|tasks| Examination {
+        completes_workspace: false,
         from: Era::Legacy,
         handles: None,
-        handles_only: true,
+        handles_only: rows.is_none(),
         left: caller.caller.expires.since(app.clock.now()),
         method: Method::Listen,
-        rows: None,
+        rows,
         scope: caller.caller.scope.clone(),
         surface,
         tasks: Some(tasks),

@@ -39,11 +39,6 @@ pub(super) fn check_route<'b>(
     place: &str,
     problems: &mut Vec<Problem>,
 ) {
-    if route.session == RawSession::Relay && route.row_workspace.is_some() {
-        let what = "searches results for rows, and a relayed session repeats them unsearched";
-        let remedy = "leave out row_workspace, or write session = \"stateless\"";
-        problems.push(Problem::new(place, what, remedy));
-    }
     let mut owners: HashMap<String, &str> = HashMap::new();
     for backend in backends {
         let naming = &backend.naming;

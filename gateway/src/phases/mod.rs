@@ -241,14 +241,16 @@ async fn request(
     if let Some(tasks) = &tasks {
         permit = handles::open_task(tasks, call, permit)?;
     }
-    let is_examined = permit.plan == Plan::Examined;
+    let rows = rows(&surface, &permit, call, &caller.caller);
+    let is_examined = permit.plan == Plan::Examined || rows.is_some();
     let examination = (is_examined || handles.is_some() || tasks.is_some()).then(|| Examination {
+        completes_workspace: permit.completes_workspace,
         from: permit.era,
         handles,
         handles_only: !is_examined,
         left,
         method: call.method,
-        rows: rows(&surface, &permit, call, &caller.caller),
+        rows,
         scope: caller.caller.scope.clone(),
         surface,
         tasks,
@@ -258,9 +260,11 @@ async fn request(
     forward(app, caller, call, (permit, examination), headers).await
 }
 
-/// Which rows of a tool's result may pass, where results are searched.
+/// Which rows of a tool's or task's result may pass, where results are searched.
 fn rows(surface: &Surface, permit: &Permit, call: &Call, caller: &Caller) -> Option<Rows> {
-    let member = surface.terms.row_workspace.clone().filter(|_| call.method == Method::CallTool)?;
+    let is_searched = matches!(call.method, Method::CallTool | Method::Listen | Method::ListTasks)
+        || call.method.is_about_task();
+    let member = surface.terms.row_workspace.clone().filter(|_| is_searched)?;
     let allowed =
         permit.workspace.clone().map_or_else(|| caller.workspaces.clone(), |one| vec![one]);
     Some(Rows { allowed, member })

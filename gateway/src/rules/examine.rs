@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use shared::{ids::WorkspaceId, scope::Scope};
 
 use crate::rules::{
@@ -22,6 +22,8 @@ use crate::rules::{
 /// What decides about the messages of one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Examination {
+    /// Whether its values are workspaces, of which the caller's own may pass.
+    pub(crate) completes_workspace: bool,
     /// The backend's era.
     pub(crate) from: Era,
     /// Seals the handles in it.
@@ -62,13 +64,22 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
         if is_request && examination.from != examination.to {
             return Some(Message::Withheld);
         }
+        let params = envelope.find("params");
+        let is_foreign = |rows: &Rows| params.is_some_and(|params| !rows.passes(params));
+        if examination.rows.as_ref().is_some_and(is_foreign) {
+            return Some(Message::Withheld);
+        }
         let tasks = examination.tasks.as_ref();
-        let sealed = tasks.zip(envelope.find("params")).and_then(|(ids, raw)| ids.seal_in(raw));
+        let sealed = tasks.zip(params).and_then(|(ids, raw)| ids.seal_in(raw));
         let Some(sealed) = sealed else { return Some(Message::Unchanged) };
         envelope.set("params", sealed);
         return Some(Message::Changed(envelope.to_vec()));
     }
     if let Some(error) = envelope.find("error") {
+        if examination.rows.as_ref().is_some_and(|rows| !rows.passes(error)) {
+            envelope.set("error", json!({ "code": -32603, "message": LEFT_OUT }));
+            return Some(Message::Changed(envelope.to_vec()));
+        }
         if examination.handles_only
             || examination.from == examination.to
             || examination.to == Era::Legacy
@@ -140,6 +151,9 @@ fn result_in_words_of(
     if let Some(rows) = &examination.rows {
         rows.filter(result).ok()?;
     }
+    if examination.completes_workspace {
+        own_workspaces(&examination.workspaces, result)?;
+    }
     if method == Method::Discover {
         result.set("supportedVersions", own::versions());
     }
@@ -161,6 +175,20 @@ fn result_in_words_of(
         own::keep_private(result, examination.left);
     }
     Some(Ok(()))
+}
+
+const LEFT_OUT: &str = "the backend's error names another workspace, so it is left out";
+
+/// Leaves the caller's own workspaces among the values of a completion.
+fn own_workspaces(workspaces: &[WorkspaceId], result: &mut Members<'_>) -> Option<()> {
+    let mut completion: Map<String, Value> =
+        serde_json::from_str(result.find("completion")?.get()).ok()?;
+    let values = completion.get_mut("values")?.as_array_mut()?;
+    values.retain(|value| workspaces.iter().any(|own| value.as_str() == Some(own.as_str())));
+    completion.remove("hasMore");
+    completion.remove("total");
+    result.set("completion", completion);
+    Some(())
 }
 
 /// The entries of a list that the caller may see, with their bytes.
@@ -196,13 +224,12 @@ struct Entry {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::rules::visible::tests::{both_eras, source, terms};
 
     fn run(method: Method, from: Era, to: Era, message: &Value) -> Value {
         let examination = Examination {
+            completes_workspace: method == Method::Complete,
             from,
             handles: None,
             handles_only: false,
@@ -213,7 +240,7 @@ mod tests {
             tasks: None,
             surface: Arc::new(Surface::build(vec![source("crm", both_eras())], terms(true))),
             to,
-            workspaces: Vec::new(),
+            workspaces: vec![WorkspaceId::parse("a").unwrap()],
         };
         match examine(&examination, message.to_string().as_bytes()) {
             Some(Message::Changed(bytes)) => serde_json::from_slice(&bytes).unwrap(),
@@ -232,6 +259,17 @@ mod tests {
         assert_eq!(answer["result"]["tools"], json!([{"name": "list_contacts", "x": 1}]));
         assert_eq!(answer["result"]["ttlMs"], 2000);
         assert_eq!(answer["result"]["cacheScope"], "private");
+    }
+
+    #[test]
+    fn a_completion_of_the_workspace_names_the_callers_own() {
+        let answer = |completion: Value| {
+            let message = json!({"jsonrpc": "2.0", "id": 1, "result": {"completion": completion}});
+            run(Method::Complete, Era::Legacy, Era::Legacy, &message)
+        };
+        let told = answer(json!({"values": ["a", "b"], "total": 2, "hasMore": false}));
+        assert_eq!(told["result"]["completion"], json!({"values": ["a"]}));
+        assert_eq!(answer(json!(["a", "b"])), Value::Null);
     }
 
     #[test]
@@ -268,6 +306,7 @@ mod tests {
         let ring = keys::KeySet::first(keys::Purpose::PageSeal, now).unwrap().secrets();
         let handles = Handles::new(&ring, &[b"call"], now);
         let examination = Examination {
+            completes_workspace: false,
             from: Era::Modern,
             handles: Some(handles.clone()),
             handles_only: true,

@@ -29,6 +29,7 @@ pub(crate) mod silence;
 pub(crate) mod splice;
 pub(crate) mod sse;
 pub(crate) mod task;
+pub(crate) mod uri_template;
 pub(crate) mod violation;
 pub(crate) mod visible;
 pub(crate) mod workspace;

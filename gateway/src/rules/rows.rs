@@ -1,7 +1,7 @@
 //! Rows of another workspace in a tool's result: dropped before anybody sees them, as a second
 //! line of defence behind the backend's own (it, too, was told which workspaces the call is for).
 
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use shared::ids::WorkspaceId;
 
 use crate::rules::{members::Members, workspace};
@@ -19,12 +19,40 @@ pub(crate) struct Rows {
 #[error("the backend's answer could not be searched for rows of other workspaces")]
 pub(crate) struct Unsearchable;
 
+const LEFT_OUT: &str = "The call failed. What the backend said of it is left out, because it \
+                        names another workspace; check the arguments.";
 const NOTHING: &str = "There is no such record in this workspace.";
+/// A text that begins more values than this is not searched, and so does not pass.
+const MOST_VALUES: usize = 64;
 
 impl Rows {
-    /// Drops the rows of other workspaces from the result of a tool.
+    /// Drops the rows of other workspaces from the result of a tool, of a task, or of a task that
+    /// tells its own.
     pub(crate) fn filter(&self, result: &mut Members<'_>) -> Result<(), Unsearchable> {
+        if let Some(inner) = result.find("result").map(|raw| raw.get().to_owned()) {
+            let mut inner = Members::read(inner.as_bytes()).ok_or(Unsearchable)?;
+            self.filter_result(&mut inner)?;
+            result.set("result", &inner);
+        }
+        self.filter_result(result)
+    }
+
+    /// Whether a message that is no result may pass: it holds no row of another workspace, and no
+    /// words that name one.
+    pub(crate) fn passes(&self, message: &RawValue) -> bool {
+        let value: Result<Value, _> = serde_json::from_str(message.get());
+        value.is_ok_and(|value| self.is_clean(&value))
+    }
+
+    fn filter_result(&self, result: &mut Members<'_>) -> Result<(), Unsearchable> {
         let is_error = result.find("isError").is_some_and(|raw| raw.get() == "true");
+        let aside: Vec<String> = result.names().map(str::to_owned).collect();
+        for name in aside {
+            let is_searched = matches!(&*name, "content" | "result" | "structuredContent");
+            if !is_searched && result.find(&name).is_some_and(|raw| !self.passes(raw)) {
+                result.remove(&name);
+            }
+        }
         let structured = result.find("structuredContent").map(RawValue::get);
         let structured = structured.map(serde_json::from_str::<Value>).transpose();
         let structured = structured.map_err(|_| Unsearchable)?;
@@ -50,9 +78,14 @@ impl Rows {
                 None => item.get_mut("text"),
             };
             let Some(Value::String(text)) = text else { continue };
-            // What went wrong is told in prose, which is no row.
             let passes = match self.filter_text(text) {
-                Err(Unsearchable) if is_error => true,
+                // What went wrong is told in prose, which is no row but may repeat one.
+                Err(Unsearchable) if is_error => {
+                    if !self.is_clean_prose(text) {
+                        LEFT_OUT.clone_into(text);
+                    }
+                    true
+                }
                 other => other?,
             };
             if !passes {
@@ -83,13 +116,60 @@ impl Rows {
         Ok(true)
     }
 
+    /// Whether nothing in it is a row of another workspace, or names one in words.
+    fn is_clean(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().all(|item| self.is_clean(item)),
+            Value::Object(members) => {
+                !self.is_foreign(members) && members.values().all(|member| self.is_clean(member))
+            }
+            Value::String(text) => self.is_clean_prose(text),
+            _ => true,
+        }
+    }
+
+    /// Whether a text repeats no row of another workspace: neither as JSON within it, nor as
+    /// `member: id` or `member=id`.
+    fn is_clean_prose(&self, text: &str) -> bool {
+        if !text.contains(&self.member) && !text.contains("\\u") {
+            return true;
+        }
+        let mut begins = text.match_indices(['{', '[']).take(MOST_VALUES + 1);
+        let has_row = begins.by_ref().take(MOST_VALUES).any(|(at, _)| {
+            let rest = text.get(at..).unwrap_or_default();
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+            values.next().and_then(Result::ok).is_some_and(|mut value| {
+                let before = value.clone();
+                !self.keep(&mut value) || value != before
+            })
+        });
+        let is_searched = begins.next().is_none();
+        is_searched && !has_row && text.split(&self.member).skip(1).all(|rest| self.is_own(rest))
+    }
+
+    /// Whether what follows the member's name in a text is no other workspace.
+    fn is_own(&self, rest: &str) -> bool {
+        let quotes = ['"', '\'', '`', '\\', ' '];
+        let rest = rest.trim_start_matches(quotes);
+        let Some(rest) = rest.strip_prefix([':', '=']) else { return true };
+        let rest = rest.trim_start_matches(quotes).trim_start_matches([':', '=', '>', ' ', '"']);
+        let is_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+        let id = rest.split(|c| !is_id(c)).next().unwrap_or_default();
+        let id = id.trim_end_matches(['.', ':']);
+        id.is_empty() || self.allowed.iter().any(|own| own.as_str() == id)
+    }
+
+    fn is_foreign(&self, row: &Map<String, Value>) -> bool {
+        let own = row.get(&self.member);
+        own.is_some_and(|own| !own.is_null() && !workspace::names(own, &self.allowed))
+    }
+
     /// Whether a value may pass, once what may not is taken out of it.
     fn keep(&self, value: &mut Value) -> bool {
         match value {
             Value::Array(items) => items.retain_mut(|item| self.keep(item)),
             Value::Object(members) => {
-                let own = members.get(&self.member);
-                if own.is_some_and(|own| !own.is_null() && !workspace::names(own, &self.allowed)) {
+                if self.is_foreign(members) {
                     return false;
                 }
                 for member in members.values_mut() {
@@ -167,6 +247,42 @@ mod tests {
         let error =
             json!({"isError": true, "content": [{"type": "text", "text": "no workspace_id"}]});
         assert_eq!(filtered(&error), Ok(error));
+    }
+
+    #[test]
+    fn an_errors_words_are_left_out_if_they_name_another_workspace() {
+        for (text, passes) in [
+            ("workspace_id is required", true),
+            ("crm answered 404. It says: {\"workspace_id\":\"a\",\"id\":1}", true),
+            ("crm answered 404. It says: {\"workspace_id\":\"b\",\"id\":1}", false),
+            ("no row: [1, {\"x\": {\"workspace_id\": 8}}]", false),
+            ("workspace_id=a is locked", true),
+            ("workspace_id=b is locked", false),
+            ("workspace_id: `b`", false),
+            ("the workspace_id: 7.", true),
+            ("{{{\"workspace_id\":\"b\"", false),
+            ("{\"workspace\\u005fid\":\"b\"} failed", false),
+        ] {
+            let told = json!({"isError": true, "content": [{"type": "text", "text": text}]});
+            let shown = filtered(&told).unwrap()["content"][0]["text"].clone();
+            assert_eq!(shown == text, passes, "{text}: {shown}");
+            assert_eq!(shown == LEFT_OUT, !passes, "{text}: {shown}");
+        }
+        let many = "[".repeat(70) + " workspace_id";
+        let told = json!({"isError": true, "content": [{"type": "text", "text": many}]});
+        assert_eq!(filtered(&told).unwrap()["content"][0]["text"], LEFT_OUT);
+    }
+
+    #[test]
+    fn the_result_that_a_task_tells_is_searched_like_a_tools_and_so_is_what_stands_beside_it() {
+        let rows = json!({"items": [row("a"), row("b")]});
+        let task = json!({"taskId": "t", "status": "completed",
+            "result": {"structuredContent": rows, "content": []}});
+        let shown = filtered(&task).unwrap();
+        assert_eq!(shown["result"]["structuredContent"], json!({"items": [row("a")]}));
+        assert_eq!(shown["taskId"], "t");
+        let beside = json!({"content": [], "_meta": {"row": row("b")}, "x": row("a")});
+        assert_eq!(filtered(&beside).unwrap(), json!({"content": [], "x": row("a")}));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The gateway's router against a backend's double: what a client sees, and what the backend gets.
 
 mod answers;
+mod bounds;
 mod relay;
+mod workspaces;
 
 use std::sync::{
     Arc, Mutex,
@@ -106,6 +108,11 @@ fn backend_answer(body: &Value) -> Value {
             "capabilities": {"tools": {}}, "ttlMs": 1, "cacheScope": "public"}),
         "tools/list" => json!({"tools": tools, "resultType": "complete", "ttlMs": 1,
             "cacheScope": "public"}),
+        "tasks/result" => {
+            let rows =
+                json!([{"id": 1, "workspace_id": "acme"}, {"id": 2, "workspace_id": "beta"}]);
+            json!({"content": [{"type": "text", "text": rows.to_string()}]})
+        }
         "tasks/get" => json!({"taskId": body["params"]["taskId"], "status": "working"}),
         "tools/call" if body["params"].get("task").is_some() => {
             json!({"task": {"taskId": "t-1", "status": "working"}})
@@ -124,6 +131,17 @@ fn backend_answer(body: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": body["id"], "result": result})
 }
 
+/// A notification and the response to an earlier call, each with a row of a workspace; then
+/// another notification.
+const ROWS: &str = concat!(
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",",
+    "\"params\":{\"data\":{\"workspace_id\":\"acme\"}}}\n\n",
+    "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[],",
+    "\"structuredContent\":{\"rows\":[{\"workspace_id\":\"acme\"}]}}}\n\n",
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",",
+    "\"params\":{\"data\":{\"workspace_id\":\"beta\"}}}\n\n",
+);
+
 async fn double(seen: Arc<Mutex<Vec<(HeaderMap, Value)>>>) -> String {
     let app = Router::new().fallback(move |request: Request| {
         let seen = Arc::clone(&seen);
@@ -133,8 +151,12 @@ async fn double(seen: Arc<Mutex<Vec<(HeaderMap, Value)>>>) -> String {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             seen.lock().unwrap().push((head.headers, body.clone()));
             if head.method == "GET" {
-                let events =
-                    "id: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n";
+                let events = if seen.lock().unwrap().last().unwrap().0.contains_key("last-event-id")
+                {
+                    ROWS
+                } else {
+                    "id: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n\n"
+                };
                 let mut response = web::problem::json(StatusCode::OK, events);
                 let media = http::HeaderValue::from_static("text/event-stream");
                 response.headers_mut().insert(http::header::CONTENT_TYPE, media);

@@ -2,13 +2,13 @@
 //! arguments. Only here a [`Permit`] is made, and nothing is forwarded without one.
 
 mod bound;
+mod named;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 use shared::{ids::WorkspaceId, scope::Scope};
 
 use crate::rules::{
@@ -34,6 +34,8 @@ pub(crate) struct Permit {
     pub(crate) backend: Arc<str>,
     /// What to send: the caller's bytes, unless a default or the era changed them.
     pub(crate) body: Bytes,
+    /// Whether what is completed is a workspace.
+    pub(crate) completes_workspace: bool,
     /// The era to speak to the backend.
     pub(crate) era: Era,
     /// The `Mcp-Param-*` headers to send.
@@ -103,17 +105,17 @@ pub(crate) fn permit(
             let found = surface.resource(target, &caller.scope);
             let unknown = RpcViolation::UnknownResource(call.era);
             let to = scoped(surface, found, unknown.clone(), caller)?;
-            let bound = bound::by_uri(surface, caller, target, unknown)?;
+            let bound = bound::by_uri(surface, caller, (to, target), unknown)?;
             Ok(Permit { workspace: bound, ..plain(surface, call, to)? })
         }
-        Method::Complete => complete(surface, caller, call),
-        Method::Listen => listen(surface, caller, call),
+        Method::Complete => named::complete(surface, caller, call),
+        Method::Listen => named::listen(surface, caller, call),
         Method::Subscribe | Method::Unsubscribe if surface.relays(call.era) => {
             let found = surface.resource(target, &caller.scope);
             let unknown = RpcViolation::UnknownResource(call.era);
             let to = scoped(surface, found, unknown.clone(), caller)?;
-            bound::by_uri(surface, caller, target, unknown)?;
-            within_era(surface, call, to)
+            let bound = bound::by_uri(surface, caller, (to, target), unknown)?;
+            Ok(Permit { workspace: bound, ..within_era(surface, call, to)? })
         }
         Method::CancelTask
         | Method::GetTask
@@ -208,9 +210,6 @@ fn call_tool(
     if found.read_only {
         permit.access = Access::Read;
     }
-    if surface.terms.row_workspace.is_some() {
-        permit.plan = Plan::Examined;
-    }
     if permit.era == Era::Modern {
         permit.headers = sent;
         if call.era == Era::Legacy || bound.inject.is_some() {
@@ -224,83 +223,6 @@ fn call_tool(
 const READING_ONLY: &str = "This API key is for reading only, and the tool does not say that it \
                             only reads. Use a key that may write.";
 const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
-
-/// What a completion is about: `ref` names a prompt or a resource.
-#[derive(Deserialize)]
-struct Completion {
-    context: Option<Box<RawValue>>,
-    r#ref: Box<RawValue>,
-}
-
-/// What was filled in before.
-#[derive(Deserialize)]
-struct Context {
-    arguments: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct Reference {
-    name: Option<String>,
-    r#type: String,
-    uri: Option<String>,
-}
-
-/// An object; a list would be read by position, which no backend does.
-fn object<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
-    let is_object = raw.get().starts_with('{');
-    is_object.then(|| serde_json::from_str(raw.get()).ok()).flatten()
-}
-
-fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
-    let params = call.params.as_deref().unwrap_or_default();
-    let Completion { context, r#ref } =
-        serde_json::from_slice(params).map_err(|_| RpcViolation::MissingParam("ref"))?;
-    let r#ref: Reference = object(&r#ref).ok_or(RpcViolation::MissingParam("ref"))?;
-    let (found, unknown) = match (r#ref.r#type.as_str(), r#ref.name, r#ref.uri) {
-        ("ref/prompt", Some(name), _) => {
-            (surface.prompt(&name, &caller.scope), RpcViolation::UnknownPrompt)
-        }
-        ("ref/resource", _, Some(uri)) => {
-            (surface.resource(&uri, &caller.scope), RpcViolation::UnknownResource(call.era))
-        }
-        _ => return Err(RpcViolation::MissingParam("ref").into()),
-    };
-    let source = scoped(surface, found, unknown, caller)?;
-    let given = context.as_deref().and_then(object::<Context>).and_then(|held| held.arguments);
-    let given = given.as_deref().map(|raw| raw.get().as_bytes());
-    let bound = bound::by_arguments(surface, caller, given)?;
-    Ok(Permit { workspace: bound, ..plain(surface, call, source)? })
-}
-
-/// The resources a stream of changes is asked for.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Listening {
-    notifications: Option<Box<RawValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Wanted {
-    resource_subscriptions: Vec<String>,
-}
-
-fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
-    let params = call.params.as_deref().unwrap_or(b"{}");
-    let Listening { notifications } =
-        serde_json::from_slice(params).map_err(|_| RpcViolation::Params)?;
-    let notifications: Wanted = match notifications {
-        Some(raw) => object(&raw).ok_or(RpcViolation::Params)?,
-        None => Wanted::default(),
-    };
-    for uri in &notifications.resource_subscriptions {
-        let found = surface.resource(uri, &caller.scope);
-        let unknown = RpcViolation::UnknownResource(call.era);
-        scoped(surface, found, unknown.clone(), caller)?;
-        bound::by_uri(surface, caller, uri, unknown)?;
-    }
-    whole(surface, call)
-}
 
 /// A call that concerns the backend as a whole: there must be only one.
 fn whole(surface: &Surface, call: &Call) -> Result<Permit, Denied> {
@@ -346,6 +268,7 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
         access: silence::access(call.method),
         backend: Arc::clone(&source.backend),
         body: translated.ok_or(RpcViolation::Envelope)?,
+        completes_workspace: false,
         era,
         headers: HeaderMap::new(),
         method: call.method,
@@ -370,7 +293,7 @@ fn own_words(
     let (own, is_reference) = match call.method {
         Method::CallTool => (surface.own_name(List::Tools, target), false),
         Method::GetPrompt => (surface.own_name(List::Prompts, target), false),
-        Method::Complete => match prompt_of(call) {
+        Method::Complete => match named::prompt_of(call) {
             Some(name) => (surface.own_name(List::Prompts, &name), true),
             None => (None, false),
         },
@@ -382,13 +305,6 @@ fn own_words(
         if is_reference { params.set("ref", reference) } else { params.set("name", own) }
     });
     Ok((Some(own.to_owned()), changed.ok_or(RpcViolation::Envelope)?))
-}
-
-/// The prompt that a completion is about.
-fn prompt_of(call: &Call) -> Option<String> {
-    let Completion { r#ref, .. } = serde_json::from_slice(call.params.as_deref()?).ok()?;
-    let r#ref: Reference = object(&r#ref)?;
-    r#ref.name.filter(|_| r#ref.r#type == "ref/prompt")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Invariant: what a caller does not see answers exactly like what does not exist, because both
 //! are looked up here and nowhere else.
 
+mod resources;
 mod source;
 mod uris;
 
@@ -12,10 +13,7 @@ use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
 pub(crate) use self::source::Source;
-use self::{
-    source::renamed,
-    uris::{fits, is_ambiguous, literal_start, variable},
-};
+use self::{source::renamed, uris::Offered};
 use crate::rules::{
     catalogue::Tool,
     listing::{Choices, Hints, Listed},
@@ -72,6 +70,8 @@ pub(crate) struct Surface {
     by_name: HashMap<(List, String), usize>,
     offers: Vec<Offer>,
     pub(crate) sources: Vec<Source>,
+    /// The templates of each source.
+    templates: Vec<Vec<Offered>>,
     pub(crate) terms: Terms,
 }
 
@@ -98,6 +98,7 @@ impl Surface {
             by_name: HashMap::new(),
             offers: Vec::new(),
             sources: Vec::new(),
+            templates: Vec::new(),
             terms,
         };
         for (source, owner) in sources.iter().enumerate() {
@@ -126,9 +127,7 @@ impl Surface {
                     surface.offer(source, owner, policy, (list, at, None), &entry.name);
                 }
             }
-            for (at, entry) in catalogue.templates.iter().enumerate() {
-                surface.offer_template(source, owner, at, &entry.name);
-            }
+            surface.offer_templates(source, owner);
         }
         surface.sources = sources;
         surface
@@ -159,42 +158,10 @@ impl Surface {
         Some((self.sources.get(offer.source)?, offer.required.clone()))
     }
 
-    /// The owner of a resource and the scopes it needs, likewise. A URI that no list names belongs
-    /// to the first backend whose template it fits.
-    pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Requirement)> {
-        let listed = self.by_name.get(&(List::Resources, uri.to_owned()));
-        // Rules judge the text; a backend that resolves it must not arrive at another resource.
-        if listed.is_none() && is_ambiguous(uri) {
-            return None;
-        }
-        let owner = match listed.and_then(|&at| self.offers.get(at)) {
-            Some(offer) => self.sources.get(offer.source),
-            None => self.sources.iter().find(|source| {
-                source.catalogue.templates.iter().any(|template| fits(&template.name, uri))
-            }),
-        };
-        // With one backend there is no doubt whose it is; it may know more than it lists.
-        let owner = owner.or(match self.sources.as_slice() {
-            [only] => Some(only),
-            _ => None,
-        })?;
-        let required = self.required(&owner.policies.resources, uri)?;
-        self.is_shown(&required, &self.granted(scope)).then_some((owner, required))
-    }
-
     /// What the owner calls a tool or prompt, where that is not its name here.
     pub(crate) fn own_name(&self, list: List, name: &str) -> Option<&str> {
         let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
         offer.own_name.as_deref()
-    }
-
-    /// The workspace that a URI names, where a template says so.
-    pub(crate) fn workspace_in<'u>(&self, uri: &'u str) -> Option<&'u str> {
-        let templates = self.sources.iter().flat_map(|source| &source.catalogue.templates);
-        let hole = format!("{{{}}}", self.terms.argument);
-        templates.filter(|one| one.name.contains(&hole)).find_map(|template| {
-            fits(&template.name, uri).then(|| variable(&template.name, &hole, uri)).flatten()
-        })
     }
 
     /// What a list shows to this scope: as the backends wrote it, but for names, for what the
@@ -311,28 +278,6 @@ impl Surface {
     /// Whether the tool that has this name here acts in no workspace in particular.
     pub(crate) fn is_exempt(&self, name: &str) -> bool {
         self.terms.exempt.iter().any(|pattern| pattern.matches(name))
-    }
-
-    /// A template is shown where some URI made from it could be read.
-    fn shows_template(&self, owner: &Source, template: &str, scope: &Granted<'_>) -> bool {
-        let mut needs = owner.policies.resources.reaching(literal_start(template));
-        needs.any(|required| self.is_shown(&required, scope))
-    }
-
-    fn offer_template(&mut self, source: usize, owner: &Source, at: usize, template: &str) {
-        if owner.policies.resources.reaching(literal_start(template)).next().is_none() {
-            return self.alarm(owner, List::Templates, template, "no rule names it");
-        }
-        self.offers.push(Offer {
-            at,
-            binding: None,
-            list: List::Templates,
-            listed: None,
-            own_name: None,
-            read_only: true,
-            required: Requirement::default(),
-            source,
-        });
     }
 
     fn offer(

@@ -41,7 +41,7 @@ fn tool(value: &Value) -> Tool {
     }
 }
 
-fn entry(name: &str) -> Entry {
+pub(crate) fn entry(name: &str) -> Entry {
     let raw = serde_json::value::to_raw_value(&json!({ "name": name })).unwrap();
     Entry { name: name.to_owned(), raw }
 }
@@ -152,20 +152,6 @@ fn the_first_backend_keeps_a_name() {
 }
 
 #[test]
-fn a_uri_fits_its_template_by_the_literal_parts() {
-    for (template, uri, expected) in [
-        ("crm://contacts/{id}", "crm://contacts/7", true),
-        ("crm://contacts/{id}", "crm://deals/7", false),
-        ("crm://{kind}/{id}/notes", "crm://deals/7/notes", true),
-        ("crm://{kind}/{id}/notes", "crm://deals/7", false),
-        ("crm://fixed", "crm://fixed", true),
-        ("crm://fixed", "crm://fixed/more", false),
-    ] {
-        assert_eq!(fits(template, uri), expected, "{template} {uri}");
-    }
-}
-
-#[test]
 fn two_backends_offer_the_same_under_names_of_their_own() {
     let named = |backend: &str, prefix: &str, alias: Option<(&str, &str)>| {
         let aliases = alias.map(|(own, public)| (own.to_owned(), public.to_owned()));
@@ -261,22 +247,6 @@ fn a_list_narrows_the_argument_to_the_readers_workspaces_but_not_of_exempt_tools
         tool["inputSchema"]["properties"]["workspace_id"]["enum"].clone()
     };
     assert_eq!((narrowed(0), narrowed(1)), (json!(["a", "b"]), Value::Null));
-}
-
-#[test]
-fn the_workspace_in_a_uri_is_found_by_its_template() {
-    let mut source = source("crm", both_eras());
-    let mut catalogue = Arc::into_inner(source.catalogue).unwrap();
-    catalogue.templates.push(entry("crm://w/{workspace_id}/deals/{id}"));
-    source.catalogue = catalogue.into();
-    let surface = Surface::build(vec![source], terms(false));
-    for (uri, expected) in [
-        ("crm://w/acme/deals/7", Some("acme")),
-        ("crm://w/acme/notes/7", None),
-        ("crm://contacts/7", None),
-    ] {
-        assert_eq!(surface.workspace_in(uri), expected, "{uri}");
-    }
 }
 
 #[test]

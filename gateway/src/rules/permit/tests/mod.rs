@@ -1,5 +1,7 @@
 //! Decisions on calls, by scope, workspace, arguments and era.
 
+mod uris;
+
 use std::collections::BTreeMap;
 
 use http::HeaderValue;

@@ -1,0 +1,91 @@
+//! Resources and templates: whose a URI is, what it needs, and which workspace it names.
+
+use shared::scope::Scope;
+
+use super::{
+    List, Offer, Source, Surface,
+    uris::{self, Offered, literal_start},
+};
+use crate::rules::{
+    scopes::{Granted, Requirement},
+    uri_template::Values,
+};
+
+impl Surface {
+    /// The owner of a resource and the scopes it needs, if it exists and this scope lets it be
+    /// seen. A URI that no list names belongs to the first backend whose template it fits.
+    pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Requirement)> {
+        let listed = self.by_name.get(&(List::Resources, uri.to_owned()));
+        // Rules judge the text; a backend that resolves it must not arrive at another resource.
+        if listed.is_none() && uris::is_ambiguous(uri) {
+            return None;
+        }
+        let owner = match listed.and_then(|&at| self.offers.get(at)) {
+            Some(offer) => self.sources.get(offer.source),
+            None => {
+                let plain = uris::plain(uri);
+                let fits = |templates: &Vec<Offered>| templates.iter().any(|one| one.fits(&plain));
+                self.templates.iter().position(fits).and_then(|at| self.sources.get(at))
+            }
+        };
+        // With one backend there is no doubt whose it is; it may know more than it lists.
+        let owner = owner.or(self.only())?;
+        let policy = &owner.policies.resources;
+        let required = self.required(policy, uri)?;
+        // Nor may another spelling of the same URI need something else.
+        if listed.is_none() && self.required(policy, &uris::normal(uri)).as_ref() != Some(&required)
+        {
+            return None;
+        }
+        self.is_shown(&required, &self.granted(scope)).then_some((owner, required))
+    }
+
+    /// The workspaces that a URI names, by its owner's templates or in pairs of its own. A template
+    /// itself names none.
+    pub(crate) fn workspaces_in(&self, owner: &Source, uri: &str) -> Values {
+        let at = self.sources.iter().position(|source| source.backend == owner.backend);
+        let templates = at.and_then(|at| self.templates.get(at)).map_or(&[][..], Vec::as_slice);
+        if templates.iter().any(|one| one.is(uri)) {
+            return Values::None;
+        }
+        uris::workspaces(templates, &self.terms.argument, uri)
+    }
+
+    /// A template is shown where some URI made from it could be read, and bound.
+    pub(super) fn shows_template(
+        &self,
+        owner: &Source,
+        template: &str,
+        scope: &Granted<'_>,
+    ) -> bool {
+        let mut needs = owner.policies.resources.reaching(literal_start(template));
+        Offered::new(template, &self.terms.argument).fault.is_none()
+            && needs.any(|required| self.is_shown(&required, scope))
+    }
+
+    pub(super) fn offer_templates(&mut self, source: usize, owner: &Source) {
+        let mut templates = Vec::new();
+        for (at, entry) in owner.catalogue.templates.iter().enumerate() {
+            let text = &entry.name;
+            let offered = Offered::new(text, &self.terms.argument);
+            if let Some(fault) = offered.fault {
+                self.alarm(owner, List::Templates, text, &fault.to_string());
+            } else if owner.policies.resources.reaching(literal_start(text)).next().is_none() {
+                self.alarm(owner, List::Templates, text, "no rule names it");
+            } else {
+                self.offers.push(Offer {
+                    at,
+                    binding: None,
+                    list: List::Templates,
+                    listed: None,
+                    own_name: None,
+                    read_only: true,
+                    required: Requirement::default(),
+                    source,
+                });
+            }
+            templates.push(offered);
+        }
+        self.templates.push(templates);
+    }
+}
