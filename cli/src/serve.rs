@@ -311,6 +311,10 @@ async fn open_gateway(
     let key = key_encryption_key::read(&file.keys, &running.data_dir)?;
     let opened = gateway_keys::open(&store, &key.keys, Clock::System.now()).await;
     let (identity, sessions) = opened.map_err(|error| key.explain(error))?;
+    let shared_store = match store {
+        GatewayStore::Embedded(_) => None,
+        GatewayStore::Redis(redis) => Some(redis),
+    };
     Ok(Gateway::new(gateway::AppParts {
         authority: Arc::new(authority),
         clock: Clock::System,
@@ -318,6 +322,7 @@ async fn open_gateway(
         identity: Arc::new(ArcSwap::new(identity)),
         proxies: file.trusted_proxies()?,
         sessions,
+        shared_store,
         shutdown: running.shutdown.clone(),
         tracker: running.tracker.clone(),
     }))

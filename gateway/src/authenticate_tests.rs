@@ -134,6 +134,7 @@ impl World {
             identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
             proxies: TrustedProxies::default(),
             sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),
+            shared_store: None,
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         });

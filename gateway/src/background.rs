@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::{backends::Backends, feed, state::App};
 
+/// How often a gateway says that it shares budgets, and tries again where it could not.
+const BEAT: Duration = Duration::from_secs(1);
 /// How often the issuer's keys are fetched without cause.
 const KEYS: Duration = Duration::from_mins(1);
 /// How soon they are tried again while there are none.
@@ -17,6 +19,9 @@ pub(crate) fn start(app: &App) {
     app.tracker.spawn(feed::report(app.clone()));
     app.tracker.spawn(keep_keys(app.clone()));
     app.tracker.spawn(sweep(app.clone()));
+    if app.limits.bank().is_some() {
+        app.tracker.spawn(share_limits(app.clone()));
+    }
     Backends::start(app, &app.tracker, &app.shutdown);
 }
 
@@ -26,6 +31,15 @@ async fn keep_keys(app: App) {
         let pause = if loaded { KEYS } else { KEYS_MISSING };
         if app.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
+        }
+    }
+}
+
+async fn share_limits(app: App) {
+    let mut ticks = tokio::time::interval(BEAT);
+    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Some(bank) = app.limits.bank() {
+            bank.beat().await;
         }
     }
 }

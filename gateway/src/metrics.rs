@@ -20,6 +20,9 @@ pub(crate) struct Metrics {
     jwks_age: Level,
     key_set_version: Level,
     keys: Level,
+    limit_charges: Level,
+    limit_gateways: Level,
+    limits_shared: Level,
     ready_backends: Level,
     refusals: Counts<1>,
     registry: Registry,
@@ -57,6 +60,13 @@ impl Metrics {
                 .level("jwks_age_seconds", "Age of the issuer's keys; -1 if there are none"),
             key_set_version: of.level("key_set_version", "Version of the issuer's keys"),
             keys: of.level("issuer_keys", "Keys of the issuer that would be accepted"),
+            limit_charges: of.level("limit_charges", "Times Redis was charged for shared budgets"),
+            limit_gateways: of.level(
+                "limit_gateways",
+                "Gateways that share budgets, this one included; 0 if none are shared",
+            ),
+            limits_shared: of
+                .level("limits_shared", "Whether budgets are shared at the moment: 1 or 0"),
             ready_backends: of.level("ready_backends", "Backends whose catalogue is known"),
             refusals: of.counts("refusals", "Refused requests, by reason", ["refusal"]),
             requests: of.counts(
@@ -100,6 +110,11 @@ impl App {
         metrics.jwks_age.set(seconds(self.keys.age()));
         metrics.key_set_version.set_count(self.keys.version());
         metrics.keys.set_count(self.keys.ids().len() as u64);
+        let bank = self.limits.bank();
+        metrics.limit_charges.set_count(bank.map_or(0, |bank| bank.charges()));
+        metrics.limit_gateways.set_count(bank.map_or(0, |bank| bank.gateways().into()));
+        let is_shared = bank.is_some_and(|bank| !bank.is_away());
+        metrics.limits_shared.set_count(is_shared.into());
         let is_ready =
             |name: &str| self.backends.find(name).is_some_and(|b| b.catalogue().is_some());
         let ready = self.config.backends.iter().filter(|backend| is_ready(&backend.name)).count();

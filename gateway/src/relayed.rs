@@ -19,6 +19,7 @@ use crate::{
     config::Route,
     error::Refusal,
     handles,
+    limit::Seen,
     phases::NOT_READY,
     rules::{
         examine::Examination,
@@ -43,8 +44,9 @@ pub(crate) async fn stream_or_end(
     route: &Route,
     caller: &Arc<Admitted>,
     parts: &Parts,
+    seen: &mut Seen,
 ) -> Result<Response, Refusal> {
-    app.limits.charge_call(caller)?;
+    app.limits.charge_call(caller, seen)?;
     let is_served = [HttpMethod::GET, HttpMethod::DELETE].contains(&parts.method);
     if !route.relay {
         return Err(TransportViolation::MethodNotAllowed.into());

@@ -6,13 +6,23 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use keys::{KeyError, KeySet, SecretRing, SigningKey};
 use shared::time::Clock;
+use store::Redis;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::client_address::TrustedProxies;
 
 use crate::{
-    api_keys::ApiKeys, authority::Authority, backends::Backends, claims::ClaimsCache,
-    config::Config, feed::Feed, inflight::Inflight, jwks::IssuerKeys, limit::Limits,
-    metrics::Metrics, surface::Surfaces, warmup::Warmup,
+    api_keys::ApiKeys,
+    authority::Authority,
+    backends::Backends,
+    claims::ClaimsCache,
+    config::Config,
+    feed::Feed,
+    inflight::Inflight,
+    jwks::IssuerKeys,
+    limit::{Bank, Limits},
+    metrics::Metrics,
+    surface::Surfaces,
+    warmup::Warmup,
 };
 
 /// The gateway at work; cheap to clone.
@@ -31,6 +41,8 @@ pub struct AppParts {
     pub proxies: TrustedProxies,
     /// The secrets that seal session ids.
     pub sessions: SecretRing,
+    /// Where budgets are shared with other gateways, if they are.
+    pub shared_store: Option<Redis>,
     /// Ends relayed streams and background tasks.
     pub shutdown: CancellationToken,
     /// Where tasks are spawned, so that the shutdown waits for them.
@@ -79,6 +91,9 @@ impl App {
     /// Puts the gateway together; nothing runs yet.
     pub fn new(parts: AppParts) -> Self {
         let config = parts.config;
+        let name = name(&config.name);
+        let bank = parts.shared_store;
+        let bank = bank.map(|redis| Bank::new(redis, name.clone(), parts.tracker.clone()));
         let life = config.deployment.longest_access_token();
         Self(Arc::new(Parts {
             api_keys: ApiKeys::new(),
@@ -90,9 +105,9 @@ impl App {
             identity: parts.identity,
             inflight: Inflight::default(),
             keys: IssuerKeys::new(config.jwks_refetch, config.jwks_stale),
-            limits: Limits::new(config.budgets),
+            limits: Limits::new(config.budgets, bank),
             metrics: Metrics::new(),
-            name: name(&config.name),
+            name,
             proxies: parts.proxies,
             sessions: parts.sessions,
             shutdown: parts.shutdown,

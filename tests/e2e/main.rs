@@ -43,6 +43,8 @@ mod mcp_rest;
 #[cfg(test)]
 mod mcp_revocations;
 #[cfg(test)]
+mod mcp_shared_limits;
+#[cfg(test)]
 mod mcp_transport;
 #[cfg(test)]
 mod openid_connect;

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) authority_is_away: Arc<AtomicBool>,
     pub(crate) clock: Clock,
     pub(crate) engine: Engine,
+    /// The gateways' store, if it is Redis.
+    pub(crate) gateway_redis: Option<store::Redis>,
     pub(crate) identity: Arc<IdentityKeys>,
     /// How often a gateway asked for the issuer's keys.
     pub(crate) jwks_fetches: Arc<AtomicU64>,
@@ -73,7 +75,7 @@ struct InProcess {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Engine, gateway_redis: Option<store::Redis>) -> Self {
         // A moment near the present, so that the expiry of entries in Redis lies ahead.
         let clock = Clock::manual(Clock::System.now());
         let identity = KeySet::first(Purpose::GatewayIdentity, clock.now()).unwrap();
@@ -83,6 +85,7 @@ impl Shared {
             authority_is_away: Arc::default(),
             clock,
             engine,
+            gateway_redis,
             identity: Arc::new(IdentityKeys::of(&identity).unwrap()),
             jwks_fetches: Arc::default(),
             key,
@@ -193,6 +196,7 @@ impl Running {
             identity: Arc::new(ArcSwap::new(Arc::clone(&shared.identity))),
             proxies: trusted_proxies(),
             sessions: shared.sessions.clone(),
+            shared_store: shared.gateway_redis.clone(),
             shutdown: self.shutdown.clone(),
             tracker: self.tracker.clone(),
         });

@@ -130,7 +130,11 @@ impl World {
         let issuer = format!("http://localhost:{}{}", ports.auth, options.issuer_path);
         let deployment = (options.edit)(ports.fill(&issuer)) + options.more;
         let (engine, redis) = engine(options.store).await;
-        let (shared, running) = (Shared::new(engine), Running::default());
+        let gateway_redis = match &redis {
+            Some(server) => Some(Redis::connect(server.config("gateway:")).await.unwrap()),
+            None => None,
+        };
+        let (shared, running) = (Shared::new(engine, gateway_redis), Running::default());
         let tables = Tables::read(&deployment);
         let app = running.auth_server(listener, &tables, &shared).await;
         let mut world = Self {
@@ -173,6 +177,18 @@ impl World {
     /// Lets time pass.
     pub fn pass(&self, span: Duration) {
         self.clock.advance(span);
+    }
+
+    /// A second gateway before the same services, for the same URL; answers where it listens.
+    pub async fn second_gateway(&self) -> (gateway::App, String) {
+        let listener = listen(0).await;
+        let base = format!("http://{}", address(&listener));
+        let authority = self.shared.authority(self.app.clone());
+        let tables = Tables::read(&self.deployment);
+        let app = self.running.gateway(listener, &tables, &self.shared, authority);
+        let ready = format!("{base}/readyz");
+        self.until("readiness", async || self.http.get(&ready).await.status == 200).await;
+        (app, base)
     }
 
     /// Cuts the gateway off from auth-server, or joins them again.

@@ -6,7 +6,7 @@ use std::{collections::HashMap, fmt, hash::Hash, net::IpAddr, num::NonZeroU32, t
 use governor::{
     NotUntil, Quota, RateLimiter,
     clock::{Clock, DefaultClock, QuantaInstant},
-    middleware::NoOpMiddleware,
+    middleware::{StateInformationMiddleware, StateSnapshot},
     nanos::Nanos,
     state::{
         InMemoryState, StateStore,
@@ -29,6 +29,28 @@ pub struct Budget {
     pub per_minute: u32,
 }
 
+/// What is left of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many requests may come at once when it is full.
+    pub limit: u32,
+    /// How many may come at once now.
+    pub remaining: u32,
+    /// Whole seconds until it is full again.
+    pub reset: u64,
+}
+
+impl Budget {
+    /// The standing with so much left.
+    pub fn standing(&self, remaining: u32) -> Standing {
+        let limit = self.burst.max(1);
+        let remaining = remaining.min(limit);
+        let spent = u64::from(limit - remaining);
+        let reset = (spent * 60).div_ceil(u64::from(self.per_minute.max(1)));
+        Standing { limit, remaining, reset }
+    }
+}
+
 /// The budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests: the {budget} budget is spent")]
@@ -49,7 +71,7 @@ impl From<Limited> for Problem {
 /// One budget for each key.
 pub struct Limiter<K: Hash + Eq + Clone> {
     budget: Budget,
-    governor: RateLimiter<K, Capped<K>, DefaultClock, NoOpMiddleware<QuantaInstant>>,
+    governor: RateLimiter<K, Capped<K>, DefaultClock, StateInformationMiddleware>,
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
@@ -58,20 +80,49 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_minute(at_least_one(budget.per_minute))
             .allow_burst(at_least_one(budget.burst));
-        let governor = RateLimiter::new(quota, Capped::new(max_keys), DefaultClock::default());
+        let governor = RateLimiter::<_, _, _, StateInformationMiddleware>::new(
+            quota,
+            Capped::new(max_keys),
+            DefaultClock::default(),
+        );
         Self { budget, governor }
     }
 
     /// Charges the key one request.
     pub fn check(&self, key: &K) -> Result<(), Limited> {
-        self.governor.check_key(key).map_err(|refusal| self.limited(&refusal))
+        self.charge(key).map(drop)
+    }
+
+    /// Charges the key one request and says what is left.
+    pub fn charge(&self, key: &K) -> Result<Standing, Limited> {
+        let charged = self.governor.check_key(key);
+        charged.map(|left| self.standing(&left)).map_err(|refusal| self.limited(&refusal))
+    }
+
+    /// Charges the key a request that weighs several, at most the whole budget, and says what is
+    /// left for requests of that weight.
+    pub fn charge_share(&self, key: &K, weight: NonZeroU32) -> Result<Standing, Limited> {
+        let weight = weight.min(NonZeroU32::new(self.budget.burst).unwrap_or(NonZeroU32::MIN));
+        match self.governor.check_key_n(key, weight) {
+            Ok(answer) => {
+                let left = answer.map_err(|refusal| self.limited(&refusal))?;
+                let standing = self.standing(&left);
+                Ok(Standing { remaining: standing.remaining / weight, ..standing })
+            }
+            Err(_) => Err(Limited { budget: self.budget.name, retry_after: 60 }),
+        }
+    }
+
+    /// The budget of each key.
+    pub fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// Charges the key a request that weighs several; what weighs more than the burst never
     /// passes.
     pub fn check_weighted(&self, key: &K, weight: NonZeroU32) -> Result<(), Limited> {
         match self.governor.check_key_n(key, weight) {
-            Ok(answer) => answer.map_err(|refusal| self.limited(&refusal)),
+            Ok(answer) => answer.map(drop).map_err(|refusal| self.limited(&refusal)),
             Err(_) => Err(Limited { budget: self.budget.name, retry_after: 60 }),
         }
     }
@@ -80,6 +131,10 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     pub fn sweep(&self) {
         self.governor.retain_recent();
         self.governor.shrink_to_fit();
+    }
+
+    fn standing(&self, left: &StateSnapshot) -> Standing {
+        self.budget.standing(left.remaining_burst_capacity())
     }
 
     fn limited(&self, refusal: &NotUntil<QuantaInstant>) -> Limited {
@@ -232,6 +287,21 @@ mod tests {
         assert_eq!(passed, 3 + 2, "three keys of their own, then one budget for all others");
         assert_eq!(limiter.governor.len(), 3);
         limiter.check(&0).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_is_said_with_every_charge() {
+        let limiter = Limiter::new(Budget { burst: 10, name: "calls", per_minute: 60 }, 3);
+        let left = |limiter: &Limiter<u8>, key| limiter.charge(&key).unwrap();
+        assert_eq!(left(&limiter, 0), Standing { limit: 10, remaining: 9, reset: 1 });
+        assert_eq!(left(&limiter, 0), Standing { limit: 10, remaining: 8, reset: 2 });
+        let third = NonZeroU32::new(3).unwrap();
+        for remaining in [2, 1, 0] {
+            assert_eq!(limiter.charge_share(&1, third).unwrap().remaining, remaining);
+        }
+        assert!(limiter.charge_share(&1, third).unwrap_err().retry_after <= 3);
+        let all = NonZeroU32::new(99).unwrap();
+        assert_eq!(limiter.charge_share(&2, all).unwrap().remaining, 0, "never more than all");
     }
 
     #[test]

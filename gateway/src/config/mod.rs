@@ -1,5 +1,6 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
+mod limits;
 mod naming;
 mod openapi;
 mod raw;
@@ -19,16 +20,20 @@ use url::Url;
 use web::{cors::Origins, limits::Budget};
 
 pub use crate::rules::silence::SilencePolicy;
-use crate::rules::{
-    catalogue::Naming,
-    origin::normal_host,
-    policy::{Pattern, Policies},
-    scopes::Implications,
+use crate::{
+    limit::LimitHeaders,
+    rules::{
+        catalogue::Naming,
+        origin::normal_host,
+        policy::{Pattern, Policies},
+        scopes::Implications,
+    },
 };
 pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope,
-    RawOperation, RawRoute, RawRule, RawSession, RawUpstreamSession,
+    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawLimitHeaders,
+    RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession, RawSharedLimits,
+    RawUpstreamSession,
 };
 
 /// The longest times, in seconds, that an operator may choose.
@@ -61,6 +66,11 @@ pub(crate) struct Budgets {
     pub(crate) discovery: Budget,
     pub(crate) failed: Budget,
     pub(crate) lookups: Budget,
+    /// What one principal may use of a workspace, so that others find room in it.
+    pub(crate) share: Budget,
+    pub(crate) shared: RawSharedLimits,
+    /// For calls that name no workspace.
+    pub(crate) unbound: Budget,
     pub(crate) workspace: Budget,
 }
 
@@ -78,6 +88,8 @@ pub(crate) struct Route {
     pub(crate) implies: Implications,
     /// Whether its metadata also stands at the root of its host.
     pub(crate) is_root: bool,
+    /// What says how a budget stands, on every answer.
+    pub(crate) limit_headers: Option<LimitHeaders>,
     pub(crate) on_missing_scope: RawMissingScope,
     pub(crate) origins: Origins,
     pub(crate) path: String,
@@ -130,6 +142,7 @@ impl Config {
         let backends = resolve_backends(backends, &mut problems);
         let routes = resolve_routes(&gateway, &backends, deployment, &mut problems);
         check_bounds(&gateway, &mut problems);
+        let budgets = limits::budgets(&gateway, &mut problems);
         let issuer = gateway.identity_issuer.clone().or_else(|| {
             let first = routes.first()?;
             let url = Url::parse(first.resource.indicator.as_str()).ok()?;
@@ -138,37 +151,9 @@ impl Config {
         let Some(identity_issuer) = issuer.filter(|_| problems.is_empty()) else {
             return Err(problems);
         };
-        let budget = |name, per_minute: u32, burst: u32| Budget { burst, name, per_minute };
-        let sixth = |per_minute: u32| (per_minute / 6).max(1);
         Ok(Self {
             backends,
-            budgets: Budgets {
-                credential: budget(
-                    "credential",
-                    gateway.credential_calls_per_minute,
-                    sixth(gateway.credential_calls_per_minute),
-                ),
-                discovery: budget(
-                    "discovery",
-                    gateway.discovery_per_minute,
-                    sixth(gateway.discovery_per_minute),
-                ),
-                failed: budget(
-                    "failed authentication",
-                    gateway.failed_authentications_per_minute,
-                    gateway.failed_authentications_per_minute,
-                ),
-                lookups: budget(
-                    "API keys",
-                    gateway.key_lookups_per_minute,
-                    gateway.key_lookups_per_minute,
-                ),
-                workspace: budget(
-                    "workspace",
-                    gateway.workspace_calls_per_minute,
-                    gateway.workspace_burst,
-                ),
-            },
+            budgets,
             deployment: Arc::new(deployment.clone()),
             feed_bound: Duration::from_secs(gateway.feed_silence_seconds),
             identity_issuer,
@@ -327,8 +312,13 @@ fn resolve_routes(
             backends.iter().filter(|one| raw.backends.iter().any(|name| **name == *one.name));
         naming::check_route(raw, behind, &place("backends"), problems);
         let scopes = rules::resource_scopes(raw, resource, at, problems);
+        let headers = match (&raw.rate_limit_headers, &gateway.rate_limit_headers) {
+            (Some(own), _) => Some(limits::headers(own, &place("rate_limit_headers"), problems)),
+            (None, Some(all)) => Some(limits::headers(all, "gateway.rate_limit_headers", problems)),
+            (None, None) => None,
+        };
         match route(gateway, raw, resource, scopes) {
-            Some(route) => routes.push(route),
+            Some(route) => routes.push(Route { limit_headers: headers, ..route }),
             None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),
         }
     }
@@ -370,6 +360,7 @@ fn route(
         host: normal_host(&host),
         implies,
         is_root: false,
+        limit_headers: None,
         on_missing_scope: raw.on_missing_scope,
         origins,
         path: url.path().to_owned(),

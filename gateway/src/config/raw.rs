@@ -39,14 +39,21 @@ pub struct RawGateway {
     /// Origins whose scripts may call the MCP endpoints. Default: this machine's for loopback
     /// resources, nobody's for others.
     pub origins_allowed: Vec<String>,
+    /// The headers that say how a budget stands. Default: none.
+    pub rate_limit_headers: Option<RawLimitHeaders>,
     /// What each resource forwards to.
     pub route: Vec<RawRoute>,
+    /// Whether budgets are shared with other gateways, where the store is Redis: `leased`, by
+    /// small batches; `exact`, asked for at each call; `off`.
+    pub shared_limits: RawSharedLimits,
     /// What goes on while the feed of revocations is silent: `reads`, `nothing` or `all`.
     pub while_feed_is_silent: SilencePolicy,
     /// How many calls a workspace may make at once before the rate counts.
     pub workspace_burst: u32,
     /// Permitted calls per minute in one workspace.
     pub workspace_calls_per_minute: u32,
+    /// How much of a workspace's budget one person and client may use, in hundredths.
+    pub workspace_share_percent: u32,
 }
 
 /// The `[gateway.internal_tls]` table.
@@ -79,10 +86,13 @@ impl Default for RawGateway {
             max_body_bytes: 1024 * 1024,
             name: None,
             origins_allowed: Vec::new(),
+            rate_limit_headers: None,
             route: Vec::new(),
+            shared_limits: RawSharedLimits::default(),
             while_feed_is_silent: SilencePolicy::default(),
             workspace_burst: 10_000,
             workspace_calls_per_minute: 60_000,
+            workspace_share_percent: 80,
         }
     }
 }
@@ -111,6 +121,8 @@ pub struct RawRoute {
     pub aliases: bool,
     /// What goes on here while the feed of revocations is silent. Default: what `[gateway]` says.
     pub while_feed_is_silent: Option<SilencePolicy>,
+    /// The headers that say how a budget stands. Default: what `[gateway]` says.
+    pub rate_limit_headers: Option<RawLimitHeaders>,
     /// Scopes that bring others with them: `"contacts:write" = ["contacts:read"]`.
     #[serde(default)]
     pub implies: BTreeMap<String, Vec<String>>,
@@ -120,6 +132,44 @@ pub struct RawRoute {
     /// The member that names the workspace of a row: tool results are searched for rows of other
     /// workspaces, which are dropped. Default: results pass as they are.
     pub row_workspace: Option<String>,
+}
+
+/// The names of the headers that say how a budget stands; one without a name is not sent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimitHeaders {
+    /// How many requests may come at once.
+    pub limit: Option<String>,
+    /// How many are left.
+    pub remaining: Option<String>,
+    /// When the budget is full again.
+    pub reset: Option<String>,
+    /// Whether `reset` is in `seconds` from now, or the `unix` time.
+    pub reset_as: RawReset,
+}
+
+/// How a moment is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawReset {
+    /// Seconds from now.
+    #[default]
+    Seconds,
+    /// Seconds since 1970.
+    Unix,
+}
+
+/// Whether budgets are shared with other gateways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSharedLimits {
+    /// Asked for at each call.
+    Exact,
+    /// Taken in small batches.
+    #[default]
+    Leased,
+    /// Each gateway has its own.
+    Off,
 }
 
 /// Whose the sessions are.

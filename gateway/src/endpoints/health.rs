@@ -24,6 +24,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
         let state = if known { Condition::Ok } else { Condition::Missing };
         Dependency { name: format!("backend {}", backend.name), reason, state }
     }));
+    all.extend(shared_limits(&app));
     let worst = all.iter().map(|one| one.state).max().unwrap_or(Condition::Ok);
     let (status, word) = match worst {
         Condition::Ok => (StatusCode::OK, "ready"),
@@ -59,6 +60,16 @@ fn keys(app: &App) -> Dependency {
     });
     let state = if loaded { Condition::Ok } else { Condition::Missing };
     Dependency { name: "issuer keys".to_owned(), reason, state }
+}
+
+fn shared_limits(app: &App) -> Option<Dependency> {
+    let bank = app.limits.bank()?;
+    let gateways = bank.gateways();
+    let reason = bank
+        .is_away()
+        .then(|| format!("Redis does not answer, so this gateway goes by its part of {gateways}"));
+    let state = if bank.is_away() { Condition::Degraded } else { Condition::Ok };
+    Some(Dependency { name: "shared limits".to_owned(), reason, state })
 }
 
 fn feed(app: &App) -> Dependency {

@@ -16,6 +16,7 @@ use http::{
 
 use crate::{
     config::Route,
+    limit::LimitHeaders,
     phases::{self, Incoming},
     rules::headers::PARAM_PREFIX,
     state::App,
@@ -47,7 +48,9 @@ pub(crate) async fn widen_cors(
     sent.extend(asked.filter(|name| name.starts_with(PARAM_PREFIX)).take(MOST_PARAMS));
     let mut response = next.run(request).await;
     append(response.headers_mut(), &ACCESS_CONTROL_ALLOW_HEADERS, &sent.join(", "));
-    append(response.headers_mut(), &ACCESS_CONTROL_EXPOSE_HEADERS, "MCP-Protocol-Version");
+    let limits = route.limit_headers.iter().flat_map(LimitHeaders::names);
+    let read: Vec<&str> = std::iter::once("MCP-Protocol-Version").chain(limits).collect();
+    append(response.headers_mut(), &ACCESS_CONTROL_EXPOSE_HEADERS, &read.join(", "));
     response
 }
 

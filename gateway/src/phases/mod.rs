@@ -33,6 +33,7 @@ use crate::{
     config::Route,
     error::{About, Refusal},
     handles, human,
+    limit::Seen,
     metrics::Measured,
     once, relayed,
     rules::{
@@ -60,6 +61,8 @@ pub(crate) struct Trace {
     pub(crate) era: Option<Era>,
     pub(crate) id: Option<Box<RawValue>>,
     pub(crate) method: &'static str,
+    /// How the budget stands that it was charged to.
+    pub(crate) seen: Seen,
     pub(crate) what: Option<String>,
     pub(crate) workspace: Option<String>,
 }
@@ -77,7 +80,7 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
     let began = Instant::now();
     let mut trace = Trace { method: "unread", ..Trace::default() };
     let outcome = steps(app, route, incoming, &mut trace).await;
-    let (response, name) = match outcome {
+    let (mut response, name) = match outcome {
         Ok(response) => (response, "ok"),
         Err(refusal) => {
             let scope: Option<&Scope> = trace.caller.as_ref().map(|held| &held.caller.scope);
@@ -90,6 +93,9 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
             (refusal.respond(about), refusal.name())
         }
     };
+    if let (Some(names), Some(standing)) = (&route.limit_headers, trace.seen) {
+        names.put(response.headers_mut(), standing, app.clock.now());
+    }
     app.metrics.note(Measured {
         method: trace.method,
         outcome: name,
@@ -123,7 +129,7 @@ async fn steps(
     trace.caller = Some(Arc::clone(&caller));
     if parts.method != http::Method::POST {
         trace.method = "http";
-        return relayed::stream_or_end(app, route, &caller, &parts).await;
+        return relayed::stream_or_end(app, route, &caller, &parts, &mut trace.seen).await;
     }
     origin::check_media_type(&parts.headers)?;
     let body = read_body(body, app.config.max_body).await?;
@@ -131,7 +137,7 @@ async fn steps(
         Ok(message) => message,
         Err(refusal) => {
             // What cannot be read costs as much as a call.
-            app.limits.charge_call(&caller)?;
+            app.limits.charge_call(&caller, &mut trace.seen)?;
             return Err(refusal);
         }
     };
@@ -144,7 +150,7 @@ async fn steps(
         }
         other => {
             trace.method = "notification";
-            app.limits.charge_call(&caller)?;
+            app.limits.charge_call(&caller, &mut trace.seen)?;
             relayed::message(app, route, &caller, other, &parts.headers).await
         }
     }
@@ -213,9 +219,9 @@ async fn request(
     trace: &mut Trace,
 ) -> Result<Response, Refusal> {
     if call.method.is_handshake() {
-        app.limits.charge_discovery(caller)?;
+        app.limits.charge_discovery(caller, &mut trace.seen).await?;
     } else {
-        app.limits.charge_call(caller)?;
+        app.limits.charge_call(caller, &mut trace.seen)?;
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     let left = caller.caller.expires.since(app.clock.now());
@@ -257,7 +263,7 @@ async fn request(
         to: call.era,
         workspaces: caller.caller.workspaces.clone(),
     });
-    forward(app, caller, call, (permit, examination), headers).await
+    forward(app, caller, call, (permit, examination), (headers, &mut trace.seen)).await
 }
 
 /// Which rows of a tool's or task's result may pass, where results are searched.
@@ -275,10 +281,10 @@ async fn forward(
     caller: &Arc<Admitted>,
     call: &Call,
     (permit, examination): (Permit, Option<Examination>),
-    headers: &HeaderMap,
+    (headers, seen): (&HeaderMap, &mut Seen),
 ) -> Result<Response, Refusal> {
     let room = app.limits.begin_call(caller)?;
-    let ticket = app.limits.ticket(caller, &permit)?;
+    let ticket = app.limits.ticket(caller, &permit, seen).await?;
     let stream = match call.method {
         Method::Listen => Some(app.limits.open_stream(caller)?),
         _ => None,

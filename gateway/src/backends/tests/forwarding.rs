@@ -108,6 +108,7 @@ impl Gateway {
             identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&set).unwrap())),
             proxies: TrustedProxies::parse::<&str>(&[]).unwrap(),
             sessions: KeySet::first(Purpose::PageSeal, now).unwrap().secrets(),
+            shared_store: None,
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         });
@@ -125,7 +126,7 @@ impl Gateway {
     async fn send(&self, call: &Call) -> Result<Upstream, BackendError> {
         let surface = surface::current(&self.app, &self.app.config.routes[0]).unwrap();
         let permit = permit(&surface, &self.caller.caller, call, &HeaderMap::new()).unwrap();
-        let ticket = self.app.limits.ticket(&self.caller, &permit).unwrap();
+        let ticket = self.app.limits.ticket(&self.caller, &permit, &mut None).await.unwrap();
         let clearance = human::clear(&permit, &once::check(call, &permit));
         crate::backends::forward(&self.app, &self.caller, call, &permit, ticket, clearance).await
     }

@@ -240,6 +240,7 @@ async fn world_of(more: &str, route: &str) -> World {
         identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
         proxies: TrustedProxies::default(),
         sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),
+        shared_store: None,
         shutdown: CancellationToken::new(),
         tracker: TaskTracker::new(),
     });

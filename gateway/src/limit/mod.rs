@@ -1,16 +1,27 @@
 //! Limits, in order: the address for failed authentications, the credential for every call, the
 //! workspace for permitted ones. Only here a [`Ticket`] is made.
+//!
+//! Addresses and credentials guard this process and are counted in it; what a workspace or a
+//! principal may use is shared with the other gateways where the store can be.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+mod bank;
+mod gauge;
+mod headers;
+mod lease;
+mod meter;
+
+use std::{net::IpAddr, sync::Arc};
 
 use shared::ids::WorkspaceId;
-use web::limits::{AddressLimits, Budget, Limited, Limiter};
+use web::limits::{AddressLimits, Limited, Limiter, Standing};
 
-use crate::{claims::Admitted, config::Budgets, rules::permit::Permit};
+pub(crate) use self::{bank::Bank, gauge::Room, headers::LimitHeaders};
+use self::{gauge::Gauge, meter::Meter};
+use crate::{
+    claims::Admitted,
+    config::{Budgets, RawSharedLimits},
+    rules::permit::Permit,
+};
 
 /// How many keys each limiter remembers.
 const MOST_KEYS: usize = 100_000;
@@ -20,6 +31,9 @@ const MOST_STREAMS: usize = 64;
 /// How many calls of one principal may be under way.
 const MOST_CALLS: usize = 512;
 
+/// How the budget stands that a request was charged to last.
+pub(crate) type Seen = Option<Standing>;
+
 /// Proof that a permitted call was charged.
 #[derive(Debug)]
 pub(crate) struct Ticket(());
@@ -28,33 +42,39 @@ pub(crate) struct Ticket(());
 #[derive(Debug)]
 pub(crate) struct Limits {
     addresses: AddressLimits,
+    /// Where budgets are shared with other gateways.
+    bank: Option<Arc<Bank>>,
     calls: Gauge,
     credentials: Limiter<Arc<str>>,
-    discovery: Limiter<Arc<str>>,
+    discovery: Meter<Arc<str>>,
     failed: &'static str,
     lookups: &'static str,
     /// What one principal may use of a workspace, so that others find room in it.
-    shares: Limiter<(WorkspaceId, Arc<str>)>,
+    shares: Meter<(WorkspaceId, Arc<str>)>,
     streams: Gauge,
     /// For calls that name no workspace: by principal.
-    unbound: Limiter<Arc<str>>,
-    workspaces: Limiter<WorkspaceId>,
+    unbound: Meter<Arc<str>>,
+    workspaces: Meter<WorkspaceId>,
 }
 
 impl Limits {
-    /// Full budgets.
-    pub(crate) fn new(budgets: Budgets) -> Self {
+    /// Full budgets; those in a bank are shared.
+    pub(crate) fn new(budgets: Budgets, bank: Option<Bank>) -> Self {
+        let bank = bank.filter(|_| budgets.shared != RawSharedLimits::Off).map(Arc::new);
+        let exact = budgets.shared == RawSharedLimits::Exact;
+        let shared = bank.as_ref();
         Self {
             addresses: AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS),
             calls: Gauge::new("calls under way", MOST_CALLS),
             credentials: Limiter::new(budgets.credential, MOST_KEYS),
-            discovery: Limiter::new(budgets.discovery, MOST_KEYS),
+            discovery: Meter::new(budgets.discovery, shared, exact),
             failed: budgets.failed.name,
             lookups: budgets.lookups.name,
-            shares: Limiter::new(share(budgets.workspace), MOST_KEYS),
+            shares: Meter::new(budgets.share, shared, exact),
             streams: Gauge::new("open streams", MOST_STREAMS),
-            unbound: Limiter::new(budgets.workspace, MOST_KEYS),
-            workspaces: Limiter::new(budgets.workspace, MOST_KEYS),
+            unbound: Meter::new(budgets.unbound, shared, exact),
+            workspaces: Meter::new(budgets.workspace, shared, exact),
+            bank,
         }
     }
 
@@ -69,26 +89,39 @@ impl Limits {
     }
 
     /// Charges a credential for a call, whatever becomes of it.
-    pub(crate) fn charge_call(&self, caller: &Admitted) -> Result<(), Limited> {
-        self.credentials.check(&caller.principal)
+    pub(crate) fn charge_call(&self, caller: &Admitted, seen: &mut Seen) -> Result<(), Limited> {
+        let outcome = self.credentials.charge(&caller.principal);
+        let spent = self.credentials.budget().standing(0);
+        *seen = Some(outcome.as_ref().map_or(spent, |standing| *standing));
+        outcome.map(drop)
     }
 
     /// Charges a credential for a handshake or a list.
-    pub(crate) fn charge_discovery(&self, caller: &Admitted) -> Result<(), Limited> {
-        self.discovery.check(&caller.principal)
+    pub(crate) async fn charge_discovery(
+        &self,
+        caller: &Admitted,
+        seen: &mut Seen,
+    ) -> Result<(), Limited> {
+        self.discovery.charge(&caller.principal, seen).await
     }
 
     /// Charges the workspace that a permitted call acts in, or its principal where it acts in
     /// none in particular.
-    pub(crate) fn ticket(&self, caller: &Admitted, permit: &Permit) -> Result<Ticket, Limited> {
+    pub(crate) async fn ticket(
+        &self,
+        caller: &Admitted,
+        permit: &Permit,
+        seen: &mut Seen,
+    ) -> Result<Ticket, Limited> {
         match &permit.workspace {
             Some(workspace) => {
-                self.shares.check(&(workspace.clone(), Arc::clone(&caller.principal)))?;
-                self.workspaces.check(workspace)?;
+                let own = (workspace.clone(), Arc::clone(&caller.principal));
+                self.shares.charge(&own, seen).await?;
+                self.workspaces.charge(workspace, seen).await?;
             }
             // Handshakes and lists have paid already.
             None if permit.method.is_handshake() => {}
-            None => self.unbound.check(&caller.principal)?,
+            None => self.unbound.charge(&caller.principal, seen).await?,
         }
         Ok(Ticket(()))
     }
@@ -103,6 +136,11 @@ impl Limits {
         self.streams.open(&caller.principal)
     }
 
+    /// Where budgets are shared with other gateways, if they are.
+    pub(crate) fn bank(&self) -> Option<&Arc<Bank>> {
+        self.bank.as_ref()
+    }
+
     /// Forgets the keys whose budget is full again.
     pub(crate) fn sweep(&self) {
         self.addresses.sweep();
@@ -114,59 +152,5 @@ impl Limits {
     }
 }
 
-/// Four fifths of a budget.
-fn share(whole: Budget) -> Budget {
-    let part = |n: u32| (n - n / 5).max(1);
-    Budget {
-        burst: part(whole.burst),
-        name: "share of the workspace",
-        per_minute: part(whole.per_minute),
-    }
-}
-
-/// How many of something each principal has at this moment.
-#[derive(Clone, Debug)]
-struct Gauge {
-    held: Arc<Mutex<HashMap<Arc<str>, usize>>>,
-    most: usize,
-    name: &'static str,
-}
-
-/// One of a principal's places; it is given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Room {
-    gauge: Gauge,
-    principal: Arc<str>,
-}
-
-impl Gauge {
-    fn new(name: &'static str, most: usize) -> Self {
-        Self { held: Arc::default(), most, name }
-    }
-
-    fn open(&self, principal: &Arc<str>) -> Result<Room, Limited> {
-        let mut held = self.lock();
-        let count = held.entry(Arc::clone(principal)).or_default();
-        if *count >= self.most {
-            return Err(Limited { budget: self.name, retry_after: 1 });
-        }
-        *count += 1;
-        Ok(Room { gauge: self.clone(), principal: Arc::clone(principal) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let mut held = self.gauge.lock();
-        if let Some(count) = held.get_mut(&self.principal) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                held.remove(&self.principal);
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! What may be used: the budgets, and the headers that tell of them.
+
+use http::HeaderName;
+use shared::problem::Problem;
+use web::limits::Budget;
+
+use super::{Budgets, RawGateway, RawLimitHeaders, raw::RawReset};
+use crate::limit::LimitHeaders;
+
+/// The budgets of the table.
+pub(super) fn budgets(raw: &RawGateway, problems: &mut Vec<Problem>) -> Budgets {
+    let budget = |name, per_minute: u32, burst: u32| Budget { burst, name, per_minute };
+    let sixth = |name, per_minute: u32| budget(name, per_minute, (per_minute / 6).max(1));
+    let (rate, burst) = (raw.workspace_calls_per_minute, raw.workspace_burst);
+    if !(1..=100).contains(&raw.workspace_share_percent) {
+        let place = "gateway.workspace_share_percent";
+        problems.push(Problem::new(place, "is no part of a hundred", "write 1 to 100"));
+    }
+    let percent = u64::from(raw.workspace_share_percent);
+    let part = |n: u32| u32::try_from((u64::from(n) * percent).div_ceil(100)).unwrap_or(n).max(1);
+    let (failed, lookups) = (raw.failed_authentications_per_minute, raw.key_lookups_per_minute);
+    Budgets {
+        credential: sixth("credential", raw.credential_calls_per_minute),
+        discovery: sixth("discovery", raw.discovery_per_minute),
+        failed: budget("failed authentication", failed, failed),
+        lookups: budget("API keys", lookups, lookups),
+        share: budget("share of the workspace", part(rate), part(burst)),
+        shared: raw.shared_limits,
+        unbound: budget("calls in no workspace", rate, burst),
+        workspace: budget("workspace", rate, burst),
+    }
+}
+
+/// The headers of a table.
+pub(super) fn headers(
+    raw: &RawLimitHeaders,
+    place: &str,
+    problems: &mut Vec<Problem>,
+) -> LimitHeaders {
+    let mut name = |key: &str, name: &Option<String>| {
+        let name = name.as_ref()?;
+        let parsed = HeaderName::try_from(name).ok();
+        // Names of other headers would change what an answer means.
+        let parsed = parsed.filter(|name| name.as_str().contains("ratelimit"));
+        if parsed.is_none() {
+            let what = format!("{name} is no header that tells of limits");
+            let remedy = "write a name such as RateLimit-Remaining or X-RateLimit-Remaining";
+            problems.push(Problem::new(format!("{place}.{key}"), what, remedy));
+        }
+        parsed
+    };
+    LimitHeaders {
+        limit: name("limit", &raw.limit),
+        remaining: name("remaining", &raw.remaining),
+        reset: name("reset", &raw.reset),
+        reset_is_moment: raw.reset_as == RawReset::Unix,
+    }
+}

@@ -1,0 +1,167 @@
+//! One budget for each key: kept in this process, or shared with the other gateways and, while
+//! that cannot be, this gateway's part of it.
+
+use std::{
+    hash::Hash,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+use shared::ids::WorkspaceId;
+use web::limits::{Budget, Limited, Limiter, Standing};
+
+use super::{
+    MOST_KEYS,
+    bank::Bank,
+    lease::{Lease, Taken, largest_batch},
+};
+
+/// How long a lease nobody uses is remembered.
+const QUIET: Duration = Duration::from_mins(2);
+
+/// What a budget belongs to.
+pub(super) trait Key: Clone + Eq + Hash + Send + Sync + 'static {
+    /// Its parts.
+    fn parts(&self) -> [&str; 2];
+}
+
+impl Key for Arc<str> {
+    fn parts(&self) -> [&str; 2] {
+        [self, ""]
+    }
+}
+
+impl Key for WorkspaceId {
+    fn parts(&self) -> [&str; 2] {
+        [self.as_str(), ""]
+    }
+}
+
+impl Key for (WorkspaceId, Arc<str>) {
+    fn parts(&self) -> [&str; 2] {
+        [self.0.as_str(), &self.1]
+    }
+}
+
+/// The budgets of one kind.
+#[derive(Debug)]
+pub(super) struct Meter<K: Key> {
+    local: Limiter<K>,
+    shared: Option<Arc<Shared<K>>>,
+}
+
+#[derive(Debug)]
+struct Shared<K: Key> {
+    bank: Arc<Bank>,
+    budget: Budget,
+    held: Cache<K, Arc<Lease>>,
+    /// The largest batch; one means that each charge is a round trip.
+    most: u32,
+}
+
+impl<K: Key> Meter<K> {
+    /// Full budgets; `exact`: each charge asks Redis.
+    pub(super) fn new(budget: Budget, bank: Option<&Arc<Bank>>, exact: bool) -> Self {
+        let shared = bank.map(|bank| {
+            let held = Cache::builder().max_capacity(MOST_KEYS as u64).time_to_idle(QUIET);
+            let most = if exact { 1 } else { largest_batch(budget) };
+            Arc::new(Shared { bank: Arc::clone(bank), budget, held: held.build(), most })
+        });
+        Self { local: Limiter::new(budget, MOST_KEYS), shared }
+    }
+
+    /// Charges a key one request; `seen` learns how its budget stands, also if it is spent.
+    pub(super) async fn charge(&self, key: &K, seen: &mut Option<Standing>) -> Result<(), Limited> {
+        let outcome = match &self.shared {
+            None => self.local.charge(key),
+            Some(shared) => match shared.charge(key).await {
+                Some(outcome) => outcome,
+                // Everybody takes a part, so that all together have the whole.
+                None => {
+                    let parts = NonZeroU32::new(shared.bank.gateways());
+                    self.local.charge_share(key, parts.unwrap_or(NonZeroU32::MIN))
+                }
+            },
+        };
+        let standing = outcome.as_ref().map_or(self.local.budget().standing(0), |held| *held);
+        *seen = Some(standing);
+        outcome.map(drop)
+    }
+
+    /// Forgets the keys whose budget is full again.
+    pub(super) fn sweep(&self) {
+        self.local.sweep();
+    }
+}
+
+impl<K: Key> Shared<K> {
+    /// `None`: Redis is away.
+    async fn charge(self: &Arc<Self>, key: &K) -> Option<Result<Standing, Limited>> {
+        if self.bank.is_away() {
+            return None;
+        }
+        let lease = self.lease(key);
+        match lease.take(self.budget, Instant::now()) {
+            Taken::Empty => {}
+            Taken::One { is_low, standing } => {
+                if is_low {
+                    self.fetch_ahead(lease, key);
+                }
+                return Some(Ok(standing));
+            }
+            Taken::Refused(limited) => return Some(Err(limited)),
+        }
+        let _alone = lease.asking.lock().await;
+        // Whoever asked before may have brought some.
+        loop {
+            match lease.take(self.budget, Instant::now()) {
+                Taken::Empty => self.fetch(&lease, key).await?,
+                Taken::One { standing, .. } => return Some(Ok(standing)),
+                Taken::Refused(limited) => return Some(Err(limited)),
+            }
+        }
+    }
+
+    fn lease(&self, key: &K) -> Arc<Lease> {
+        self.held.get(key).unwrap_or_else(|| {
+            self.held.get_with(key.clone(), || Arc::new(Lease::new(Instant::now())))
+        })
+    }
+
+    async fn fetch(&self, lease: &Lease, key: &K) -> Option<()> {
+        if self.bank.is_away() {
+            return None;
+        }
+        let wanted = lease.wanted(self.most, Instant::now());
+        let charged = self.bank.charge(&stored(self.budget.name, key), self.budget, wanted).await;
+        let Some(charged) = charged else {
+            lease.give_up();
+            return None;
+        };
+        lease.put(charged, Instant::now());
+        Some(())
+    }
+
+    fn fetch_ahead(self: &Arc<Self>, lease: Arc<Lease>, key: &K) {
+        let (own, key) = (Arc::clone(self), key.clone());
+        self.bank.tasks.spawn(async move {
+            let _alone = lease.asking.lock().await;
+            own.fetch(&lease, &key).await
+        });
+    }
+}
+
+/// The name in Redis: short, and without anybody's name in it.
+fn stored<K: Key>(budget: &str, key: &K) -> String {
+    let mut hash = Sha256::new();
+    for part in key.parts() {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let name: u128 = digest.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+    format!("limits/{}/{name:032x}", budget.replace(' ', "-"))
+}
