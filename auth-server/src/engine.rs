@@ -55,6 +55,14 @@ impl Engine {
         })
     }
 
+    /// Tells of everything the store is asked from now on.
+    pub(crate) fn observe(&self, observer: store::Observer) {
+        match self {
+            Self::Embedded(engine, _) => engine.observe(observer),
+            Self::Redis(redis, _) => redis.observe(observer),
+        }
+    }
+
     /// The log of revocations, if the engine has one.
     pub(crate) fn journal(&self, now: Timestamp) -> Result<Option<Journal>, StoreError> {
         let path = match self {

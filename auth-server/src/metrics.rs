@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     request_seconds: Times<1>,
     requests: Counts<2>,
+    store_seconds: Times<2>,
 }
 
 /// The grants that are served; what else is asked for is `other`.
@@ -62,6 +63,11 @@ impl Metrics {
                 ["route"],
             ),
             requests: of.counts("requests", "Requests, by route and status", ["route", "status"]),
+            store_seconds: of.times(
+                "store_seconds",
+                "Time the store took, by verb and outcome",
+                ["verb", "outcome"],
+            ),
             registry: of,
         }
     }
@@ -104,6 +110,11 @@ impl Metrics {
             Step::WrongProof => "wrong_proof",
         };
         self.refreshes.add([outcome.into()]);
+    }
+
+    /// Notes what the store was asked.
+    pub(crate) fn store(&self, verb: &'static str, took: Duration, done: bool) {
+        self.store_seconds.note([verb.into(), if done { "ok" } else { "failed" }.into()], took);
     }
 
     /// Notes a security event.

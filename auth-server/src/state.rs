@@ -116,6 +116,9 @@ impl App {
         clock: Clock,
         key: impl Into<KeyEncryptionKeys>,
     ) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let observed = Arc::clone(&metrics);
+        engine.observe(Arc::new(move |verb, took, done| observed.store(verb, took, done)));
         let whole = engine.whole(&clock)?;
         let store = engine.open(&clock).await?;
         let keys = KeySets::open(
@@ -142,7 +145,7 @@ impl App {
             keys: Arc::new(keys),
             limits: Arc::new(Limits::new()),
             metadata: metadata::document(&config),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             upstreams: Arc::new(upstreams),
             workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),

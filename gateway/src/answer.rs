@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Interval, interval};
 
 use crate::{
+    audit::Fate,
     backends::{BackendError, Upstream, UpstreamBody},
     claims::Admitted,
     error::rpc_error,
@@ -53,6 +54,7 @@ pub(crate) fn respond(
 ) -> Response {
     let Upstream { body, headers, session: _, status } = upstream;
     let mut status = status;
+    let fate = Fate::default();
     let body = match body {
         UpstreamBody::Empty => Body::empty(),
         UpstreamBody::Json(bytes) => match examined(bytes, examination.as_ref()) {
@@ -64,7 +66,7 @@ pub(crate) fn respond(
         },
         UpstreamBody::Stream(events) => {
             let id = id.map(ToOwned::to_owned);
-            let relay = Relay { events, examination, id, listener };
+            let relay = Relay { events, examination, fate: fate.clone(), id, listener };
             Body::from_stream(relay.into_stream())
         }
     };
@@ -79,6 +81,7 @@ pub(crate) fn respond(
         .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if is_stream {
         headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
+        response.extensions_mut().insert(fate);
     }
     response
 }
@@ -118,6 +121,7 @@ fn examined(bytes: Bytes, examination: Option<&Examination>) -> Option<Bytes> {
 struct Relay<S> {
     events: S,
     examination: Option<Examination>,
+    fate: Fate,
     id: Option<Box<RawValue>>,
     listener: Listener,
 }
@@ -150,11 +154,11 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         loop {
             let event = tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Next::Over,
-                () = &mut cancelled => return Next::Over,
+                () = shutdown.cancelled() => return self.over("shutdown"),
+                () = &mut cancelled => return self.over("cancelled"),
                 _ = checks.tick() => {
                     if self.listener.is_over() {
-                        return Next::Over;
+                        return self.over("revoked");
                     }
                     continue;
                 }
@@ -189,8 +193,14 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         }
     }
 
+    fn over(&self, outcome: &'static str) -> Next {
+        self.fate.is(outcome);
+        Next::Over
+    }
+
     fn broken(&self, error: &BackendError) -> Next {
         tracing::warn!(outcome = error.name(), "a stream from a backend broke");
+        self.fate.is(error.name());
         if self.id.is_none() {
             return Next::Over;
         }

@@ -22,6 +22,7 @@ pub(crate) fn start(app: &App) {
     if app.limits.bank().is_some() {
         app.tracker.spawn(share_limits(app.clone()));
     }
+    app.tracker.spawn(write_audit(app.clone()));
     Backends::start(app, &app.tracker, &app.shutdown);
 }
 
@@ -33,6 +34,15 @@ async fn keep_keys(app: App) {
             return;
         }
     }
+}
+
+async fn write_audit(app: App) {
+    if let Err(error) = app.audit.start() {
+        tracing::error!(%error, "calls are not recorded: no thread can be started");
+        return;
+    }
+    app.shutdown.cancelled().await;
+    app.audit.close().await;
 }
 
 async fn share_limits(app: App) {

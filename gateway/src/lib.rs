@@ -36,9 +36,9 @@ pub use authority::{
     Answer, Authority, AuthorityError, HttpAuthority, InternalTls, InternalTlsError,
 };
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawLimitHeaders,
-    RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession, RawSharedLimits,
-    RawUpstreamSession, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawGateway, RawInternalTls,
+    RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
+    RawSharedLimits, RawUpstreamSession, SilencePolicy,
 };
 pub use routes::router;
 pub use state::{App, AppParts, IdentityKeys};

@@ -3,17 +3,28 @@
 //! No label holds what a stranger wrote: tools are those that exist, workspaces those that were
 //! granted.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::StatusCode;
-use web::metrics::{Counts, Level, Metrics as Registry, Times, Value};
+use web::metrics::{
+    Count, Counts, Level, Levels, Metrics as Registry, Size, Sizes, Time, Times, Value,
+};
 
-use crate::{rules::silence::Standing, state::App};
+use crate::{backends::Health, rules::silence::Standing, state::App};
 
 /// The numbers.
 #[derive(Debug)]
 pub(crate) struct Metrics {
+    audit_dropped: Level,
+    audit_waiting: Level,
+    backend_standing: Levels<1>,
     cache: Level,
+    call_bytes: Sizes<3>,
+    call_tokens: Counts<3>,
     calls: Times<3>,
     feed_silence: Level,
     feed_standing: Level,
@@ -27,6 +38,37 @@ pub(crate) struct Metrics {
     refusals: Counts<1>,
     registry: Registry,
     requests: Counts<3>,
+    store: Times<2>,
+    streams: Counts<1>,
+    /// The series of each tool in each workspace, so that a call looks them up once.
+    tools: RwLock<HashMap<String, Arc<ToolSeries>>>,
+}
+
+/// What is noted of the calls of one tool in one workspace.
+#[derive(Debug)]
+struct ToolSeries {
+    answered: Size,
+    answered_tokens: Count,
+    asked: Size,
+    asked_tokens: Count,
+    ok: Time,
+}
+
+/// How many tools and workspaces are kept at hand.
+const MOST_TOOLS: usize = 1000;
+/// How many bytes of JSON are about one token of a model.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// A call whose answer has gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) answered: u64,
+    pub(crate) asked: u64,
+    /// How its stream ended, or that its client was gone before.
+    pub(crate) fate: Option<&'static str>,
+    pub(crate) method: &'static str,
+    pub(crate) what: Option<&'a str>,
+    pub(crate) workspace: Option<&'a str>,
 }
 
 /// A call as it ended.
@@ -44,6 +86,24 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut of = Registry::new("vestibule_gateway");
         Self {
+            backend_standing: of.levels(
+                "backend_standing",
+                "A backend: 0 asked, 1 probed by one request, 2 spared after failures",
+                ["backend"],
+            ),
+            audit_dropped: of
+                .level("audit_dropped", "Lines about calls that were dropped since the start"),
+            audit_waiting: of.level("audit_waiting", "Lines about calls that wait to be written"),
+            call_bytes: of.sizes(
+                "call_bytes",
+                "Bytes of a call and of its answer, by tool, workspace and direction",
+                ["tool", "workspace", "direction"],
+            ),
+            call_tokens: of.counts(
+                "call_tokens",
+                "About how many tokens calls and answers are for a model",
+                ["tool", "workspace", "direction"],
+            ),
             cache: of.level("claims_cache_entries", "Accepted tokens that are remembered"),
             calls: of.times(
                 "call_seconds",
@@ -74,6 +134,17 @@ impl Metrics {
                 "Requests to MCP endpoints, by method, status and outcome",
                 ["method", "status", "outcome"],
             ),
+            store: of.times(
+                "store_seconds",
+                "Time the store took, by verb and outcome",
+                ["verb", "outcome"],
+            ),
+            streams: of.counts(
+                "streams",
+                "Streams that have ended, and calls whose client was gone, by how",
+                ["ending"],
+            ),
+            tools: RwLock::default(),
             registry: of,
         }
     }
@@ -85,21 +156,67 @@ impl Metrics {
         if call.outcome != "ok" {
             self.refusals.add([call.outcome.into()]);
         }
-        if call.method == "tools/call"
-            && let Some(tool) = call.what
-        {
-            let workspace = call.workspace.unwrap_or_default().to_owned();
-            let values = [tool.to_owned().into(), workspace.into(), call.outcome.into()];
-            self.calls.note(values, call.took);
+        let Some(tool) = call.what.filter(|_| call.method == CALL_TOOL) else { return };
+        if call.outcome == "ok" {
+            return self.tool(tool, call.workspace).ok.note(call.took);
         }
+        let workspace = call.workspace.unwrap_or_default().to_owned();
+        let values = [tool.to_owned().into(), workspace.into(), call.outcome.into()];
+        self.calls.note(values, call.took);
+    }
+
+    /// Notes a call whose answer has gone.
+    pub(crate) fn ended(&self, call: Ended<'_>) {
+        if let Some(fate) = call.fate {
+            self.streams.add([fate.into()]);
+        }
+        let Some(tool) = call.what.filter(|_| call.method == CALL_TOOL) else { return };
+        let series = self.tool(tool, call.workspace);
+        series.asked.note(call.asked);
+        series.answered.note(call.answered);
+        series.asked_tokens.add(call.asked.div_ceil(BYTES_PER_TOKEN));
+        series.answered_tokens.add(call.answered.div_ceil(BYTES_PER_TOKEN));
+    }
+
+    /// Notes what the store was asked.
+    pub(crate) fn store(&self, verb: &'static str, took: Duration, done: bool) {
+        self.store.note([verb.into(), if done { "ok" } else { "failed" }.into()], took);
+    }
+
+    fn tool(&self, tool: &str, workspace: Option<&str>) -> Arc<ToolSeries> {
+        let workspace = workspace.unwrap_or_default();
+        // No tool has a line break in its name, and no workspace has one.
+        let key = [tool, "\n", workspace].concat();
+        let held = self.tools.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        held.unwrap_or_else(|| {
+            let values = |last: &'static str| -> [Value; 3] {
+                [tool.to_owned().into(), workspace.to_owned().into(), last.into()]
+            };
+            let series = Arc::new(ToolSeries {
+                answered: self.call_bytes.of(values("answer")),
+                answered_tokens: self.call_tokens.of(values("answer")),
+                asked: self.call_bytes.of(values("call")),
+                asked_tokens: self.call_tokens.of(values("call")),
+                ok: self.calls.of(values("ok")),
+            });
+            let mut tools = self.tools.write().unwrap_or_else(PoisonError::into_inner);
+            if tools.len() < MOST_TOOLS {
+                tools.insert(key, Arc::clone(&series));
+            }
+            series
+        })
     }
 }
+
+const CALL_TOOL: &str = "tools/call";
 
 impl App {
     /// Appends the gateway's numbers to a text in the `OpenMetrics` form.
     pub fn encode_metrics(&self, to: &mut String) {
         let metrics = &self.metrics;
         let seconds = |span: Option<Duration>| span.map_or(-1.0, |span| span.as_secs_f64());
+        metrics.audit_dropped.set_count(self.audit.dropped());
+        metrics.audit_waiting.set_count(self.audit.waiting() as u64);
         metrics.cache.set_count(self.claims.len());
         metrics.feed_silence.set(seconds(self.feed.silence()));
         metrics.feed_standing.set_count(match self.feed.standing() {
@@ -110,6 +227,15 @@ impl App {
         metrics.jwks_age.set(seconds(self.keys.age()));
         metrics.key_set_version.set_count(self.keys.version());
         metrics.keys.set_count(self.keys.ids().len() as u64);
+        for backend in &self.config.backends {
+            let Some(held) = self.backends.find(&backend.name) else { continue };
+            let standing = match held.health() {
+                Health::Asked { .. } => 0.0,
+                Health::Probed { .. } => 1.0,
+                Health::Spared { .. } => 2.0,
+            };
+            metrics.backend_standing.set([backend.name.to_string().into()], standing);
+        }
         let bank = self.limits.bank();
         metrics.limit_charges.set_count(bank.map_or(0, |bank| bank.charges()));
         metrics.limit_gateways.set_count(bank.map_or(0, |bank| bank.gateways().into()));

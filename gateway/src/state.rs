@@ -12,6 +12,7 @@ use web::client_address::TrustedProxies;
 
 use crate::{
     api_keys::ApiKeys,
+    audit::AuditLines,
     authority::Authority,
     backends::Backends,
     claims::ClaimsCache,
@@ -66,6 +67,7 @@ impl IdentityKeys {
 /// What an [`App`] holds; only the gateway looks inside.
 pub struct Parts {
     pub(crate) api_keys: ApiKeys,
+    pub(crate) audit: AuditLines,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) backends: Backends,
     pub(crate) claims: ClaimsCache,
@@ -76,7 +78,7 @@ pub struct Parts {
     pub(crate) inflight: Inflight,
     pub(crate) keys: IssuerKeys,
     pub(crate) limits: Limits,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     /// What this process calls itself in reports.
     pub(crate) name: String,
     pub(crate) proxies: TrustedProxies,
@@ -92,11 +94,17 @@ impl App {
     pub fn new(parts: AppParts) -> Self {
         let config = parts.config;
         let name = name(&config.name);
+        let metrics = Arc::new(Metrics::new());
         let bank = parts.shared_store;
+        if let Some(redis) = &bank {
+            let observed = Arc::clone(&metrics);
+            redis.observe(Arc::new(move |verb, took, done| observed.store(verb, took, done)));
+        }
         let bank = bank.map(|redis| Bank::new(redis, name.clone(), parts.tracker.clone()));
         let life = config.deployment.longest_access_token();
         Self(Arc::new(Parts {
             api_keys: ApiKeys::new(),
+            audit: AuditLines::default(),
             authority: parts.authority,
             backends: Backends::new(&config.backends, &parts.tracker),
             claims: ClaimsCache::new(),
@@ -106,7 +114,7 @@ impl App {
             inflight: Inflight::default(),
             keys: IssuerKeys::new(config.jwks_refetch, config.jwks_stale),
             limits: Limits::new(config.budgets, bank),
-            metrics: Metrics::new(),
+            metrics,
             name,
             proxies: parts.proxies,
             sessions: parts.sessions,

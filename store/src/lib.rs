@@ -5,10 +5,12 @@
 
 mod embedded;
 mod error;
+mod observer;
 mod redis;
 #[cfg(feature = "test-server")]
 pub mod test_server;
 
 pub use embedded::{Embedded, Entry, Kept, Reader, Writer};
 pub use error::StoreError;
+pub use observer::Observer;
 pub use redis::{Redis, RedisConfig, Reply, Role, Script, ServerIdentity, Tls, Topology};

@@ -33,6 +33,8 @@ mod mcp_cases;
 #[cfg(test)]
 mod mcp_eras;
 #[cfg(test)]
+mod mcp_health;
+#[cfg(test)]
 mod mcp_limits;
 #[cfg(test)]
 mod mcp_modern;

@@ -87,7 +87,10 @@ async fn a_fault_names_its_backend_and_spares_the_others() {
     let reply = mcp.call("list_contacts", json!({})).await;
     assert_eq!(reply.status, 503, "{}", reply.text);
     let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-    assert!(text.contains("the backend rest is not available now; try again later"), "{text}");
+    assert!(
+        text.contains("the backend rest is not available now and asks for time; try again in 2 s"),
+        "{text}"
+    );
     assert_eq!(mcp.call("people", json!({})).await.status, 200);
     let unknown = mcp.call("nw_list_contacts", json!({})).await.json();
     let made_up = mcp.call("nobody_has_this", json!({})).await.json();

@@ -1,11 +1,11 @@
 //! What services export of themselves, and the page that says what it means.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use serde_json::json;
-use tests::{Client, Options, World};
+use tests::{Answer, Backend, Client, LEGACY, Options, World, headers, request};
 
-use crate::mcp_cases::{signed_in, tokens_with};
+use crate::mcp_cases::{before, signed_in, tokens_with};
 
 fn page() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -65,6 +65,7 @@ async fn what_happens_is_counted() {
     at_least(series, 1.0);
     at_least(r#"vestibule_gateway_refusals_total{refusal="invalid"}"#, 1.0);
     at_least("vestibule_gateway_issuer_keys", 1.0);
+    at_least(r#"vestibule_auth_store_seconds_count{verb="write",outcome="ok"}"#, 1.0);
     assert!(!text.contains("made_up"), "a name that somebody made up is no label");
     assert!(value(&text, "vestibule_gateway_feed_standing").abs() < f64::EPSILON);
 }
@@ -76,4 +77,47 @@ async fn a_feed_that_is_silent_is_seen_in_the_numbers() {
     let is_silent = async || value(&exported(&world), "vestibule_gateway_feed_standing") > 0.5;
     world.until("the silence", is_silent).await;
     assert!(value(&exported(&world), "vestibule_gateway_feed_silence_seconds") >= 1.0);
+}
+
+#[tokio::test]
+async fn a_stream_is_followed_to_its_end_whoever_ends_it() {
+    let backend = Backend::start().await;
+    let world = before(&backend, |text| text).await;
+    let mcp = signed_in(&world).await;
+    backend.answer(Answer::Stream);
+    let call = request("tools/call", json!({ "name": "list_contacts", "arguments": {} }));
+    let ended = |ending: &str| {
+        let series = format!("vestibule_gateway_streams_total{{ending=\"{ending}\"}}");
+        exported(&world).contains(&format!("{series} 1"))
+    };
+    let answered = async {
+        let pen = backend.stream().await;
+        let result = json!({ "jsonrpc": "2.0", "id": call["id"], "result": { "content": [] } });
+        pen.send(format!("data: {result}\n\n")).await.unwrap();
+    };
+    let version = || headers([("mcp-protocol-version", LEGACY)]);
+    let (reply, ()) = tokio::join!(mcp.send(&call, version()), answered);
+    assert_eq!(reply.status, 200);
+    world.until("the end", async || ended("ok")).await;
+    let bytes = reply.text.len();
+    let series =
+        r#"vestibule_gateway_call_bytes_sum{tool="list_contacts",workspace="",direction="answer"}"#;
+    assert!(
+        (value(&exported(&world), series) - f64::from(u32::try_from(bytes).unwrap())).abs() < 0.5
+    );
+    let tokens = r#"vestibule_gateway_call_tokens_total{tool="list_contacts",workspace="",direction="answer"}"#;
+    assert!(value(&exported(&world), tokens) >= 1.0);
+
+    let (open, pen) = tokio::join!(mcp.open(&call, version()), backend.stream());
+    assert_eq!(open.status(), 200);
+    drop(open);
+    world.until("the client's going", async || ended("client_gone")).await;
+    drop(pen);
+
+    // Nothing has come yet, not even a head.
+    backend.answer(Answer::Never);
+    let before_head = tokio::time::timeout(Duration::from_millis(200), mcp.open(&call, version()));
+    assert!(before_head.await.is_err());
+    let twice = r#"vestibule_gateway_streams_total{ending="client_gone"} 2"#;
+    world.until("the second", async || exported(&world).contains(twice)).await;
 }

@@ -33,6 +33,10 @@ const MOST_SERIES: usize = 1000;
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
+/// Upper bounds of sizes in bytes.
+const BYTES: [f64; 9] =
+    [256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
+
 /// The media type of [`text`].
 const MEDIA: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -79,11 +83,35 @@ impl Metrics {
         Times(series)
     }
 
+    /// How large something is, in bytes.
+    pub fn sizes<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: [&'static str; N],
+    ) -> Sizes<N> {
+        let series = Series::new(labels, Family::new_with_constructor(SizeBuckets));
+        self.add(name, name, help, series.family.clone());
+        Sizes(series)
+    }
+
     /// How much there is of something when it is asked for.
     pub fn level(&mut self, name: &'static str, help: &'static str) -> Level {
         let gauge = Gauge::<f64, AtomicU64>::default();
         self.add(name, name, help, gauge.clone());
         Level(gauge)
+    }
+
+    /// How much there is of something, of several kinds.
+    pub fn levels<const N: usize>(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: [&'static str; N],
+    ) -> Levels<N> {
+        let series = Series::new(labels, Family::<Labels<N>, Gauge<f64, AtomicU64>>::default());
+        self.add(name, name, help, series.family.clone());
+        Levels(series)
     }
 
     /// The names as they are exported.
@@ -119,6 +147,58 @@ impl<const N: usize> Counts<N> {
         let labels = self.0.labels(values);
         self.0.family.get_or_create(&labels).inc();
     }
+
+    /// The count of these values, to keep.
+    pub fn of(&self, values: [Value; N]) -> Count {
+        let labels = self.0.labels(values);
+        Count(self.0.family.get_or_create_owned(&labels))
+    }
+}
+
+/// One count of several.
+#[derive(Clone, Debug)]
+pub struct Count(Counter);
+
+impl Count {
+    /// Counts so many more.
+    pub fn add(&self, more: u64) {
+        self.0.inc_by(more);
+    }
+}
+
+/// How long one thing of several takes.
+#[derive(Clone, Debug)]
+pub struct Time(Histogram);
+
+impl Time {
+    /// Notes one duration.
+    pub fn note(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+/// How large one thing of several is.
+#[derive(Clone, Debug)]
+pub struct Size(Histogram);
+
+impl Size {
+    /// Notes one size.
+    pub fn note(&self, bytes: u64) {
+        // More than 2^32 bytes are as many as 2^32.
+        self.0.observe(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
+    }
+}
+
+/// How large something is.
+#[derive(Clone)]
+pub struct Sizes<const N: usize>(Series<N, Histogram, SizeBuckets>);
+
+impl<const N: usize> Sizes<N> {
+    /// The sizes of these values, to keep.
+    pub fn of(&self, values: [Value; N]) -> Size {
+        let labels = self.0.labels(values);
+        Size(self.0.family.get_or_create_owned(&labels))
+    }
 }
 
 /// How long something takes.
@@ -130,6 +210,12 @@ impl<const N: usize> Times<N> {
     pub fn note(&self, values: [Value; N], took: Duration) {
         let labels = self.0.labels(values);
         self.0.family.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The times of these values, to keep.
+    pub fn of(&self, values: [Value; N]) -> Time {
+        let labels = self.0.labels(values);
+        Time(self.0.family.get_or_create_owned(&labels))
     }
 }
 
@@ -147,6 +233,18 @@ impl Level {
     pub fn set_count(&self, count: u64) {
         // More than 2^32 of anything is as good as 2^32.
         self.0.set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    }
+}
+
+/// How much there is of something, of several kinds.
+#[derive(Clone)]
+pub struct Levels<const N: usize>(Series<N, Gauge<f64, AtomicU64>, fn() -> Gauge<f64, AtomicU64>>);
+
+impl<const N: usize> Levels<N> {
+    /// Notes how much there is.
+    pub fn set(&self, values: [Value; N], value: f64) {
+        let labels = self.0.labels(values);
+        self.0.family.get_or_create(&labels).set(value);
     }
 }
 
@@ -178,6 +276,15 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
 }
 
 #[derive(Clone, Copy)]
+struct SizeBuckets;
+
+impl MetricConstructor<Histogram> for SizeBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(BYTES)
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Buckets;
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -189,6 +296,18 @@ impl MetricConstructor<Histogram> for Buckets {
 impl<const N: usize> fmt::Debug for Counts<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Counts").field(&self.0.names).finish()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Levels<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Levels").field(&self.0.names).finish()
+    }
+}
+
+impl<const N: usize> fmt::Debug for Sizes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sizes").field(&self.0.names).finish()
     }
 }
 
@@ -219,13 +338,25 @@ mod tests {
         }
         times.note(["list".into()], Duration::from_millis(3));
         level.set_count(7);
+        metrics.sizes("call_bytes", "How large", ["tool"]).of(["list".into()]).note(300);
+        calls.of(["list".into()]).add(5);
         let text = encoded(&metrics);
         assert!(text.contains(r#"vestibule_test_calls_total{tool="list \"x\"\n"} 2"#), "{text}");
         assert!(text.contains(r#"vestibule_test_call_seconds_bucket{le="0.005",tool="list"} 1"#));
         assert!(text.contains("vestibule_test_queue 7"), "{text}");
+        assert!(
+            text.contains(r#"vestibule_test_call_bytes_bucket{le="1024.0",tool="list"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"vestibule_test_calls_total{tool="list"} 5"#), "{text}");
         assert_eq!(
             metrics.names(),
-            ["vestibule_test_calls_total", "vestibule_test_call_seconds", "vestibule_test_queue"]
+            [
+                "vestibule_test_calls_total",
+                "vestibule_test_call_seconds",
+                "vestibule_test_queue",
+                "vestibule_test_call_bytes"
+            ]
         );
     }
 

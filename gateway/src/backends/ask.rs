@@ -68,6 +68,7 @@ pub(crate) async fn ask(
     let session = terms.session.as_ref().and_then(|id| id.to_str().ok());
     let expected = Expected {
         aside: None,
+        deadline: None,
         era,
         id: serde_json::value::to_raw_value(ID).ok(),
         lease: None,

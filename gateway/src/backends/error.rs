@@ -1,5 +1,7 @@
 //! What can go wrong with a backend, in words for the model that called.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::backends::pool::PoolError;
@@ -10,6 +12,17 @@ pub(crate) enum BackendError {
     /// Not what MCP allows.
     #[error("gave an answer that cannot be passed on: {0}; report it to whoever runs it")]
     Answer(&'static str),
+    /// The connection ended before the head of the answer.
+    #[error(
+        "broke the connection before it answered; the call may have taken effect, so look before repeating it"
+    )]
+    Broken,
+    /// It has as many calls under way as this gateway allows.
+    #[error("has too many calls under way; try again in a moment")]
+    Busy,
+    /// It asked for time with 429 or 503.
+    #[error("is not available now and asks for time; try again in {} s", seconds(.0))]
+    Deferred(Duration),
     /// This gateway could not make the identity it sends.
     #[error("was not called, because its identity could not be signed; try again later")]
     Identity(#[source] crate::backends::credential::IdentityError),
@@ -19,6 +32,9 @@ pub(crate) enum BackendError {
     /// Its own 401 or 403.
     #[error("refused this gateway's identity; whoever runs the gateway must correct that")]
     Refused,
+    /// It failed several times in a row, so nothing is sent to it for a while.
+    #[error("is not available now: {why}; try again in {} s", seconds(left))]
+    Spared { left: Duration, why: &'static str },
     /// Its 404 for a session.
     #[error("ended the session; begin with initialize")]
     SessionGone,
@@ -26,7 +42,7 @@ pub(crate) enum BackendError {
     Timeout,
     #[error("gave an answer that is too large; ask for less at once")]
     TooLarge,
-    /// It cannot be reached, or takes no more requests now; nothing was sent.
+    /// It cannot be reached; nothing was sent.
     #[error("is not available now; try again later")]
     Unavailable,
     /// No backend of that name is configured.
@@ -38,12 +54,41 @@ impl BackendError {
     /// The HTTP status that says so.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Answer(_) | Self::Refused | Self::TooLarge => StatusCode::BAD_GATEWAY,
+            Self::Answer(_) | Self::Broken | Self::Refused | Self::TooLarge => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::Identity(_) | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotAsked => StatusCode::BAD_REQUEST,
             Self::SessionGone => StatusCode::NOT_FOUND,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Deferred(_) | Self::Spared { .. } | Self::Unavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// When the call may be sent again, where nothing of it was done.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Busy => Some(1),
+            Self::Deferred(span) | Self::Spared { left: span, .. } => Some(seconds(span)),
+            Self::Unavailable => Some(2),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing of the call reached the backend.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Busy | Self::Spared { .. } | Self::Unavailable)
+    }
+
+    /// What it says of the backend's health: why it failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Broken => Some("it breaks connections before it answers"),
+            Self::Timeout => Some("it does not answer in time"),
+            Self::Unavailable => Some("it cannot be reached"),
+            _ => None,
         }
     }
 
@@ -51,10 +96,14 @@ impl BackendError {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Answer(_) => "answer",
+            Self::Broken => "broken",
+            Self::Busy => "busy",
+            Self::Deferred(_) => "deferred",
             Self::Identity(_) => "identity",
             Self::NotAsked => "not_asked",
             Self::Refused => "refused",
             Self::SessionGone => "session_gone",
+            Self::Spared { .. } => "spared",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
@@ -63,13 +112,17 @@ impl BackendError {
     }
 }
 
+/// Whole seconds, at least one.
+fn seconds(span: &Duration) -> u64 {
+    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
+}
+
 impl From<PoolError> for BackendError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Busy | PoolError::Connect(_) | PoolError::ConnectTimeout => {
-                Self::Unavailable
-            }
-            PoolError::Exchange(_) => Self::Answer("the connection broke before the answer"),
+            PoolError::Busy => Self::Busy,
+            PoolError::Connect(_) | PoolError::ConnectTimeout => Self::Unavailable,
+            PoolError::Exchange(_) => Self::Broken,
         }
     }
 }

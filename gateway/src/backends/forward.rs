@@ -1,6 +1,6 @@
 //! Forwarding: a permitted call, or a message of a session that is relayed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method as HttpMethod};
@@ -26,7 +26,7 @@ use crate::{
     rules::{
         caller::{Caller, Kind},
         permit::Permit,
-        protocol::{Era, Version},
+        protocol::{Era, Method, Version},
         rpc::Call,
     },
     state::App,
@@ -43,10 +43,13 @@ pub(crate) async fn forward(
 ) -> Result<Upstream, BackendError> {
     let backend = app.backends.find(&permit.backend).ok_or(BackendError::Unknown)?;
     let authorization = authorize(app, caller, backend, permit.workspace.as_ref())?;
+    // A stream that waits for news ends with its listener.
+    let whole = backend.config().connection.whole.filter(|_| call.method != Method::Listen);
+    let deadline = whole.map(|whole| Instant::now() + whole);
     if let Some(api) = &backend.config().api {
-        return rest::call(backend, api, authorization, (call, permit)).await;
+        return rest::call(backend, api, authorization, (call, permit), deadline).await;
     }
-    let way = Way { app, authorization, backend, call, caller, permit };
+    let way = Way { app, authorization, backend, call, caller, deadline, permit };
     let pooled = !permit.relay
         && permit.era == Era::Legacy
         && backend.config().session == UpstreamSession::Pooled;
@@ -70,6 +73,8 @@ struct Way<'a> {
     backend: &'a Arc<Backend>,
     call: &'a Call,
     caller: &'a Arc<Admitted>,
+    /// When the whole answer must have come.
+    deadline: Option<Instant>,
     permit: &'a Permit,
 }
 
@@ -105,11 +110,13 @@ impl Way<'_> {
             session,
             version: pooled.map(|session| session.version).or(permit.version),
         };
-        let response = match self.backend.exchange(outgoing).await {
+        // A session could take the second one for a call of its own.
+        let may_repeat = permit.may_repeat && outgoing.session.is_none();
+        let response = match self.backend.exchange_again(outgoing, may_repeat).await {
             Ok(response) => response,
             Err(error) => {
                 // Nothing of the call was sent.
-                if matches!(error, BackendError::Unavailable) {
+                if error.is_unsent() {
                     aside.iter_mut().for_each(Aside::settle);
                     lease.iter_mut().for_each(Lease::settle);
                 }
@@ -118,6 +125,7 @@ impl Way<'_> {
         };
         let expected = Expected {
             aside,
+            deadline: self.deadline,
             era: permit.era,
             id: Some(self.call.id.clone()),
             lease,
@@ -193,6 +201,7 @@ pub(crate) async fn relay(
     let response = backend.exchange(outgoing).await?;
     let expected = Expected {
         aside: None,
+        deadline: None,
         era: Era::Legacy,
         id: None,
         lease: None,

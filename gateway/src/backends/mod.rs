@@ -5,6 +5,7 @@
 
 pub(crate) mod aside;
 pub(crate) mod ask;
+mod breaker;
 pub(crate) mod catalogue;
 pub(crate) mod credential;
 pub(crate) mod error;
@@ -14,31 +15,29 @@ pub(crate) mod pool;
 mod reaper;
 pub(crate) mod relay;
 mod rest;
+mod sending;
 pub(crate) mod session;
 mod stream;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use tokio::{
-    sync::{Notify, mpsc::Receiver},
-    time::timeout,
-};
+use tokio::sync::{Notify, mpsc::Receiver};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    breaker::Breaker,
+    mcp::Target,
+    pool::Pool,
+    session::{Asked, Session, Sessions},
+};
 pub(crate) use self::{
+    breaker::{BreakerLimits, Health},
     credential::Identities,
     error::BackendError,
     forward::{Relayed, forward, relay},
+    pool::PoolLimits,
     relay::{Upstream, UpstreamBody},
-};
-use self::{
-    mcp::{Outgoing, Target},
-    pool::{Pool, PoolLimits, PooledBody},
-    session::{Asked, Session, Sessions},
 };
 use crate::{config, rules, state::App};
 
@@ -51,6 +50,7 @@ pub(crate) struct Backends(Vec<Arc<Backend>>);
 pub(crate) struct Backend {
     /// What it asked clients whose sessions are relayed.
     asked: Asked,
+    breaker: Breaker,
     catalogue: ArcSwapOption<rules::catalogue::Catalogue>,
     /// Told when the backend says that its lists changed.
     changed: Notify,
@@ -95,12 +95,13 @@ impl Backend {
     /// `None` where the URL is none that can be spoken to; the configuration has said so.
     fn new(config: config::Backend, tracker: &TaskTracker) -> Option<Self> {
         let target = Target::of(&config.url)?;
-        let limits = PoolLimits { connect: config.connect_timeout, ..PoolLimits::default() };
+        let limits = config.connection.pool;
         let (sessions, endings) = Sessions::new();
         let (host, tls) = (target.host.clone(), config.tls.clone());
         let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
         Some(Self {
             asked: Asked::new(),
+            breaker: Breaker::new(config.connection.breaker),
             catalogue: ArcSwapOption::from(
                 config.api.as_ref().map(|api| Arc::clone(&api.catalogue)),
             ),
@@ -123,21 +124,6 @@ impl Backend {
     /// What it is configured to be.
     pub(crate) fn config(&self) -> &config::Backend {
         &self.config
-    }
-
-    /// Sends a request and waits for the head of its response.
-    async fn exchange(&self, outgoing: Outgoing<'_>) -> Result<Response<PooledBody>, BackendError> {
-        self.send(self.target.request(outgoing)).await
-    }
-
-    /// Sends any request and waits for the head of its response.
-    async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<PooledBody>, BackendError> {
-        let sending = self.pool.send(request);
-        let response = timeout(self.config.response_timeout, sending).await;
-        Ok(response.map_err(|_| BackendError::Timeout)??)
     }
 
     /// Takes note of a notification that passes by.

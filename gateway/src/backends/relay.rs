@@ -4,7 +4,13 @@
 //! Invariant: nothing of a backend's headers passes, and a call gets exactly one response, with
 //! its own id; `stream.rs` says the same of event streams.
 
-use std::{borrow::Cow, collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -22,7 +28,8 @@ use tokio::time::timeout;
 
 use crate::{
     backends::{
-        Backend, aside::Aside, error::BackendError, pool::PooledBody, session::Lease, stream,
+        Backend, aside::Aside, error::BackendError, pool::PooledBody, sending, session::Lease,
+        stream,
     },
     rules::{headers::SESSION, protocol::Era, sse::Event},
 };
@@ -62,6 +69,8 @@ impl std::fmt::Debug for UpstreamBody {
 pub(crate) struct Expected {
     /// The way beside the call, in a pooled session.
     pub(crate) aside: Option<Aside>,
+    /// When the whole answer must have come.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) era: Era,
     /// The id of the call; none for a stream that answers no call, or for a notification.
     pub(crate) id: Option<Box<RawValue>>,
@@ -94,7 +103,7 @@ pub(crate) async fn read(
             }
             return Err(BackendError::SessionGone);
         }
-        429 | 503 => return Err(BackendError::Unavailable),
+        429 | 503 => return Err(sending::deferred(&head.headers)),
         504 => return Err(BackendError::Timeout),
         500.. => return Err(BackendError::Answer("it failed with a server error")),
         300..=399 => return Err(BackendError::Answer("it redirects")),
@@ -113,7 +122,7 @@ pub(crate) async fn read(
     if media != Some(Media::Json) {
         return Err(BackendError::Answer("it is neither JSON nor an event stream"));
     }
-    let bytes = collect(backend, body).await?;
+    let bytes = collect(backend, body, expected.deadline).await?;
     let message =
         Message::parse(&bytes).ok_or(BackendError::Answer("it is not one JSON-RPC response"))?;
     if !message.answers(id) {
@@ -188,11 +197,12 @@ pub(super) fn headers(media: Option<Media>) -> HeaderMap {
 pub(super) async fn collect(
     backend: &Backend,
     mut body: PooledBody,
+    deadline: Option<Instant>,
 ) -> Result<Bytes, BackendError> {
     let config = backend.config();
     let mut frames: Vec<Bytes> = Vec::new();
     let mut length = 0;
-    while let Some(frame) = within(config.response_timeout, body.frame()).await? {
+    while let Some(frame) = within(left(config.response_timeout, deadline), body.frame()).await? {
         let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
@@ -206,6 +216,11 @@ pub(super) async fn collect(
         Ok([whole]) => Ok(whole),
         Err(frames) => Ok(frames.concat().into()),
     }
+}
+
+/// How long to wait for more: until the deadline at most.
+pub(super) fn left(most: Duration, deadline: Option<Instant>) -> Duration {
+    deadline.map_or(most, |end| end.saturating_duration_since(Instant::now()).min(most))
 }
 
 pub(super) async fn within<F: Future>(

@@ -3,11 +3,11 @@
 //!
 //! Invariant: a redirect is never followed, and what may have taken effect is not sent twice.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Request, StatusCode, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST},
 };
 use http_body_util::Full;
@@ -17,13 +17,13 @@ use serde_json::{json, value::RawValue};
 use crate::{
     backends::{
         Backend, BackendError, Upstream, UpstreamBody,
-        pool::PooledBody,
         relay::{self, Media},
+        sending,
     },
     config::Api,
     rules::{
         members::Members,
-        openapi::{self, Operation, Received, RestRequest},
+        openapi::{self, Received, RestRequest},
         permit::Permit,
         protocol::Method,
         rpc::Call,
@@ -36,6 +36,7 @@ pub(super) async fn call(
     api: &Api,
     authorization: HeaderValue,
     (call, permit): (&Call, &Permit),
+    deadline: Option<Instant>,
 ) -> Result<Upstream, BackendError> {
     if permit.method != Method::CallTool {
         let message = format!("{} is not served here", permit.method.name());
@@ -55,37 +56,21 @@ pub(super) async fn call(
     };
     // Only escaped text and what the configuration says is in it, so it can be read.
     let uri: Uri = request.target.parse().map_err(|_| BackendError::Unknown)?;
-    let response = exchange(backend, operation, (request, uri), &authorization).await?;
+    let written = || written(backend, (request.clone(), uri.clone()), authorization.clone());
+    let response = backend.send_again(written, operation.is_read_only()).await?;
     let (head, body) = response.into_parts();
     match head.status.as_u16() {
         401 | 403 => return Err(BackendError::Refused),
-        429 | 503 => return Err(BackendError::Unavailable),
+        429 | 503 => return Err(sending::deferred(&head.headers)),
         504 => return Err(BackendError::Timeout),
         300..=399 => return Err(BackendError::Answer("it redirects")),
         _ => {}
     }
     let media = media_type(&head.headers)?;
-    let body = relay::collect(backend, body).await?;
+    let body = relay::collect(backend, body, deadline).await?;
     let received = Received { body: &body, media: &media, status: head.status };
     let name = &*backend.config().name;
     openapi::result(to, (name, operation), received).map(answer).map_err(BackendError::Answer)
-}
-
-/// Sends the request; once more if the connection broke and the operation only reads.
-async fn exchange(
-    backend: &Backend,
-    operation: &Operation,
-    (request, uri): (RestRequest, Uri),
-    authorization: &HeaderValue,
-) -> Result<Response<PooledBody>, BackendError> {
-    let send = || {
-        let request = (request.clone(), uri.clone());
-        backend.send(written(backend, request, authorization.clone()))
-    };
-    match send().await {
-        Err(BackendError::Answer(_)) if operation.is_read_only() => send().await,
-        outcome => outcome,
-    }
 }
 
 fn written(

@@ -37,10 +37,11 @@ async fn ask(method: &str, times: usize) -> (Option<StatusCode>, usize) {
     let value = json!({ "openapi": "3.1.0", "paths": { "/a": { method: {} } } });
     let operation = Description::read(&value, &[]).unwrap().operations.remove(0);
     let request = openapi::request(&operation, &config.url, &Members::default()).unwrap();
-    let uri = request.target.parse().unwrap();
+    let uri: Uri = request.target.parse().unwrap();
     let backend = Backend::new(config, &TaskTracker::new()).unwrap();
     let identity = HeaderValue::from_static("Bearer identity");
-    let outcome = exchange(&backend, &operation, (request, uri), &identity).await;
+    let written = || written(&backend, (request.clone(), uri.clone()), identity.clone());
+    let outcome = backend.send_again(written, operation.is_read_only()).await;
     (outcome.ok().map(|response| response.status()), seen.load(Ordering::SeqCst))
 }
 

@@ -94,7 +94,8 @@ impl Relay {
             // The call is answered: what ends badly from here on is no loss.
             timeout(DRAIN, self.body.frame()).await.ok().flatten().and_then(Result::ok)
         } else if self.expected.id.is_some() {
-            let frame = within(IDLE, self.body.frame()).await?;
+            let left = relay::left(IDLE, self.expected.deadline);
+            let frame = within(left, self.body.frame()).await?;
             frame.transpose().map_err(|_| BackendError::Answer("it broke off"))?
         } else {
             // A stream that answers no call may be silent for as long as the client stays.

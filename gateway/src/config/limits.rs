@@ -1,11 +1,50 @@
 //! What may be used: the budgets, and the headers that tell of them.
 
 use http::HeaderName;
+use serde::Deserialize;
 use shared::problem::Problem;
 use web::limits::Budget;
 
-use super::{Budgets, RawGateway, RawLimitHeaders, raw::RawReset};
+use super::{Budgets, RawGateway};
 use crate::limit::LimitHeaders;
+
+/// The names of the headers that say how a budget stands; one without a name is not sent.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawLimitHeaders {
+    /// How many requests may come at once.
+    pub limit: Option<String>,
+    /// How many are left.
+    pub remaining: Option<String>,
+    /// When the budget is full again.
+    pub reset: Option<String>,
+    /// Whether `reset` is in `seconds` from now, or the `unix` time.
+    pub reset_as: RawReset,
+}
+
+/// How a moment is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawReset {
+    /// Seconds from now.
+    #[default]
+    Seconds,
+    /// Seconds since 1970.
+    Unix,
+}
+
+/// Whether budgets are shared with other gateways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSharedLimits {
+    /// Asked for at each call.
+    Exact,
+    /// Taken in small batches.
+    #[default]
+    Leased,
+    /// Each gateway has its own.
+    Off,
+}
 
 /// The budgets of the table.
 pub(super) fn budgets(raw: &RawGateway, problems: &mut Vec<Problem>) -> Budgets {

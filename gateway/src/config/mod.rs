@@ -1,5 +1,6 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
+mod connection;
 mod limits;
 mod naming;
 mod openapi;
@@ -29,11 +30,13 @@ use crate::{
         scopes::Implications,
     },
 };
+pub(crate) use connection::Connection;
+pub use connection::RawConnection;
+pub use limits::{RawLimitHeaders, RawReset, RawSharedLimits};
 pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawLimitHeaders,
-    RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession, RawSharedLimits,
-    RawUpstreamSession,
+    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope,
+    RawOperation, RawRoute, RawRule, RawSession, RawUpstreamSession,
 };
 
 /// The longest times, in seconds, that an operator may choose.
@@ -110,7 +113,7 @@ pub(crate) struct Backend {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) audience: String,
     pub(crate) catalogue_life: Duration,
-    pub(crate) connect_timeout: Duration,
+    pub(crate) connection: Connection,
     /// The largest answer or event.
     pub(crate) largest_answer: usize,
     pub(crate) name: Arc<str>,
@@ -240,6 +243,8 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
         let naming = naming::naming(&raw, at, problems);
         let api = openapi::api(&raw, at, &mut policies, problems);
         let tls = tls::client(&raw, at, problems);
+        let connect = Duration::from_millis(raw.connect_timeout_ms.max(1));
+        let connection = connection::connection(&raw.connection, connect, at, problems);
         let Some(url) = base(&raw.url, raw.openapi.is_some()) else {
             let what = "is no http or https URL, or has a query or a user";
             let remedy = "write the backend's URL, like http://127.0.0.1:7420/mcp";
@@ -250,7 +255,7 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
             api: api.map(Arc::new),
             audience,
             catalogue_life: Duration::from_secs(raw.catalogue_seconds.max(1)),
-            connect_timeout: Duration::from_millis(raw.connect_timeout_ms.max(1)),
+            connection,
             largest_answer: raw.max_answer_bytes,
             naming: naming.into(),
             name: raw.name.into(),

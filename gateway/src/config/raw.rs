@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::{
+    connection::RawConnection,
+    limits::{RawLimitHeaders, RawSharedLimits},
+};
 use crate::rules::silence::SilencePolicy;
 
 /// The `[gateway]` table.
@@ -134,44 +138,6 @@ pub struct RawRoute {
     pub row_workspace: Option<String>,
 }
 
-/// The names of the headers that say how a budget stands; one without a name is not sent.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RawLimitHeaders {
-    /// How many requests may come at once.
-    pub limit: Option<String>,
-    /// How many are left.
-    pub remaining: Option<String>,
-    /// When the budget is full again.
-    pub reset: Option<String>,
-    /// Whether `reset` is in `seconds` from now, or the `unix` time.
-    pub reset_as: RawReset,
-}
-
-/// How a moment is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawReset {
-    /// Seconds from now.
-    #[default]
-    Seconds,
-    /// Seconds since 1970.
-    Unix,
-}
-
-/// Whether budgets are shared with other gateways.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawSharedLimits {
-    /// Asked for at each call.
-    Exact,
-    /// Taken in small batches.
-    #[default]
-    Leased,
-    /// Each gateway has its own.
-    Off,
-}
-
 /// Whose the sessions are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -247,6 +213,9 @@ pub struct RawBackend {
     /// How long an answer may take to begin, in milliseconds.
     #[serde(default = "one_minute")]
     pub timeout_ms: u64,
+    /// How many connections it gets, and what happens when it fails.
+    #[serde(default)]
+    pub connection: RawConnection,
     /// How long its catalogue is kept before it is fetched again, in seconds.
     #[serde(default = "sixty")]
     pub catalogue_seconds: u64,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{rules::silence::Standing, state::App};
+use crate::{backends::Health, rules::silence::Standing, state::App};
 
 /// The process runs.
 pub(crate) async fn healthz() -> Response {
@@ -18,12 +18,7 @@ pub(crate) async fn healthz() -> Response {
 /// Each dependency, in what state it is and why.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
     let mut all = vec![keys(&app), feed(&app)];
-    all.extend(app.config.backends.iter().map(|backend| {
-        let known = app.backends.find(&backend.name).is_some_and(|held| held.catalogue().is_some());
-        let reason = (!known).then(|| "its catalogue was not read yet".to_owned());
-        let state = if known { Condition::Ok } else { Condition::Missing };
-        Dependency { name: format!("backend {}", backend.name), reason, state }
-    }));
+    all.extend(app.config.backends.iter().map(|one| backend(&app, &one.name)));
     all.extend(shared_limits(&app));
     let worst = all.iter().map(|one| one.state).max().unwrap_or(Condition::Ok);
     let (status, word) = match worst {
@@ -60,6 +55,24 @@ fn keys(app: &App) -> Dependency {
     });
     let state = if loaded { Condition::Ok } else { Condition::Missing };
     Dependency { name: "issuer keys".to_owned(), reason, state }
+}
+
+fn backend(app: &App, name: &str) -> Dependency {
+    let held = app.backends.find(name);
+    let known = held.is_some_and(|held| held.catalogue().is_some());
+    let health = held.map_or(Health::Asked { failures: 0 }, |held| held.health());
+    let (state, reason) = match health {
+        _ if !known => (Condition::Missing, Some("its catalogue was not read yet".to_owned())),
+        Health::Asked { .. } => (Condition::Ok, None),
+        Health::Spared { left, why } => {
+            let seconds = left.as_secs() + 1;
+            (Condition::Degraded, Some(format!("{why}; it is asked again within {seconds} s")))
+        }
+        Health::Probed { why } => {
+            (Condition::Degraded, Some(format!("{why}; the next request finds out")))
+        }
+    };
+    Dependency { name: format!("backend {name}"), reason, state }
 }
 
 fn shared_limits(app: &App) -> Option<Dependency> {

@@ -100,11 +100,15 @@ impl Refusal {
     pub(crate) fn respond(&self, about: About<'_>) -> Response {
         match self {
             Self::Backend { error, .. } => {
-                let mut response = rpc_error(error.status(), about.id, -32603, &self.text(), None);
-                if matches!(error, BackendError::Unavailable) {
-                    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+                let seconds = error.retry_after();
+                let data = seconds.map(
+                    |seconds| json!({ "error": TEMPORARILY_UNAVAILABLE, "retry_after": seconds }),
+                );
+                let response = rpc_error(error.status(), about.id, -32603, &self.text(), data);
+                match seconds {
+                    Some(seconds) => retry_after(response, seconds),
+                    None => response,
                 }
-                response
             }
             Self::Bearer(violation) => bearer(violation, about),
             Self::Exhausted { limited, violation } => {

@@ -16,7 +16,7 @@
 //!
 //! Nothing of a body is read before the caller is known.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -27,14 +27,13 @@ use web::form::BodyError;
 
 use crate::{
     answer::{self, Listener},
-    audit::{self, Record},
+    audit::Underway,
     authenticate, backends,
     claims::Admitted,
     config::Route,
     error::{About, Refusal},
     handles, human,
     limit::Seen,
-    metrics::Measured,
     once, relayed,
     rules::{
         caller::Caller,
@@ -57,10 +56,13 @@ use crate::{
 /// What is learnt of a request on its way, for its refusal and its record.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
+    pub(crate) asked_bytes: u64,
     pub(crate) caller: Option<Arc<Admitted>>,
     pub(crate) era: Option<Era>,
     pub(crate) id: Option<Box<RawValue>>,
     pub(crate) method: &'static str,
+    /// What the backend received as the call's id, if its identities are made per call.
+    pub(crate) request_id: Option<String>,
     /// How the budget stands that it was charged to.
     pub(crate) seen: Seen,
     pub(crate) what: Option<String>,
@@ -77,9 +79,9 @@ pub(crate) struct Incoming {
 
 /// Answers a request to a resource.
 pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) -> Response {
-    let began = Instant::now();
-    let mut trace = Trace { method: "unread", ..Trace::default() };
-    let outcome = steps(app, route, incoming, &mut trace).await;
+    let mut underway = Underway::new(app, route);
+    let outcome = steps(app, route, incoming, &mut underway.trace).await;
+    let trace = &underway.trace;
     let (mut response, name) = match outcome {
         Ok(response) => (response, "ok"),
         Err(refusal) => {
@@ -96,25 +98,7 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
     if let (Some(names), Some(standing)) = (&route.limit_headers, trace.seen) {
         names.put(response.headers_mut(), standing, app.clock.now());
     }
-    app.metrics.note(Measured {
-        method: trace.method,
-        outcome: name,
-        status: response.status(),
-        took: began.elapsed(),
-        what: trace.what.as_deref(),
-        workspace: trace.workspace.as_deref(),
-    });
-    audit::record(&Record {
-        caller: trace.caller.as_deref(),
-        method: trace.method,
-        outcome: name,
-        route,
-        status: response.status(),
-        took: began.elapsed(),
-        what: trace.what.as_deref(),
-        workspace: trace.workspace.as_deref(),
-    });
-    response
+    underway.follow(response, name)
 }
 
 async fn steps(
@@ -133,6 +117,7 @@ async fn steps(
     }
     origin::check_media_type(&parts.headers)?;
     let body = read_body(body, app.config.max_body).await?;
+    trace.asked_bytes = u64::try_from(body.len()).unwrap_or_default();
     let message = match message(route, &body, &parts.headers, trace) {
         Ok(message) => message,
         Err(refusal) => {

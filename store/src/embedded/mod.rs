@@ -13,6 +13,7 @@ mod writer;
 use std::{
     path::Path,
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
 use self::{
@@ -21,7 +22,7 @@ use self::{
     tables::Tables,
 };
 pub use self::{reader::Reader, writer::Writer};
-use crate::StoreError;
+use crate::{Observer, StoreError, observer::Observed};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
@@ -43,6 +44,7 @@ pub struct Embedded(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    observed: Observed,
     // Before `opened`: the writer thread ends before the file is closed.
     queue: Queue,
     opened: Shared,
@@ -63,7 +65,12 @@ impl Embedded {
     fn at(place: Place) -> Result<Self, StoreError> {
         let opened = Arc::new(RwLock::new(Some(place.open()?)));
         let queue = Queue::start(place, Arc::clone(&opened))?;
-        Ok(Self(Arc::new(Inner { queue, opened })))
+        Ok(Self(Arc::new(Inner { observed: Observed::default(), queue, opened })))
+    }
+
+    /// Tells of every `read` and `write` from now on: how long it took, and whether it was done.
+    pub fn observe(&self, observer: Observer) {
+        self.0.observed.by(observer);
     }
 
     /// Runs `work` in a transaction and answers when its writes are on disk.
@@ -75,7 +82,11 @@ impl Embedded {
         &self,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.0.queue.submit(move |tables: &mut Tables<'_>| Writer::run(tables, work)).await
+        let began = Instant::now();
+        let work = move |tables: &mut Tables<'_>| Writer::run(tables, work);
+        let outcome = self.0.queue.submit(work).await;
+        self.0.observed.tell("write", began, outcome.is_ok());
+        outcome
     }
 
     /// Reads a consistent state of what was committed.
@@ -83,11 +94,14 @@ impl Embedded {
         &self,
         work: impl FnOnce(&Reader<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let began = Instant::now();
         let entries = {
             let opened = self.0.opened.read().unwrap_or_else(PoisonError::into_inner);
             opened.as_ref().ok_or_else(closed)?.begin_read()?
         };
-        work(&Reader::over(&entries))
+        let outcome = work(&Reader::over(&entries));
+        self.0.observed.tell("read", began, outcome.is_ok());
+        outcome
     }
 
     /// Drops up to `limit` entries whose expiry is at or before `now_ms`, oldest first, and

@@ -10,7 +10,7 @@ mod scan;
 mod script;
 mod server;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 pub use self::{
     config::{RedisConfig, Tls, Topology},
@@ -22,7 +22,7 @@ use self::{
     durability::Durable,
     server::{Server, share_a_slot},
 };
-use crate::StoreError;
+use crate::{Observer, StoreError, observer::Observed};
 
 /// A Redis server. Clones share its connections.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub struct Redis(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     durable: Durable,
+    observed: Observed,
     prefix: String,
     server: Server,
 }
@@ -52,9 +53,19 @@ impl Redis {
         let server = Server::open(&config).await?;
         let durable = Durable::new(&config);
         durable.check(&server).await?;
-        let redis = Self(Arc::new(Inner { durable, prefix: config.prefix, server }));
+        let redis = Self(Arc::new(Inner {
+            durable,
+            observed: Observed::default(),
+            prefix: config.prefix,
+            server,
+        }));
         redis.identities().await?;
         Ok(redis)
+    }
+
+    /// Tells of every script from now on: its name, how long it took, whether it answered.
+    pub fn observe(&self, observer: Observer) {
+        self.0.observed.by(observer);
     }
 
     /// Runs a script, all at once and on one slot, and answers without waiting for the disk.
@@ -69,7 +80,10 @@ impl Redis {
         let (server, mut connection) = (&self.0.server, self.0.server.shared());
         let keys = self.keys(script, keys)?;
         let call = script.call(&keys, arguments);
-        Reply::from_value(server.answer(call.invoke_async(&mut connection)).await?)
+        let began = Instant::now();
+        let answer = server.answer(call.invoke_async(&mut connection)).await;
+        self.0.observed.tell(script.name(), began, answer.is_ok());
+        Reply::from_value(answer?)
     }
 
     /// Runs a script and answers when its writes are on the server's disk and on as many
@@ -86,7 +100,10 @@ impl Redis {
         let keys = self.keys(script, keys)?;
         let call = script.call(&keys, arguments);
         let first = keys.first().map(String::as_str);
-        Reply::from_value(self.0.durable.run(&self.0.server, first, &call).await?)
+        let began = Instant::now();
+        let answer = self.0.durable.run(&self.0.server, first, &call).await;
+        self.0.observed.tell(script.name(), began, answer.is_ok());
+        Reply::from_value(answer?)
     }
 
     /// The server's clock, in milliseconds since 1970.

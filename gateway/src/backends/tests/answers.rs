@@ -29,7 +29,7 @@ fn outgoing() -> Outgoing<'static> {
 
 fn expected(era: Era) -> Expected {
     let id = Some(RawValue::from_string("7".to_owned()).unwrap());
-    Expected { aside: None, era, id, lease: None, relayed: false, session: None }
+    Expected { aside: None, deadline: None, era, id, lease: None, relayed: false, session: None }
 }
 
 async fn call(backend: &Arc<Backend>, expected: Expected) -> Result<Upstream, BackendError> {
@@ -97,9 +97,9 @@ async fn an_answer_that_mcp_does_not_allow_is_an_error_of_ours() {
         (302, json, GOOD, "answer"),
         (401, json, GOOD, "refused"),
         (403, json, GOOD, "refused"),
-        (429, json, GOOD, "unavailable"),
+        (429, json, GOOD, "deferred"),
         (500, json, GOOD, "answer"),
-        (503, json, GOOD, "unavailable"),
+        (503, json, GOOD, "deferred"),
         (504, json, GOOD, "timeout"),
     ] {
         assert_eq!(judged(status, media, body).await, Err(word), "{status} {media} {body}");

@@ -128,7 +128,7 @@ async fn a_list_without_end_is_refused() {
 
 #[tokio::test]
 async fn a_backend_that_refuses_the_gateway_or_is_no_mcp_server_has_no_catalogue() {
-    for (status, word) in [(401, "refused"), (503, "unavailable"), (404, "answer")] {
+    for (status, word) in [(401, "refused"), (503, "deferred"), (404, "answer")] {
         let double = Double::start(move |_| respond(status, "text/html", "<html>")).await;
         let error = catalogue::read(&double.backend(), identity()).await.unwrap_err();
         assert_eq!(error.name(), word, "{status}");

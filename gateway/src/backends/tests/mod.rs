@@ -2,6 +2,7 @@
 
 mod answers;
 mod catalogue;
+mod failing;
 mod forwarding;
 
 use std::{
@@ -22,9 +23,9 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::Backend;
+use super::{Backend, BackendError, BreakerLimits, PoolLimits, mcp::Outgoing};
 use crate::{
-    config::{self, UpstreamSession},
+    config::{self, Connection, UpstreamSession},
     rules::policy::Policies,
 };
 
@@ -93,7 +94,7 @@ pub(super) fn config() -> config::Backend {
         api: None,
         audience: "crm".to_owned(),
         catalogue_life: Duration::from_mins(5),
-        connect_timeout: Duration::from_secs(1),
+        connection: connection(),
         largest_answer: 2000,
         name: "crm".into(),
         naming: Arc::default(),
@@ -103,6 +104,13 @@ pub(super) fn config() -> config::Backend {
         tls: None,
         url: Url::parse("http://127.0.0.1:1/mcp").unwrap(),
     }
+}
+
+/// A backend that is never spared, and gets one more try.
+pub(super) fn connection() -> Connection {
+    let breaker = BreakerLimits { failures: 0, pause: Duration::from_secs(5) };
+    let pool = PoolLimits { connect: Duration::from_secs(1), ..PoolLimits::default() };
+    Connection { breaker, pool, retries: 1, whole: None }
 }
 
 fn respond(status: u16, media: &str, body: impl Into<Body>) -> Response {

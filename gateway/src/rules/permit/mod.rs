@@ -40,6 +40,9 @@ pub(crate) struct Permit {
     pub(crate) era: Era,
     /// The `Mcp-Param-*` headers to send.
     pub(crate) headers: HeaderMap,
+    /// Whether it may be sent again when nobody knows what became of it: it only reads, or its
+    /// tool says that doing it twice is as doing it once.
+    pub(crate) may_repeat: bool,
     pub(crate) method: Method,
     /// What `Mcp-Name` says in the modern era.
     pub(crate) name: Option<String>,
@@ -210,6 +213,7 @@ fn call_tool(
     if found.read_only {
         permit.access = Access::Read;
     }
+    permit.may_repeat = found.read_only || found.idempotent;
     if permit.era == Era::Modern {
         permit.headers = sent;
         if call.era == Era::Legacy || bound.inject.is_some() {
@@ -271,6 +275,8 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
         completes_workspace: false,
         era,
         headers: HeaderMap::new(),
+        // A tool's own hints say more.
+        may_repeat: silence::access(call.method) == Access::Read,
         method: call.method,
         name,
         plan: if examined { Plan::Examined } else { Plan::Untouched },

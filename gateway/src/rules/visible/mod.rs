@@ -56,6 +56,8 @@ pub(crate) enum List {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleTool<'s> {
     pub(crate) binding: Option<ArgumentType>,
+    /// Whether doing it twice is as doing it once, by its own word and the configuration's.
+    pub(crate) idempotent: bool,
     /// Whether it only reads, by its own word and the configuration's.
     pub(crate) read_only: bool,
     pub(crate) required: &'s Requirement,
@@ -80,6 +82,7 @@ struct Offer {
     /// Its place in the source's list.
     at: usize,
     binding: Option<ArgumentType>,
+    idempotent: bool,
     list: List,
     /// The text, where it differs from its owner's.
     listed: Option<Listed>,
@@ -143,8 +146,8 @@ impl Surface {
         let offer = self.find(List::Tools, name, scope)?;
         let source = self.sources.get(offer.source)?;
         let tool = source.catalogue.tools.get(offer.at)?;
-        let Offer { binding, read_only, ref required, .. } = *offer;
-        Some(VisibleTool { binding, read_only, required, source, tool })
+        let Offer { binding, idempotent, read_only, ref required, .. } = *offer;
+        Some(VisibleTool { binding, idempotent, read_only, required, source, tool })
     }
 
     /// What a scope reaches at this resource.
@@ -311,7 +314,10 @@ impl Surface {
             Some(_) => hints.tightened(Hints::of(&tool.raw)).read_only == Some(true),
             None => tool.read_only,
         });
-        let offer = Offer { at, binding, list, listed, own_name, read_only, required, source };
+        let idempotent =
+            tool.is_some_and(|tool| hints.tightened(Hints::of(&tool.raw)).idempotent == Some(true));
+        let offer =
+            Offer { at, binding, idempotent, list, listed, own_name, read_only, required, source };
         self.by_name.insert((list, public), self.offers.len());
         self.offers.push(offer);
     }

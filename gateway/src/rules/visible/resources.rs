@@ -76,6 +76,7 @@ impl Surface {
                 self.offers.push(Offer {
                     at,
                     binding: None,
+                    idempotent: true,
                     list: List::Templates,
                     listed: None,
                     own_name: None,
