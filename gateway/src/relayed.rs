@@ -171,6 +171,7 @@ async fn send(
         handles: None,
         handles_only: rows.is_none(),
         left: caller.caller.expires.since(app.clock.now()),
+        log: None,
         method: Method::Listen,
         rows,
         scope: caller.caller.scope.clone(),

@@ -21,6 +21,8 @@ mod client_documents;
 #[cfg(test)]
 mod consent_memory;
 #[cfg(test)]
+mod era_table;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod mcp_aggregation;
@@ -30,6 +32,12 @@ mod mcp_authorization;
 mod mcp_backend;
 #[cfg(test)]
 mod mcp_cases;
+#[cfg(test)]
+mod mcp_era_cases;
+#[cfg(test)]
+mod mcp_era_methods;
+#[cfg(test)]
+mod mcp_era_streams;
 #[cfg(test)]
 mod mcp_eras;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::services::{address, listen};
 
-/// How a tool call, and the GET of a session, is answered.
+/// How whatever a client asks of the server, and the GET of a session, is answered.
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// A response that never ends.
@@ -30,6 +30,8 @@ pub enum Answer {
     Never,
     /// A media type and a body; `{id}` in it is the call's id.
     Raw(&'static str, String),
+    /// A status and an error in JSON-RPC.
+    Refusal(u16, Value),
     /// A result.
     Result(Value),
     /// A status without a body.
@@ -66,6 +68,7 @@ pub struct Backend {
 #[derive(Debug)]
 struct State {
     answer: Mutex<Answer>,
+    capabilities: Value,
     received: Mutex<Vec<Received>>,
     speaks: Speaks,
     streams: Mutex<Vec<mpsc::Sender<String>>>,
@@ -77,10 +80,29 @@ impl Backend {
         Self::speaking(Speaks::Both).await
     }
 
-    /// Speaks these eras and answers every tool call with the text `done`.
+    /// Speaks these eras, has tools, and answers every call with the text `done`.
     pub async fn speaking(speaks: Speaks) -> Self {
+        Self::with(speaks, json!({ "tools": {} })).await
+    }
+
+    /// Speaks these eras, has all that MCP knows of, and answers every call with the text `done`.
+    pub async fn whole(speaks: Speaks) -> Self {
+        let capabilities = json!({
+            "completions": {},
+            "extensions": { "io.modelcontextprotocol/tasks": {} },
+            "logging": {},
+            "prompts": {},
+            "resources": { "subscribe": true },
+            "tasks": {},
+            "tools": {},
+        });
+        Self::with(speaks, capabilities).await
+    }
+
+    async fn with(speaks: Speaks, capabilities: Value) -> Self {
         let state = Arc::new(State {
             answer: Mutex::new(Answer::Result(done())),
+            capabilities,
             received: Mutex::default(),
             speaks,
             streams: Mutex::default(),
@@ -108,8 +130,13 @@ impl Backend {
 
     /// The tool calls that arrived.
     pub fn calls(&self) -> Vec<Received> {
-        let is_call = |one: &Received| one.message["method"] == "tools/call";
-        self.received().into_iter().filter(is_call).collect()
+        self.heard("tools/call")
+    }
+
+    /// The messages of a method that arrived.
+    pub fn heard(&self, method: &str) -> Vec<Received> {
+        let is_one = |one: &Received| one.message["method"] == method;
+        self.received().into_iter().filter(is_one).collect()
     }
 
     /// The pen of the next stream that is opened, or was opened and not yet taken.
@@ -147,20 +174,27 @@ impl State {
             "server/discover" if self.speaks == Speaks::Legacy => return no_such_method(id),
             "initialize" => json!({
                 "protocolVersion": "2025-11-25",
-                "capabilities": { "tools": {} },
+                "capabilities": self.capabilities,
                 "serverInfo": { "name": "double", "version": "1" },
             }),
             "server/discover" => json!({
                 "supportedVersions": ["2026-07-28"],
                 "resultType": "complete",
-                "capabilities": { "tools": {} },
+                "capabilities": self.capabilities,
                 "ttlMs": 1,
                 "cacheScope": "public",
             }),
-            "tools/list" => json!({ "tools": tools(), "resultType": "complete", "ttlMs": 1,
-                "cacheScope": "public" }),
+            "tools/list" => list("tools", &tools()),
+            "prompts/list" => list("prompts", &json!([{ "name": "summarise_account" }])),
+            "resources/list" => {
+                list("resources", &json!([{ "uri": "crm://contacts/1", "name": "Ada" }]))
+            }
+            "resources/templates/list" => {
+                let template = json!({ "uriTemplate": "crm://contacts/{id}", "name": "A contact" });
+                list("resourceTemplates", &json!([template]))
+            }
             "ping" => json!({}),
-            "tools/call" => return self.scripted(id).await,
+            method if SCRIPTED.contains(&method) => return self.scripted(id).await,
             _ if received.method == "GET" => return self.scripted(id).await,
             _ if received.method == "DELETE" => return response(200, None, Body::empty()),
             _ => return response(202, None, Body::empty()),
@@ -184,6 +218,10 @@ impl State {
             Answer::Never => std::future::pending().await,
             Answer::Raw(media, body) => {
                 response(200, Some(media), body.replace("{id}", &id.to_string()).into())
+            }
+            Answer::Refusal(status, error) => {
+                let message = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+                response(status, Some("application/json"), message.to_string().into())
             }
             Answer::Result(result) => {
                 let message = json!({ "jsonrpc": "2.0", "id": id, "result": result });
@@ -215,6 +253,27 @@ impl State {
     }
 }
 
+/// What a test decides the answer to.
+const SCRIPTED: [&str; 12] = [
+    "completion/complete",
+    "logging/setLevel",
+    "prompts/get",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/update",
+    "tools/call",
+];
+
+/// A list as the modern era has it; the legacy one does not mind.
+fn list(member: &str, entries: &Value) -> Value {
+    json!({ member: entries, "resultType": "complete", "ttlMs": 1, "cacheScope": "public" })
+}
+
 fn no_such_method(id: &Value) -> Response {
     let error = json!({ "code": -32601, "message": "no such method" });
     let message = json!({ "jsonrpc": "2.0", "id": id, "error": error });
@@ -232,6 +291,7 @@ fn tools() -> Value {
         "properties": {
             "filter": { "type": "object" },
             "name": { "type": "string" },
+            "region": { "type": "string", "x-mcp-header": "Region" },
             "workspace_id": { "type": "string" },
         },
     });

@@ -42,10 +42,15 @@ impl Mcp {
     /// Sends a request of the era without sessions.
     pub async fn modern(&self, method: &str, mut params: Value) -> Reply {
         let mut headers = header_map([(VERSION, MODERN), (METHOD, method)]);
-        if let Some(name) = params["name"].as_str() {
+        let named = ["name", "uri", "taskId"].iter().find_map(|member| params[member].as_str());
+        if let Some(name) = named {
             headers.insert(NAME, HeaderValue::from_str(name).unwrap());
         }
+        let own = params["_meta"].take();
         params["_meta"] = modern_meta();
+        for (name, value) in own.as_object().into_iter().flatten() {
+            params["_meta"][name] = value.clone();
+        }
         self.send(&request(method, params), headers).await
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::rules::{
+    logging::{self, LOG_LEVEL, Level},
     members::{Members, change_params},
     protocol::{Era, Method, Version},
 };
@@ -14,7 +15,6 @@ use crate::rules::{
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
-const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 
 /// A result that the caller's revision has no words for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +25,7 @@ pub(crate) struct Untranslatable(pub(crate) &'static str);
 /// modern backend would ask of them cannot be carried back.
 pub(crate) fn request_to_modern(body: &[u8]) -> Option<Bytes> {
     // Handles of the modern era do not exist in the legacy one: these would be somebody's own.
-    let body = change_params(body, |params| {
-        params.remove("requestState");
-        params.remove("inputResponses");
-    })?;
-    change_meta(&body, |meta| {
+    change_meta(&without(body, &["inputResponses", "requestState", "task"])?, |meta| {
         meta.set(VERSION, Version::July2026.as_str());
         meta.set(CAPABILITIES, json!({}));
         meta.set(CLIENT, json!({ "name": "vestibule", "version": env!("CARGO_PKG_VERSION") }));
@@ -38,7 +34,7 @@ pub(crate) fn request_to_modern(body: &[u8]) -> Option<Bytes> {
 
 /// A modern request for a legacy backend.
 pub(crate) fn request_to_legacy(body: &[u8]) -> Option<Bytes> {
-    change_meta(body, |meta| {
+    change_meta(&without(body, &["inputResponses", "task"])?, |meta| {
         for name in [VERSION, CAPABILITIES, CLIENT, LOG_LEVEL] {
             meta.remove(name);
         }
@@ -68,6 +64,20 @@ pub(crate) fn result_to_legacy(result: &mut Members<'_>) -> Result<(), Untransla
     Ok(())
 }
 
+/// Whether a notification of the other era's backend has a place beside the call: of a legacy
+/// backend's a modern client knows only progress, and the log that it asked for.
+pub(crate) fn may_cross(to: Era, envelope: &Members<'_>, log: Option<Level>) -> bool {
+    let method = envelope.find("method").map(RawValue::get);
+    let method = method.and_then(|text| serde_json::from_str::<String>(text).ok());
+    match (to, method.as_deref()) {
+        (Era::Legacy, _) | (Era::Modern, Some("notifications/progress")) => true,
+        (Era::Modern, Some("notifications/message")) => {
+            logging::is_wanted(envelope.find("params"), log)
+        }
+        (Era::Modern, _) => false,
+    }
+}
+
 /// A legacy backend's error for a modern client: codes that the modern era gave up are replaced.
 pub(crate) fn error_to_modern(error: &mut Members<'_>) {
     match error.find("code").map(RawValue::get) {
@@ -93,6 +103,11 @@ pub(crate) fn status(to: Era, answer: &[u8]) -> StatusCode {
         (Era::Modern, Some(Fault { code: -32601 })) => StatusCode::NOT_FOUND,
         _ => StatusCode::OK,
     }
+}
+
+/// A request without what the other era has not.
+fn without(body: &[u8], names: &[&str]) -> Option<Bytes> {
+    change_params(body, |params| names.iter().for_each(|name| params.remove(name)))
 }
 
 fn change_meta(body: &[u8], change: impl FnOnce(&mut Members<'_>)) -> Option<Bytes> {

@@ -11,6 +11,7 @@ use crate::rules::{
     eras,
     handle::Handles,
     listing::Choices,
+    logging::Level,
     members::Members,
     own,
     protocol::{Era, Method},
@@ -32,6 +33,8 @@ pub(crate) struct Examination {
     pub(crate) handles_only: bool,
     /// What remains of the token's life.
     pub(crate) left: Duration,
+    /// From which level on the caller wants to hear the log of a backend of the other era.
+    pub(crate) log: Option<Level>,
     pub(crate) method: Method,
     /// Which rows of its results may pass.
     pub(crate) rows: Option<Rows>,
@@ -61,7 +64,9 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
     let mut envelope = Members::read(message)?;
     if envelope.find("method").is_some() {
         let is_request = envelope.find("id").is_some();
-        if is_request && examination.from != examination.to {
+        if examination.from != examination.to
+            && (is_request || !eras::may_cross(examination.to, &envelope, examination.log))
+        {
             return Some(Message::Withheld);
         }
         let params = envelope.find("params");
@@ -234,6 +239,7 @@ mod tests {
             handles: None,
             handles_only: false,
             left: Duration::from_secs(2),
+            log: None,
             method,
             scope: Scope::parse("contacts:read").unwrap(),
             rows: None,
@@ -311,6 +317,7 @@ mod tests {
             handles: Some(handles.clone()),
             handles_only: true,
             left: Duration::from_secs(2),
+            log: None,
             method: Method::CallTool,
             scope: Scope::default(),
             rows: None,

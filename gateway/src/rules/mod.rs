@@ -14,6 +14,7 @@ mod fuzz;
 pub(crate) mod handle;
 pub(crate) mod headers;
 pub(crate) mod listing;
+pub(crate) mod logging;
 pub(crate) mod members;
 pub(crate) mod openapi;
 pub(crate) mod origin;

@@ -138,8 +138,8 @@ pub(crate) enum RpcViolation {
     MissingParam(&'static str),
     #[error("clients send no notifications and responses in this revision")]
     ModernNotification,
-    #[error("{0} is not served by this resource")]
-    NotServed(&'static str),
+    #[error("{1} is not served by this resource")]
+    NotServed(Era, &'static str),
     #[error("params is not an object, or one of its members has the wrong type")]
     Params,
     #[error("the body is not JSON")]
@@ -204,10 +204,12 @@ impl RpcViolation {
             Self::Task => (200, -32602, "MCP server, tasks"),
             Self::TasksUndeclared => (400, -32021, "MCP 2026-07-28, tasks extension"),
             Self::Unasked => (400, -32600, "MCP transports, sending messages"),
-            Self::NotServed(_) | Self::UnknownMethod(Era::Legacy) => {
+            Self::NotServed(Era::Legacy, _) | Self::UnknownMethod(Era::Legacy) => {
                 (200, -32601, "JSON-RPC 2.0 section 5.1")
             }
-            Self::UnknownMethod(Era::Modern) => (404, -32601, "MCP 2026-07-28, transports"),
+            Self::NotServed(Era::Modern, _) | Self::UnknownMethod(Era::Modern) => {
+                (404, -32601, "MCP 2026-07-28, transports")
+            }
             Self::UnknownPrompt | Self::Workspace => (200, -32602, "MCP server, prompts"),
             Self::UnknownResource(Era::Legacy) => (200, -32002, "MCP server, resources"),
             Self::UnknownResource(Era::Modern) => (200, -32602, "MCP server, resources"),

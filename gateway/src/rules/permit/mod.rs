@@ -146,7 +146,7 @@ pub(crate) fn permit(
         | Method::ListTools
         | Method::Ping
         | Method::Subscribe
-        | Method::Unsubscribe => Err(RpcViolation::NotServed(call.method.name()).into()),
+        | Method::Unsubscribe => Err(RpcViolation::NotServed(call.era, call.method.name()).into()),
     }
 }
 
@@ -230,7 +230,7 @@ const NOT_AN_OBJECT: &str = "Validation error: arguments: expected an object";
 
 /// A call that concerns the backend as a whole: there must be only one.
 fn whole(surface: &Surface, call: &Call) -> Result<Permit, Denied> {
-    let only = surface.only().ok_or(RpcViolation::NotServed(call.method.name()))?;
+    let only = surface.only().ok_or(RpcViolation::NotServed(call.era, call.method.name()))?;
     within_era(surface, call, only)
 }
 
@@ -240,7 +240,7 @@ fn within_era(surface: &Surface, call: &Call, source: &Source) -> Result<Permit,
     if permit.era == call.era || call.method.list_member().is_some() {
         return Ok(permit);
     }
-    Err(RpcViolation::NotServed(call.method.name()).into())
+    Err(RpcViolation::NotServed(call.era, call.method.name()).into())
 }
 
 fn plain(surface: &Surface, call: &Call, source: &Source) -> Result<Permit, Denied> {

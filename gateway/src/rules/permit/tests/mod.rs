@@ -112,7 +112,7 @@ fn a_backend_of_the_other_era_gets_its_own_words() {
     assert_eq!(granted.headers["mcp-param-region"], "eu");
     let level = legacy("logging/setLevel", &json!({"level": "info"}));
     let refused = decide(&surface(false, only_modern), "", &level).unwrap_err();
-    assert_eq!(refused, Denied::Rpc(RpcViolation::NotServed("logging/setLevel")));
+    assert_eq!(refused, Denied::Rpc(RpcViolation::NotServed(Era::Legacy, "logging/setLevel")));
 }
 
 #[test]
