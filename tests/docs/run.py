@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Replays docs/integrate/README.md and docs/operate/backends.md as a new user would: their programs and commands.
+"""Replays the pages that show commands as a new user would: docs/integrate, docs/connect and docs/operate/backends.md.
 
-The first runs against a demo, the second against the server that it starts itself.
+The first two run against a demo, the last against the server that it starts itself.
 
 Blocks that begin with a file's name are written to that file; `console` blocks are run, and what they print must be
 what the page says. Ports, tokens and times differ between two runs and are not compared. With --write the page gets
@@ -28,6 +28,7 @@ from demo import PASSWORD, SECRET, USERNAME, Demo  # noqa: E402
 
 PAGE = ROOT / "docs/integrate/README.md"
 BACKENDS = ROOT / "docs/operate/backends.md"
+CONNECT = sorted((ROOT / "docs/connect").glob("*.md"))
 RUST = HERE / "verify.rs"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -99,6 +100,23 @@ class Replay:
         return out if not out or out.endswith("\n") else out + "\n"
 
 
+class Connecting(Replay):
+    """A home of its own in which clients keep what they learn, with the programs that the pages name."""
+
+    def __init__(self, binary, python):
+        super().__init__(binary, python)
+        programs = self.folder / "bin"
+        for name, command in (("fastmcp-python", f'"{ROOT}/.tools/venv-fastmcp/bin/python" "$@"'),
+                              ("mcp-python", f'"{ROOT}/.tools/venv-mcp-v2/bin/python" "$@"'),
+                              ("xdg-open", f'"{sys.executable}" "{self.folder}/browser.py" "$@"')):
+            (programs / name).write_text(f"#!/bin/sh\nexec {command}\n")
+            (programs / name).chmod(0o755)
+        sign_in = next(body for _, body in BLOCK.findall(PAGE.read_text()) if body.startswith("# sign_in.py\n"))
+        (self.folder / "sign_in.py").write_text(self.to_demo(sign_in))
+        self.environment |= {"HOME": str(self.folder), "MCP_AUTO_OPEN_ENABLED": "true",
+                             "MCP_INSPECTOR_SECRET_STORE": "file", "MCP_STORAGE_DIR": str(self.folder / "inspector")}
+
+
 class OwnServer(Replay):
     """A folder in which the page starts everything itself, on free ports."""
 
@@ -155,6 +173,19 @@ def replay_backends(binary, python):
         shutil.rmtree(own.folder, ignore_errors=True)
 
 
+def replay_connect(binary, python):
+    """The pages about clients, as this run has them."""
+    replay = Connecting(binary, python)
+    replay.demo.start()
+    try:
+        pages = [(path, path.read_text()) for path in CONNECT]
+        return [(path, page, BLOCK.sub(replay.block, page)) for path, page in pages if "```console" in page]
+    finally:
+        replay.demo.stop()
+        shutil.rmtree(replay.demo.folder, ignore_errors=True)
+        shutil.rmtree(replay.folder, ignore_errors=True)
+
+
 def comparable(text):
     """What two runs have in common: no random text, no times."""
     text = re.sub(r"[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]{20,})*", "RANDOM", text)
@@ -190,6 +221,7 @@ def main():
         shutil.rmtree(replay.folder, ignore_errors=True)
     pages = [(PAGE, page, replayed)]
     pages.append((BACKENDS, BACKENDS.read_text(), replay_backends(options.binary, options.python)))
+    pages += replay_connect(options.binary, options.python)
     differing = 0
     for path, page, replayed in pages:
         differences = judge(page, replayed)
