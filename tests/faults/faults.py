@@ -12,13 +12,15 @@ import sys
 import time
 
 import clients
+import cluster
 import files
 import outages
 import refreshing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-SCENARIOS = [*refreshing.SCENARIOS, *outages.SCENARIOS, *files.SCENARIOS, *clients.SCENARIOS]
+SCENARIOS = [*refreshing.SCENARIOS, *outages.SCENARIOS, *cluster.SCENARIOS, *files.SCENARIOS,
+             *clients.SCENARIOS]
 GAPS = {}
 
 

@@ -71,7 +71,7 @@ class Redis(Process):
     def __init__(self, name, folder):
         (port,) = free_ports(1)
         data = pathlib.Path(folder, name)
-        data.mkdir()
+        data.mkdir(exist_ok=True)
         super().__init__(name, ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", data, "--save", "",
                                 "--appendonly", "yes", "--appendfsync", "always"], folder, port)
 
@@ -114,15 +114,8 @@ class Deployment:
     def __init__(self, binary, auth_servers=2, gateways=0, replicas=0, sentinels=0, keys="", token_seconds=300):
         self.binary, self.keys, self.token_seconds = str(binary), keys, token_seconds
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vestibule-faults-"))
-        self.redis = Redis("redis", self.folder).start()
-        self.replica = None
-        if replicas:
-            self.replica = Redis("replica", self.folder).start()
-            self.follow()
-        self.sentinels = [Sentinel(number, self.folder, self.redis).start() for number in range(sentinels)]
-        for sentinel in self.sentinels:
-            wait_until("the sentinels know one another and the replica",
-                       lambda: f"slaves=1,sentinels={sentinels}" in sentinel.ask("INFO", "sentinel"))
+        self.redis, self.replica, self.sentinels = None, None, []
+        self._start_redis(replicas, sentinels)
         self.wire = Wire()
         self.issuer = f"http://localhost:{self.wire.port}"
         self.gateway_port, self.backend = free_ports(1)[0], Backend() if gateways else None
@@ -153,6 +146,16 @@ internal_base = "http://127.0.0.1:{internal[number % auth_servers]}"
 internal_credential_file = "{self.folder}/credential"
 """)
             self.gateways.append(self._service(f"gateway-{number}", "gateway", config, listen).start())
+
+    def _start_redis(self, replicas, sentinels):
+        self.redis = Redis("redis", self.folder).start()
+        if replicas:
+            self.replica = Redis("replica", self.folder).start()
+            self.follow()
+        self.sentinels = [Sentinel(number, self.folder, self.redis).start() for number in range(sentinels)]
+        for sentinel in self.sentinels:
+            wait_until("the sentinels know one another and the replica",
+                       lambda: f"slaves=1,sentinels={sentinels}" in sentinel.ask("INFO", "sentinel"))
 
     def __enter__(self):
         return self
