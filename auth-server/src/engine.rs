@@ -42,7 +42,7 @@ impl Engine {
             (Self::Embedded(engine, None), None) => Arc::new(EmbeddedStore::new(engine, epoch)),
             (_, None) => return Err(StoreError::Journal("there is none".to_owned())),
         };
-        store.put_as_of(now).await?;
+        store.mark(now).await?;
         Ok(store)
     }
 

@@ -14,8 +14,8 @@ use crate::{
     App,
     accounts::{ChangeError, User},
     audit::{Actor, Event},
-    rules::consent::Grant,
-    store::{MOST_FAMILIES, Owner, StoreError},
+    rules::{consent::Grant, rotation::Family},
+    store::{Owner, StoreError},
 };
 
 /// A grant that is in force, for its person.
@@ -39,15 +39,90 @@ pub struct LiveGrant {
     pub workspaces: BTreeSet<WorkspaceId>,
 }
 
+/// The families of a person or client, page by page.
+#[derive(Debug)]
+pub(crate) struct Pages<'a> {
+    after: Option<FamilyId>,
+    app: &'a App,
+    is_over: bool,
+    owner: Owner<'a>,
+}
+
+impl Pages<'_> {
+    /// The next page; none after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<FamilyId>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = self.app.store.families_of(self.owner, self.after, PAGE).await?;
+        self.is_over = page.len() < PAGE;
+        self.after = page.last().copied().or(self.after);
+        Ok(Some(page).filter(|page| !page.is_empty()))
+    }
+}
+
+/// How many families one look at an index gives.
+const PAGE: usize = 500;
+/// How many grants are ended at the same time.
+const AT_ONCE: usize = 16;
+
 impl App {
     /// A person's grants that are in force, the last used first.
     pub async fn grants_of(&self, person: &UserId) -> Result<Vec<LiveGrant>, StoreError> {
         let Some(user) = self.accounts.user(person).await? else { return Ok(Vec::new()) };
-        let known = self.store.families_of(Owner::Person(person), MOST_FAMILIES).await?;
-        let found = try_join_all(known.iter().map(|id| self.live_grant(*id, &user))).await?;
-        let mut grants: Vec<LiveGrant> = found.into_iter().flatten().collect();
-        grants.sort_by(|one, other| other.used.cmp(&one.used).then(one.family.cmp(&other.family)));
+        let mut grants = Vec::new();
+        let mut pages = self.families_of(Owner::Person(person));
+        while let Some(page) = pages.next().await? {
+            let found = try_join_all(page.iter().map(|id| self.live_grant(*id, &user))).await?;
+            grants.extend(found.into_iter().flatten());
+        }
+        grants.sort_by(|one: &LiveGrant, other| {
+            other.used.cmp(&one.used).then(one.family.cmp(&other.family))
+        });
         Ok(grants)
+    }
+
+    /// Ends every grant of a person, durably, and the consent that led to it. Returns how many
+    /// were in force.
+    pub async fn revoke_grants(&self, person: &UserId) -> Result<usize, StoreError> {
+        match self.end_grants(person).await {
+            Err(ChangeError::Store(error)) => return Err(error),
+            // Whoever does not exist has nothing that could go on.
+            Ok(()) | Err(_) => {}
+        }
+        // The gateways learn of each; what an index has lost ends with its access token.
+        self.end_families(Owner::Person(person), |_| true).await
+    }
+
+    /// Ends every grant of a person or client that is meant, page by page. Returns how many were
+    /// in force.
+    pub(crate) async fn end_families(
+        &self,
+        owner: Owner<'_>,
+        is_meant: impl Fn(&Family) -> bool,
+    ) -> Result<usize, StoreError> {
+        let mut ended = 0;
+        let mut pages = self.families_of(owner);
+        while let Some(page) = pages.next().await? {
+            for some in page.chunks(AT_ONCE) {
+                let is_meant = &is_meant;
+                let ends = some.iter().map(async |id| {
+                    let family = self.store.family(*id).await?;
+                    let family = family.filter(|family| !family.revoked && is_meant(family));
+                    match family {
+                        Some(family) => self.end_grant(*id, &family.grant).await,
+                        None => Ok(false),
+                    }
+                });
+                ended += try_join_all(ends).await?.into_iter().filter(|over| *over).count();
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The families of a person or client, page by page.
+    pub(crate) fn families_of<'a>(&'a self, owner: Owner<'a>) -> Pages<'a> {
+        Pages { after: None, app: self, is_over: false, owner }
     }
 
     /// Ends one grant of a person, durably. False if it is not theirs, or over.
@@ -93,7 +168,7 @@ impl App {
         if family.revoked
             || family.grant.user != user.id
             || self.clock.now() >= family.idle_expiry
-            || !user.accepts(family.created)
+            || !user.accepts_grant(family.created)
         {
             return Ok(None);
         }
@@ -113,3 +188,7 @@ impl App {
         }))
     }
 }
+
+#[cfg(test)]
+#[path = "grants_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! A grant becomes a token response (RFC 6749 section 5.1, RFC 9068, OpenID Connect Core 3.1.3.3).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -15,6 +15,7 @@ use shared::{
 use crate::{
     App,
     error::Fault,
+    key_sets::Keys,
     mint,
     rules::{
         client::Client,
@@ -50,6 +51,14 @@ pub(crate) struct Purpose<'a> {
     pub(crate) workspaces: BTreeSet<WorkspaceId>,
 }
 
+/// Tokens for a generation, all but its refresh token: nothing that can fail is left to do.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    held: Arc<Keys>,
+    refreshes: bool,
+    response: TokenResponse,
+}
+
 /// Tokens for the current generation of a family: one access token for one resource, and the
 /// generation's refresh token if the client registered for the grant.
 pub(crate) fn tokens(
@@ -59,6 +68,17 @@ pub(crate) fn tokens(
     client: &Client,
     purpose: &Purpose<'_>,
 ) -> Result<Response, Fault> {
+    prepare(app, id, family, client, purpose)?.answer(id, family)
+}
+
+/// Signs the tokens of a family's generation, which need not exist yet.
+pub(crate) fn prepare(
+    app: &App,
+    id: FamilyId,
+    family: &Family,
+    client: &Client,
+    purpose: &Purpose<'_>,
+) -> Result<Prepared, Fault> {
     let Purpose { resource, scope, sign_in, workspaces } = purpose;
     let now = app.clock.now();
     let life = resource.access_token_life.min(family.absolute_expiry.since(now));
@@ -86,13 +106,24 @@ pub(crate) fn tokens(
         access_token,
         expires_in: life.as_secs(),
         id_token: id_token.transpose()?,
-        refresh_token: refreshes(app, family, client)
-            .then(|| refresh_token(app, id, family))
-            .transpose()?,
+        refresh_token: None,
         scope: scope.union(&told.unwrap_or_default()).to_string(),
         token_type: "Bearer",
     };
-    Ok(answer(&response))
+    let held = Arc::clone(&app.keys.held());
+    held.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
+    Ok(Prepared { held, refreshes: refreshes(app, family, client), response })
+}
+
+impl Prepared {
+    /// The answer, with the refresh token of the family's generation as it is now.
+    pub(crate) fn answer(self, id: FamilyId, family: &Family) -> Result<Response, Fault> {
+        let Self { held, refreshes, mut response } = self;
+        if refreshes {
+            response.refresh_token = Some(refresh_token(&held, id, family)?);
+        }
+        Ok(answer(&response))
+    }
 }
 
 /// An access token for a client itself (RFC 6749 section 4.4.3): it begins now, so that a cutoff
@@ -167,8 +198,7 @@ fn refreshes(app: &App, family: &Family, client: &Client) -> bool {
 }
 
 /// The one refresh token of a family's current generation, whoever asks and how often.
-fn refresh_token(app: &App, id: FamilyId, family: &Family) -> Result<String, Fault> {
-    let held = app.keys.held();
+fn refresh_token(held: &Keys, id: FamilyId, family: &Family) -> Result<String, Fault> {
     let key = held.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     // The moment is the generation's own, so that every replica writes the same token.
     let issued = family.rotations.front().map_or(family.created, |(at, _)| *at);

@@ -43,7 +43,7 @@ pub(crate) async fn access_token(app: &App, token: &str) -> Result<Live, BearerE
         let family = app.store.family(id).await?.filter(|family| !family.revoked);
         let family = family.ok_or(revoked.clone())?;
         let user = app.accounts.user(&family.grant.user).await?;
-        let user = user.filter(|user| user.accepts(family.created)).ok_or(revoked.clone())?;
+        let user = user.filter(|user| user.accepts_grant(family.created)).ok_or(revoked.clone())?;
         let open = user.memberships.keys().cloned().collect();
         (Some((family.grant, user)), family.created, open)
     } else {

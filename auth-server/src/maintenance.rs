@@ -11,7 +11,7 @@ use shared::time::{Clock, Timestamp};
 
 use crate::{
     engine::Engine,
-    store::{Census, Journal, StoreError, Transfer, census, read_backup, walk},
+    store::{Census, Journal, PutBack, StoreError, Transfer, census, read_backup, walk},
 };
 
 /// How long ago a store that several servers may share must have been used last.
@@ -31,6 +31,12 @@ pub enum MaintenanceError {
         "a server used this store {0} s ago; stop every auth-server and ask again in two minutes"
     )]
     InUse(u64),
+    #[error(
+        "other servers used the store too, and what they revoked after the back-up is in their \
+         logs ({}): name each with --log, or accept the loss with --accept-lost-revocations",
+        .0.join(", ")
+    )]
+    LogMissing(Vec<String>),
     #[error(
         "the log of revocations begins after the back-up was made, so that what was revoked in \
          between would be in force again; name a log that reaches back with --log, or accept it \
@@ -67,9 +73,13 @@ pub async fn restore(
     // Until all of it is there no server may start on it.
     whole.store().seal(Some("a back-up was not put back to its end")).await?;
     let (head, found) = read_backup(&*whole, backup).await?;
-    let as_of = head.taken;
-    reach(engine, as_of, how, clock)?;
-    whole.store().put_as_of(as_of).await?;
+    let of = head.taken;
+    whole.store().put_back(PutBack { at: clock.now(), of }, &head.logs).await?;
+    reach(engine, of, how, clock)?;
+    if how.accept_lost_revocations {
+        whole.store().accept_lost(clock.now()).await?;
+    }
+    others(engine, &*whole, clock).await?;
     whole.store().seal(None).await?;
     whole.settle().await?;
     Ok(found)
@@ -81,8 +91,12 @@ pub async fn take_as_it_is(
     how: &Restoring,
     clock: &Clock,
 ) -> Result<Option<Timestamp>, MaintenanceError> {
-    let as_of = engine.whole(clock)?.store().as_of().await?;
+    let whole = engine.whole(clock)?;
+    let as_of = whole.store().as_of().await?;
     reach(engine, as_of.unwrap_or(clock.now()), how, clock)?;
+    if how.accept_lost_revocations {
+        whole.store().accept_lost(clock.now()).await?;
+    }
     Ok(as_of)
 }
 
@@ -112,7 +126,11 @@ pub async fn migrate(
         return Err(MaintenanceError::Changed);
     }
     follow(from, to, clock)?;
-    new.store().put_as_of(now).await?;
+    // Servers elsewhere have logs too, with what the old store may not have yet.
+    for (id, log) in old.store().marks().await?.logs {
+        new.store().put_log(&id, log).await?;
+    }
+    new.store().put_base(now).await?;
     new.settle().await?;
     old.store()
         .seal(Some("everything was moved to another store; start the servers with that one"))
@@ -154,6 +172,21 @@ fn reach(
         journal.accept(as_of)?;
     }
     if journal.reaches(as_of, now, None)? { Ok(()) } else { Err(MaintenanceError::LogTooShort) }
+}
+
+/// A file has one server: nobody else will bring the logs that its back-up knows.
+async fn others(
+    engine: &Engine,
+    whole: &dyn Transfer,
+    clock: &Clock,
+) -> Result<(), MaintenanceError> {
+    let (Engine::Embedded(..), Some(journal)) = (engine, engine.journal(clock.now())?) else {
+        return Ok(());
+    };
+    let marks = whole.store().marks().await?;
+    let missing: Vec<String> =
+        marks.not_compared().into_iter().filter(|id| !journal.holds(id)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(MaintenanceError::LogMissing(missing)) }
 }
 
 /// The log goes where the store goes.

@@ -5,15 +5,23 @@ use std::collections::BTreeMap;
 use shared::{
     ids::{ClientId, UserId, WorkspaceId},
     internal::Event,
+    secret::{Secret, SecretHash},
 };
 use store::test_server::RedisServer;
 
 use super::*;
 use crate::{
-    rules::{client::Client, rotation::Step},
+    App,
+    accounts::NewAccount,
+    audit::Actor,
+    clients::NewInitialAccessToken,
+    rules::{
+        client::{Client, ClientAuth, Origin, SecretMethod},
+        rotation::{Family, Step},
+    },
     store::{
-        Account, Kind, Owner, Standing, Store,
-        contract::{NOW, SECOND, code, create, id, present, token},
+        Account, Kind, Owner, Session, Standing, Store,
+        contract::{NOW, SECOND, code, create, create_as, id, present, token},
     },
     testing,
 };
@@ -31,6 +39,7 @@ fn account() -> Account {
         cutoff: Some(NOW),
         email: None,
         email_verified: false,
+        grants_cutoff: None,
         id: person(),
         memberships: BTreeMap::from([
             (WorkspaceId::parse("red").unwrap(), "owner".to_owned()),
@@ -38,7 +47,8 @@ fn account() -> Account {
             (WorkspaceId::parse("green").unwrap(), "member".to_owned()),
         ]),
         name: "Pat".to_owned(),
-        password: None,
+        password: Some("$argon2id$".to_owned()),
+        password_set: None,
         sessions_cutoff: None,
         username: "pat@example.com".to_owned(),
     }
@@ -52,7 +62,7 @@ async fn fill(store: &dyn Store) {
     }
     assert_eq!(present(store, id(2), token(0), 1).await, Step::Rotated);
     assert!(store.revoke_family(id(3), NOW).await.unwrap());
-    let hash = shared::secret::SecretHash::of(b"unused");
+    let hash = SecretHash::of(b"unused");
     store
         .put_code(id(4), &hash, &crate::store::CodeRecord { expires: NOW.plus(DAY), ..code() })
         .await
@@ -89,8 +99,8 @@ async fn works(store: &dyn Store) {
     assert_eq!(store.key_set("issuer").await.unwrap().unwrap(), [0, 159, 146, 150]);
     assert!(store.is_taken("taken").await.unwrap());
     let client = ClientId::parse("app").unwrap();
-    assert_eq!(store.families_of(Owner::Client(&client), 9).await.unwrap().len(), 3);
-    let hash = shared::secret::SecretHash::of(b"unused");
+    assert_eq!(store.families_of(Owner::Client(&client), None, 9).await.unwrap().len(), 3);
+    let hash = SecretHash::of(b"unused");
     assert!(store.code(id(4), &hash, NOW).await.unwrap().is_some());
     for _ in 0..2 {
         store.miss_code(id(4), &hash).await.unwrap();
@@ -189,20 +199,222 @@ async fn an_older_redis_is_brought_up_to_the_log_by_whoever_starts_on_it() {
     server.ask(&["BGREWRITEAOF"]);
     let older = copy_of(&server);
     clock.advance(DAY);
-    store.put_as_of(clock.now()).await.unwrap();
+    store.mark(clock.now()).await.unwrap();
     end_everything(&*store, clock.now()).await;
     drop(store);
-    server.stop();
-    let live = server.folder().join("appendonlydir");
-    std::fs::remove_dir_all(&live).unwrap();
-    copy(&older.path().join("appendonlydir"), &live);
-    server.restart();
+    put_back(&mut server, &older);
     let new_folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let refused = redis(&server, &new_folder).await.open(&clock).await.unwrap_err();
         assert!(matches!(refused, StoreError::RevocationsLost { .. }), "{refused}");
     }
     has_ended(&*redis(&server, &folder).await.open(&clock).await.unwrap()).await;
+}
+
+/// Sessions, passwords, secrets and initial access tokens, through what people and operators do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_ended_or_replaced_after_a_back_up_does_not_work_when_it_is_put_back() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
+    let (engine, backup) = (file(&folder, "auth"), folder.path().join("back-up"));
+    let (kek, _) = keys::KeyEncryptionKey::generate();
+    let app = App::open(testing::config(), engine.clone(), clock.clone(), &kek).await.unwrap();
+    let new = NewAccount {
+        email: None,
+        email_verified: false,
+        memberships: BTreeMap::new(),
+        name: "Pat".to_owned(),
+        password: Some(Secret::new("a first pass phrase".to_owned())),
+        username: "pat".to_owned(),
+    };
+    let user = app.create_account(new, &Actor::Person).await.unwrap().id;
+    let secret = |text: &str| SecretHash::of(text.as_bytes());
+    let (ended, kept) = (session(&user, "ended"), session(&user, "kept"));
+    for session in [&ended, &kept] {
+        app.store.put_session(&secret(&session.id), session).await.unwrap();
+    }
+    let auth = ClientAuth::secret(SecretMethod::Basic, secret("old"));
+    let client = Client { auth, origin: Origin::Operator, ..testing::client() };
+    assert!(app.store.create_client(&client).await.unwrap());
+    let uses = |uses| NewInitialAccessToken { uses: Some(uses), ..Default::default() };
+    let (_, spent) = app.create_initial_access_token(uses(2)).await.unwrap();
+    let (revoked, unused) = app.create_initial_access_token(uses(9)).await.unwrap();
+    let whole = engine.whole(&clock).unwrap();
+    crate::store::write_backup(&*whole, &backup, clock.now()).await.unwrap();
+    clock.advance(DAY);
+    let now = clock.now();
+    app.store.end_session(&secret("ended"), &ended, now).await.unwrap();
+    let second = Secret::new("a second pass phrase".to_owned());
+    app.set_password(&user, second, &Actor::Person).await.unwrap();
+    app.rotate_client_secret("app", Duration::from_hours(1)).await.unwrap();
+    assert!(app.store.spend_initial_access(&spent.hash(), now).await.unwrap());
+    assert!(app.revoke_initial_access_token(&revoked.id).await.unwrap());
+    drop(app);
+    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    for hidden in ["phrase", "argon2", spent.expose(), unused.expose()] {
+        assert!(!log.contains(hidden), "{hidden} is in the log");
+    }
+    let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+    for engine in [file(&folder, "again"), redis(&server, &folder).await] {
+        restore(&engine, &backup, &Restoring::default(), &clock).await.unwrap();
+        let store = engine.open(&clock).await.unwrap();
+        assert_eq!(store.session(&secret("ended")).await.unwrap(), None);
+        assert_eq!(store.session(&secret("kept")).await.unwrap(), Some(kept.clone()));
+        assert_eq!(store.account(&user).await.unwrap().unwrap().password, None);
+        let client = store.client(&client.id).await.unwrap().unwrap();
+        assert_eq!(client.auth.secrets()[0].expires, Some(now.plus(Duration::from_hours(1))));
+        let left = store.initial_access(&spent.hash()).await.unwrap().unwrap();
+        assert_eq!(left.remaining, Some(1));
+        assert!(!store.initial_access(&unused.hash()).await.unwrap().unwrap().is_good(now));
+    }
+}
+
+/// A server that was away for a moment keeps the password that another set meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_newer_than_the_log_stays() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
+    let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+    let store = redis(&server, &folder).await.open(&clock).await.unwrap();
+    let set = Some(NOW.plus(SECOND * 2));
+    let changed = Account { password_set: set, ..account() };
+    assert!(store.create_account(&changed).await.unwrap());
+    let standing = |set| Standing::Password { user: person(), set, sessions: None };
+    store.note_standing(standing(NOW.plus(SECOND)), NOW).await.unwrap();
+    drop(store);
+    let store = redis(&server, &folder).await.open(&clock).await.unwrap();
+    assert_eq!(store.account(&person()).await.unwrap(), Some(changed));
+    store.note_standing(standing(NOW.plus(SECOND * 3)), NOW).await.unwrap();
+    drop(store);
+    let store = redis(&server, &folder).await.open(&clock).await.unwrap();
+    assert_eq!(store.account(&person()).await.unwrap().unwrap().password, None);
+}
+
+fn session(user: &UserId, id: &str) -> Session {
+    Session {
+        agent: String::new(),
+        expires: NOW.plus(DAY * 9),
+        id: id.to_owned(),
+        last_seen: NOW,
+        network: String::new(),
+        signed_in: NOW,
+        user: user.clone(),
+    }
+}
+
+/// Two servers, one of which was stopped before the revocations.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_redis_is_served_only_when_every_log_was_compared_with_it() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Clock::manual(NOW);
+    let mut server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+    let stopped = redis(&server, &first).await.open(&clock).await.unwrap();
+    let store = redis(&server, &second).await.open(&clock).await.unwrap();
+    fill(&*store).await;
+    server.ask(&["BGREWRITEAOF"]);
+    let older = copy_of(&server);
+    let backup = first.path().join("back-up");
+    let whole = redis(&server, &first).await.whole(&clock).unwrap();
+    crate::store::write_backup(&*whole, &backup, clock.now()).await.unwrap();
+    clock.advance(Duration::from_hours(1));
+    stopped.mark(clock.now()).await.unwrap();
+    drop(stopped);
+    clock.advance(Duration::from_hours(23));
+    end_everything(&*store, clock.now()).await;
+    drop(store);
+    put_back(&mut server, &older);
+    let engine = redis(&server, &first).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    waiting.spawn({
+        let clock = clock.clone();
+        async move { engine.open(&clock).await }
+    });
+    let early = tokio::time::timeout(SECOND * 2, waiting.join_next()).await;
+    assert!(early.is_err(), "it served while another log held more");
+    has_ended(&*redis(&server, &second).await.open(&clock).await.unwrap()).await;
+    waiting.join_next().await.unwrap().unwrap().unwrap();
+    // The same of a back-up: one log is not enough, and nobody else will bring the other.
+    let engine = file(&first, "one");
+    let refused = restore(&engine, &backup, &Restoring::default(), &clock).await;
+    assert!(matches!(refused, Err(MaintenanceError::LogMissing(_))), "{refused:?}");
+    let given = Restoring { logs: vec![second.path().join("log")], ..Restoring::default() };
+    let engine = file(&first, "two");
+    restore(&engine, &backup, &given, &clock).await.unwrap();
+    has_ended(&*engine.open(&clock).await.unwrap()).await;
+}
+
+/// A log that was lost for good holds a deployment up until its loss is accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_of_another_server_can_be_given_up() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let clock = Clock::manual(NOW);
+    let mut server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+    let store = redis(&server, &first).await.open(&clock).await.unwrap();
+    drop(redis(&server, &second).await.open(&clock).await.unwrap());
+    fill(&*store).await;
+    server.ask(&["BGREWRITEAOF"]);
+    let older = copy_of(&server);
+    clock.advance(DAY);
+    end_everything(&*store, clock.now()).await;
+    store.mark(clock.now()).await.unwrap();
+    drop(store);
+    put_back(&mut server, &older);
+    let accepting = Restoring { accept_lost_revocations: true, ..Restoring::default() };
+    let engine = redis(&server, &first).await;
+    assert_eq!(take_as_it_is(&engine, &accepting, &clock).await.unwrap(), Some(NOW));
+    has_ended(&*engine.open(&clock).await.unwrap()).await;
+}
+
+/// Redis has no moment that could be copied whole: what is written meanwhile is in the back-up or
+/// not, but nothing in it lacks what it needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_back_up_of_redis_under_writes_keeps_what_was_there_and_breaks_nothing() {
+    const FAMILIES: u8 = 60;
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(NOW));
+    let server = tokio::task::spawn_blocking(RedisServer::start).await.unwrap();
+    let engine = redis(&server, &folder).await;
+    let store = engine.clone().open(&clock).await.unwrap();
+    for number in 0..FAMILIES {
+        create_as(&*store, id(number), &family_of(number)).await;
+    }
+    let whole = engine.whole(&clock).unwrap();
+    for round in 0..5_u8 {
+        let backup = folder.path().join(format!("back-up {round}"));
+        let first = FAMILIES + round * 20;
+        let writing = async {
+            for number in first..first + 20 {
+                create_as(&*store, id(number), &family_of(number)).await;
+            }
+            let gone = id(round);
+            assert!(store.revoke_family(gone, clock.now()).await.unwrap());
+        };
+        let copying = crate::store::write_backup(&*whole, &backup, clock.now());
+        let (census, ()) = tokio::join!(copying, writing);
+        let found = usize::try_from(census.unwrap().counts["family"]).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let engine = file(&elsewhere, "auth");
+        let given = Restoring { logs: vec![folder.path().join("log")], ..Restoring::default() };
+        restore(&engine, &backup, &given, &clock).await.unwrap();
+        let restored = engine.open(&clock).await.unwrap();
+        let mut there = 0;
+        for number in 0..first + 20 {
+            let Some(family) = restored.family(id(number)).await.unwrap() else {
+                assert!(number >= first, "grant {number} was there before the back-up");
+                continue;
+            };
+            there += 1;
+            let terms = family.grant.terms();
+            assert!(restored.terms(terms.id()).await.unwrap().is_some(), "grant {number}");
+            assert_eq!(family.revoked, number <= round, "grant {number}");
+        }
+        assert_eq!(there, found);
+    }
+}
+
+/// A family whose terms no other has.
+fn family_of(number: u8) -> Family {
+    let mut family = crate::store::contract::family();
+    let scope = shared::scope::Scope::parse(&format!("number:{number}")).unwrap();
+    family.grant.identity = scope;
+    family
 }
 
 #[tokio::test]
@@ -282,6 +494,15 @@ fn copy_of(server: &RedisServer) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&server.folder().join("appendonlydir"), &folder.path().join("appendonlydir"));
     folder
+}
+
+/// Starts the server on a copy of what it once had.
+fn put_back(server: &mut RedisServer, older: &tempfile::TempDir) {
+    server.stop();
+    let live = server.folder().join("appendonlydir");
+    std::fs::remove_dir_all(&live).unwrap();
+    copy(&older.path().join("appendonlydir"), &live);
+    server.restart();
 }
 
 fn copy(from: &Path, to: &Path) {

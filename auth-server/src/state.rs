@@ -203,7 +203,7 @@ impl App {
         self.limits.sign_in.sweep(self.clock.now());
         self.limits.clients.sweep();
         let clients = self.sweep_clients().await?;
-        self.store.put_as_of(self.clock.now()).await?;
+        self.store.mark(self.clock.now()).await?;
         let swept = self.store.sweep(self.clock.now()).await?;
         self.outbound.refresh_due().await;
         Ok(clients + swept)

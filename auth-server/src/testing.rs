@@ -1,12 +1,18 @@
 //! A small deployment for the tests of this crate.
 
+use std::collections::BTreeMap;
+
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
-    ids::ClientId,
+    ids::{ClientId, UserId},
     time::Timestamp,
 };
 
-use crate::rules::client::{About, Client, ClientAuth, Life, Origin};
+use crate::{
+    config::{Config, Parts, RawKeys},
+    rules::client::{About, Client, ClientAuth, Life, Origin},
+    store::Account,
+};
 
 /// A public client that anybody could have registered.
 pub(crate) fn client() -> Client {
@@ -24,6 +30,43 @@ pub(crate) fn client() -> Client {
         registered: Timestamp::default(),
         service: None,
     }
+}
+
+/// A stored account that nobody signs in to with a password.
+pub(crate) fn account(person: &UserId, created: Timestamp) -> Account {
+    Account {
+        active: true,
+        created,
+        cutoff: None,
+        email: None,
+        email_verified: false,
+        grants_cutoff: None,
+        id: person.clone(),
+        memberships: BTreeMap::new(),
+        name: "Pat".to_owned(),
+        password: None,
+        password_set: None,
+        sessions_cutoff: None,
+        username: "pat".to_owned(),
+    }
+}
+
+/// That deployment without clients and people.
+pub(crate) fn config() -> Config {
+    config_of(deployment())
+}
+
+/// A deployment without clients and people.
+pub(crate) fn config_of(deployment: Deployment) -> Config {
+    let parts = Parts {
+        auth: toml::from_str("").unwrap(),
+        clients: Vec::new(),
+        deployment,
+        internal_credential: None,
+        keys: RawKeys::default(),
+        trusted_proxies: web::client_address::TrustedProxies::default(),
+    };
+    Config::resolve(parts, &|_| Ok(String::new())).unwrap()
 }
 
 /// One resource with three scopes.

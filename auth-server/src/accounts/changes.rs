@@ -1,7 +1,7 @@
 //! Changes of accounts. What takes access away is on the feed, durably, before it is answered,
 //! and can be asked for again when the answer was an error.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use shared::{
     ids::{UserId, WorkspaceId},
@@ -88,10 +88,12 @@ impl App {
             cutoff: None,
             email: new.email,
             email_verified: new.email_verified,
+            grants_cutoff: None,
             id,
             memberships: new.memberships,
             name: new.name,
             password,
+            password_set: None,
             sessions_cutoff: None,
             username: new.username,
         };
@@ -175,7 +177,7 @@ impl App {
             username: &account.username,
         };
         let hash = self.hashed(password, names).await?;
-        self.changed(id, |account| account.password = Some(hash.clone())).await?;
+        self.put_password(id, &hash, None).await?;
         self.audit(&Event::PasswordChanged { actor, user: id });
         Ok(())
     }
@@ -190,12 +192,7 @@ impl App {
         let names =
             Names { email: user.email.as_deref(), name: &user.name, username: &user.username };
         let hash = self.hashed(password, names).await?;
-        let cutoff = self.cutoff();
-        let change = |account: &mut Account| {
-            account.password = Some(hash.clone());
-            account.sessions_cutoff = Some(cutoff);
-        };
-        self.changed(&user.id, change).await?;
+        self.put_password(&user.id, &hash, Some(self.cutoff())).await?;
         self.audit(&Event::PasswordChanged { actor: &Actor::Person, user: &user.id });
         Ok(())
     }
@@ -215,6 +212,20 @@ impl App {
         self.end_person(id, cutoff).await?;
         self.audit(&Event::PersonSignedOut { actor, user: id });
         Ok(())
+    }
+
+    /// Ends every grant that the person gave until now; sessions and API keys go on. Where an index
+    /// has lost some of them, they are over all the same.
+    pub(crate) async fn end_grants(&self, id: &UserId) -> Result<(), ChangeError> {
+        let (cutoff, now) = (self.cutoff(), self.clock.now());
+        if self.accounts.is_of_file(id.as_str()) {
+            self.store.put_grants_cutoff(id, cutoff).await?;
+            self.accounts.forget(id);
+        } else {
+            self.changed(id, |account| account.grants_cutoff = Some(cutoff)).await?;
+        }
+        let standing = Standing::Grants { user: id.clone(), not_after: cutoff };
+        Ok(self.store.note_standing(standing, now).await?)
     }
 
     /// Makes a person a member of a workspace, or gives a member another role.
@@ -282,6 +293,27 @@ impl App {
     async fn note_account(&self, user: &UserId, active: bool) -> Result<(), StoreError> {
         let standing = Standing::Account { user: user.clone(), active };
         self.store.note_standing(standing, self.clock.now()).await
+    }
+
+    /// Replaces a password, and ends sessions up to a moment. The one it replaces must not work
+    /// again when an older copy of the store is put back.
+    async fn put_password(
+        &self,
+        id: &UserId,
+        hash: &str,
+        sessions: Option<Timestamp>,
+    ) -> Result<(), ChangeError> {
+        let now = self.clock.now();
+        let change = |account: &mut Account| {
+            account.password = Some(hash.to_owned());
+            // Later than the last, whichever server's clock that was of.
+            let next = account.password_set.map(|last| last.plus(Duration::from_millis(1)));
+            account.password_set = Some(now).max(next);
+            account.sessions_cutoff = account.sessions_cutoff.max(sessions);
+        };
+        let set = self.changed(id, change).await?.password_set.unwrap_or(now);
+        let standing = Standing::Password { user: id.clone(), set, sessions };
+        Ok(self.store.note_standing(standing, now).await?)
     }
 
     /// Changes a stored account.

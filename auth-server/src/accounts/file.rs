@@ -28,6 +28,7 @@ impl FilePeople {
                 cutoff: None,
                 email: user.email.clone(),
                 email_verified: user.email.is_some(),
+                grants_cutoff: None,
                 id: user.id.clone(),
                 memberships: user.memberships.clone(),
                 name: user.name.clone(),

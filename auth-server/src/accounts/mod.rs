@@ -47,6 +47,8 @@ pub(crate) struct User {
     pub(crate) cutoff: Option<Timestamp>,
     pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
+    /// Grants that began at or before this moment are over.
+    pub(crate) grants_cutoff: Option<Timestamp>,
     pub(crate) id: UserId,
     /// Workspace and role.
     pub(crate) memberships: BTreeMap<WorkspaceId, String>,
@@ -62,6 +64,11 @@ impl User {
         self.cutoff.is_none_or(|cutoff| cutoff < began)
     }
 
+    /// Whether a grant that began at this moment is still in force.
+    pub(crate) fn accepts_grant(&self, began: Timestamp) -> bool {
+        self.accepts(began) && self.grants_cutoff.is_none_or(|cutoff| cutoff < began)
+    }
+
     /// Whether a session that began at this moment is still in force.
     pub(crate) fn accepts_session(&self, began: Timestamp) -> bool {
         self.accepts(began) && self.sessions_cutoff.is_none_or(|cutoff| cutoff < began)
@@ -70,7 +77,7 @@ impl User {
     /// When something begins that is begun now, by somebody who knows of the cutoffs: they are a
     /// moment ahead, for the sake of processes that do not know of them yet.
     pub(crate) fn begins(&self, now: Timestamp) -> Timestamp {
-        let latest = self.cutoff.max(self.sessions_cutoff);
+        let latest = self.cutoff.max(self.sessions_cutoff).max(self.grants_cutoff);
         latest.map_or(now, |cutoff| now.max(cutoff.plus(Duration::from_millis(1))))
     }
 }
@@ -81,6 +88,7 @@ impl From<Account> for User {
             cutoff: account.cutoff,
             email: account.email,
             email_verified: account.email_verified,
+            grants_cutoff: account.grants_cutoff,
             id: account.id,
             memberships: account.memberships,
             name: account.name,
@@ -177,7 +185,8 @@ impl Accounts {
     async fn load(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         if let Some(user) = self.file.user(id) {
             let cutoff = self.store.person_cutoff(id).await?;
-            return Ok(Some(User { cutoff, ..user.clone() }));
+            let grants_cutoff = self.store.grants_cutoff(id).await?;
+            return Ok(Some(User { cutoff, grants_cutoff, ..user.clone() }));
         }
         let account = self.store.account(id).await?;
         Ok(account.filter(|account| account.active).map(User::from))

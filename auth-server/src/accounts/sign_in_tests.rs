@@ -14,10 +14,12 @@ fn account(name: &str, password: Option<String>) -> Account {
         cutoff: None,
         email: None,
         email_verified: false,
+        grants_cutoff: None,
         id: UserId::parse(&format!("usr_{name}")).unwrap(),
         memberships: BTreeMap::new(),
         name: name.to_owned(),
         password,
+        password_set: None,
         sessions_cutoff: None,
         username: name.to_owned(),
     }

@@ -14,11 +14,7 @@ use shared::{
 };
 
 use super::{answer, error::AdminError, moment, users};
-use crate::{
-    App,
-    rules::rotation::Family,
-    store::{MOST_FAMILIES, Owner},
-};
+use crate::{App, rules::rotation::Family, store::Owner};
 
 /// Whose grants.
 #[derive(Debug, Deserialize)]
@@ -73,10 +69,15 @@ pub(super) async fn revoke_all(
     State(app): State<App>,
     Query(whose): Query<Whose>,
 ) -> Result<Response, AdminError> {
-    let mut revoked = 0;
-    for (id, family) in found(&app, &whose).await? {
-        revoked += usize::from(app.end_grant(id, &family.grant).await?);
-    }
+    let Named { client, user } = named(&app, &whose).await?;
+    let revoked = match (&user, &client) {
+        (Some(user), None) => app.revoke_grants(user).await?,
+        (Some(user), Some(client)) => {
+            app.end_families(Owner::Person(user), |family| family.grant.client == *client).await?
+        }
+        (None, Some(client)) => app.end_families(Owner::Client(client), |_| true).await?,
+        (None, None) => return Err(nobody()),
+    };
     Ok(answer(StatusCode::OK, &Revoked { revoked }))
 }
 
@@ -92,29 +93,45 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn found(app: &App, whose: &Whose) -> Result<Vec<(FamilyId, Family)>, AdminError> {
+/// Whose grants, as ids.
+struct Named {
+    client: Option<ClientId>,
+    user: Option<UserId>,
+}
+
+async fn named(app: &App, whose: &Whose) -> Result<Named, AdminError> {
     let client = whose.client.as_deref().map(ClientId::parse).transpose();
     let client = client.map_err(|error| AdminError::Query(error.to_string()))?;
     let user = match &whose.user {
         Some(user) => Some(users::id(app, user).await?),
         None => None,
     };
+    Ok(Named { client, user })
+}
+
+fn nobody() -> AdminError {
+    AdminError::Query("name a person or a client".to_owned())
+}
+
+async fn found(app: &App, whose: &Whose) -> Result<Vec<(FamilyId, Family)>, AdminError> {
+    let Named { client, user } = named(app, whose).await?;
     let owner = match (&user, &client) {
         (Some(user), _) => Owner::Person(user),
         (None, Some(client)) => Owner::Client(client),
-        (None, None) => {
-            return Err(AdminError::Query("name a person or a client".to_owned()));
-        }
+        (None, None) => return Err(nobody()),
     };
     let now = app.clock.now();
     let mut found = Vec::new();
-    for id in app.store.families_of(owner, MOST_FAMILIES).await? {
-        let family = app.store.family(id).await?.filter(|family| {
-            !family.revoked
-                && now < family.absolute_expiry.min(family.idle_expiry)
-                && client.as_ref().is_none_or(|client| family.grant.client == *client)
-        });
-        found.extend(family.map(|family| (id, family)));
+    let mut pages = app.families_of(owner);
+    while let Some(page) = pages.next().await? {
+        for id in page {
+            let family = app.store.family(id).await?.filter(|family| {
+                !family.revoked
+                    && now < family.absolute_expiry.min(family.idle_expiry)
+                    && client.as_ref().is_none_or(|client| family.grant.client == *client)
+            });
+            found.extend(family.map(|family| (id, family)));
+        }
     }
     Ok(found)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{secret::Secret, time::Timestamp};
 
 use super::ClientError;
-use crate::{App, audit::Event, mint, rules::initial_access::InitialAccess, store::Kind};
+use crate::{App, audit::Event, mint, rules::initial_access::InitialAccess, store::{Kind, Standing}};
 
 /// How much of a token's hash names it.
 const NAME: usize = 12;
@@ -70,6 +70,9 @@ impl App {
         }
         let found = self.store.list::<InitialAccess>(Kind::InitialAccess, id, None, 1).await?;
         let Some((hash, _)) = found.first() else { return Ok(false) };
+        // First: what is answered must be in the log too.
+        let standing = Standing::InitialAccess { token: hash.clone(), left: 0 };
+        self.store.note_standing(standing, self.clock.now()).await?;
         let is_gone = self.store.delete(Kind::InitialAccess, hash).await?;
         self.audit(&Event::InitialAccessRevoked);
         Ok(is_gone)

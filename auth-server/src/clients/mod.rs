@@ -193,7 +193,16 @@ impl App {
             }
             held
         };
-        self.store.change_client(&client.id, change).await?.ok_or(ClientError::Unknown)?;
+        let changed = self.store.change_client(&client.id, change).await?;
+        let changed = changed.ok_or(ClientError::Unknown)?;
+        let ends = client.auth.secrets().iter().map(|old| {
+            // One that overlaps with its successor ends later.
+            let held = changed.auth.secrets().iter().find(|held| held.hash == old.hash);
+            (old.hash.clone(), held.and_then(|held| held.expires).unwrap_or(now))
+        });
+        let ends = ends.collect();
+        let standing = Standing::ClientSecrets { client: client.id.clone(), ends };
+        self.store.note_standing(standing, now).await?;
         self.audit(&Event::ClientSecretRotated { client: &client.id });
         Ok(secret)
     }

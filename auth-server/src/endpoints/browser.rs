@@ -144,7 +144,7 @@ pub(super) async fn sign_in(
     if let Ok(Some(old)) = app.cookies.session.read(headers) {
         let old = SecretHash::of(old.as_bytes());
         if let Some(session) = app.store.session(&old).await? {
-            app.store.end_session(&old, &session).await?;
+            app.store.end_session(&old, &session, app.clock.now()).await?;
         }
     }
     let (secret, now) = (mint::secret()?, app.clock.now());

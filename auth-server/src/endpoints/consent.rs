@@ -45,7 +45,7 @@ use crate::{
         violation::AuthorizeViolation,
     },
     state::PAGES,
-    store::{CodeRecord, MOST_FAMILIES, Owner, StoreError},
+    store::{CodeRecord, Owner, StoreError},
 };
 
 /// How long a code may wait for its exchange.
@@ -256,15 +256,16 @@ pub(super) async fn doubtful(
     user: &User,
 ) -> Vec<FamilyId> {
     let mut doubtful = Vec::new();
-    let known =
-        app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await.unwrap_or_default();
-    for id in known {
-        let family = app.store.family(id).await.ok().flatten();
-        let now = app.clock.now();
-        if family.is_some_and(|family| {
-            family.grant.client == client.id && family.is_doubtful(request.resources(), now)
-        }) {
-            doubtful.push(id);
+    let mut pages = app.families_of(Owner::Person(&user.id));
+    while let Ok(Some(page)) = pages.next().await {
+        for id in page {
+            let family = app.store.family(id).await.ok().flatten();
+            let now = app.clock.now();
+            if family.is_some_and(|family| {
+                family.grant.client == client.id && family.is_doubtful(request.resources(), now)
+            }) {
+                doubtful.push(id);
+            }
         }
     }
     doubtful

@@ -10,6 +10,8 @@ use super::NAME_LIMIT;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccountPage {
     pub(crate) apps: Vec<ConnectedApp>,
+    /// How many more there are than are shown.
+    pub(crate) apps_more: usize,
     /// Where the password is changed, if it is this server's to change.
     pub(crate) change_password: Option<String>,
     /// Where an act is confirmed; takes `act` and `id`.

@@ -181,6 +181,14 @@ impl ClientAuth {
         }
     }
 
+    /// The secrets, those included that have ended.
+    pub(crate) fn secrets(&self) -> &[ClientSecret] {
+        match self {
+            Self::Secret { secrets, .. } => secrets,
+            Self::None | Self::PrivateKeyJwt { .. } => &[],
+        }
+    }
+
     /// One secret without an end.
     pub(crate) fn secret(method: SecretMethod, hash: SecretHash) -> Self {
         Self::Secret { method, secrets: vec![ClientSecret { expires: None, hash }] }

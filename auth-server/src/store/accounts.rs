@@ -25,12 +25,18 @@ pub(crate) struct Account {
     pub(crate) cutoff: Option<Timestamp>,
     pub(crate) email: Option<String>,
     pub(crate) email_verified: bool,
+    /// Grants that began at or before this moment are over; sessions and API keys go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grants_cutoff: Option<Timestamp>,
     pub(crate) id: UserId,
     /// Workspace and role.
     pub(crate) memberships: BTreeMap<WorkspaceId, String>,
     pub(crate) name: String,
     /// The argon2id hash; without it nobody signs in with a password.
     pub(crate) password: Option<String>,
+    /// When the password was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password_set: Option<Timestamp>,
     /// Sessions that began at or before this moment are over: the person set a new password.
     #[serde(default)]
     pub(crate) sessions_cutoff: Option<Timestamp>,
@@ -140,10 +146,29 @@ impl dyn Store + '_ {
         self.write(Kind::PersonCutoff, id.as_str(), &cutoff, None).await
     }
 
+    /// Ends the grants that a person of the deployment file gave up to a moment.
+    pub(crate) async fn put_grants_cutoff(
+        &self,
+        id: &UserId,
+        cutoff: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(Kind::PersonCutoff, &grants_of(id), &cutoff, None).await
+    }
+
+    /// Until when the grants of a person of the deployment file are over.
+    pub(crate) async fn grants_cutoff(&self, id: &UserId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(Kind::PersonCutoff, &grants_of(id)).await
+    }
+
     /// Until when what a person of the deployment file began is over.
     pub(crate) async fn person_cutoff(&self, id: &UserId) -> Result<Option<Timestamp>, StoreError> {
         self.read(Kind::PersonCutoff, id.as_str()).await
     }
+}
+
+/// The key of a cutoff for grants alone.
+fn grants_of(id: &UserId) -> String {
+    format!("{id}/grants")
 }
 
 #[cfg(test)]
@@ -160,10 +185,12 @@ mod tests {
             cutoff: None,
             email: None,
             email_verified: false,
+            grants_cutoff: None,
             id: UserId::parse(id).unwrap(),
             memberships: BTreeMap::new(),
             name: "Name".to_owned(),
             password: None,
+            password_set: None,
             sessions_cutoff: None,
             username: username.to_owned(),
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use shared::{ids::ClientId, secret::SecretHash, time::Timestamp};
 
-use super::{Expected, Kind, Owner, Store, StoreError, record::decode};
+use super::{Expected, Kind, Owner, Standing, Store, StoreError, record::decode};
 use crate::rules::{client::Client, client_life::Touch, initial_access::InitialAccess};
 
 /// How many grants of a client are looked at; one with more is alive.
@@ -76,7 +76,7 @@ impl dyn Store + '_ {
     }
 
     async fn has_live_grant(&self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
-        let families = self.families_of(Owner::Client(id), MOST_GRANTS).await?;
+        let families = self.families_of(Owner::Client(id), None, MOST_GRANTS).await?;
         if families.len() == MOST_GRANTS {
             return Ok(true);
         }
@@ -123,6 +123,11 @@ impl dyn Store + '_ {
             rest.filter(|rest| rest != held).map(|rest| (rest.clone(), rest.expires))
         };
         let held = self.update(Kind::InitialAccess, token.as_str(), change).await?;
-        Ok(held.is_some() && spent.load(Ordering::Relaxed))
+        let Some(held) = held.filter(|_| spent.load(Ordering::Relaxed)) else { return Ok(false) };
+        if let Some(left) = held.remaining {
+            let token = token.as_str().to_owned();
+            self.note_standing(Standing::InitialAccess { token, left }, now).await?;
+        }
+        Ok(true)
     }
 }

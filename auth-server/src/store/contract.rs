@@ -113,7 +113,7 @@ pub(crate) fn token(generation: u32) -> Presented {
     Presented { generation, issued: NOW, next, nonce }
 }
 
-pub(super) fn family() -> Family {
+pub(crate) fn family() -> Family {
     Family {
         absolute_expiry: NOW.plus(SECOND * 90 * 86_400),
         confirmed: false,
@@ -216,7 +216,7 @@ async fn a_session_is_found_by_its_secret_alone(store: &dyn Store) {
     let touched = Session { last_seen: NOW.plus(SECOND), ..session.clone() };
     let listed = store.sessions(&session.user, real_now()).await.unwrap();
     assert_eq!(listed, [(found.clone(), touched)]);
-    store.end_session(&found, &session).await.unwrap();
+    store.end_session(&found, &session, NOW).await.unwrap();
     // A use that comes late brings nothing back.
     store.touch_session(&found, NOW).await.unwrap();
     assert_eq!(store.session(&found).await.unwrap(), None);
@@ -252,9 +252,18 @@ async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {
     let (_, used) = store.code(family_id, &hash("code"), NOW).await.unwrap().unwrap();
     assert_eq!(used, Some(NOW));
     let person = UserId::parse("usr_1").unwrap();
-    assert!(store.families_of(Owner::Person(&person), 10).await.unwrap().contains(&family_id));
+    assert!(store.families_of(Owner::Person(&person), None, 10).await.unwrap().contains(&family_id));
     let stranger = UserId::parse("usr_2").unwrap();
-    assert!(store.families_of(Owner::Person(&stranger), 10).await.unwrap().is_empty());
+    assert!(store.families_of(Owner::Person(&stranger), None, 10).await.unwrap().is_empty());
+    // Page by page, each once.
+    let owner = || Owner::Person(&person);
+    let all = store.families_of(owner(), None, 100).await.unwrap();
+    let (mut paged, mut after) = (Vec::new(), None);
+    while let Some(next) = store.families_of(owner(), after, 1).await.unwrap().first() {
+        paged.push(*next);
+        after = Some(*next);
+    }
+    assert_eq!(paged, all);
 }
 
 async fn wrong_verifiers_burn_a_code_and_never_a_family(store: &dyn Store) {

@@ -84,11 +84,13 @@ pub(crate) trait Families {
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError>;
     /// What a family of these terms allows; they exist as long as any such family.
     async fn terms(&self, id: TermsId) -> Result<Option<Arc<Terms>>, StoreError>;
-    /// The families that a person granted, or that a client holds, and that may still live: for
-    /// pages and sweeps, never for a decision that must see every one.
+    /// The families that a person granted, or that a client holds, and that may still live, from
+    /// the one after `after` on: for pages and sweeps, never for a decision that must see every
+    /// one.
     async fn families_of(
         &self,
         owner: Owner<'_>,
+        after: Option<FamilyId>,
         limit: usize,
     ) -> Result<Vec<FamilyId>, StoreError>;
     /// Presents a refresh token: [`crate::rules::rotation::step`], atomically. Reuse is revoked

@@ -109,7 +109,7 @@ async fn what_is_safe_to_repeat_does_not_fail_after_redis_came_back() {
                 1 => store.records(Kind::Client, "", None, 5).await.map(drop),
                 2 => store.count(Kind::Client).await.map(drop),
                 3 => store.code(id(40), &hash, NOW).await.map(drop),
-                4 => store.families_of(owner(), 5).await.map(drop),
+                4 => store.families_of(owner(), None, 5).await.map(drop),
                 5 => store.feed(None).await.map(drop),
                 6 => store.put_code(id(41), &hash, &code()).await,
                 7 => store.family(id(40)).await.map(drop),

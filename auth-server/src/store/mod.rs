@@ -18,6 +18,7 @@ mod guarded;
 #[cfg(test)]
 mod guarded_contract;
 mod journal;
+mod marks;
 #[cfg(test)]
 mod measure;
 mod reassert;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     feed::{EventFeed, Feed},
     guarded::GuardedStore,
     journal::{Journal, Standing},
+    marks::PutBack,
     record::{decode as decoded, encode as encoded},
     records::{Expected, Kind, Owner, Records},
     redis::RedisStore,
@@ -69,6 +71,15 @@ pub enum StoreError {
     /// A record that cannot be read.
     #[error("a record cannot be read: {0}")]
     Corrupt(String),
+    /// An older copy of the store was put back, and other servers' logs may hold more.
+    #[error(
+        "an older copy of the store was put back, and revocations may be missing that other \
+         auth-servers have in their logs ({}): start them, or give their logs to \
+         `vestibule store restore --log`, or accept the loss with \
+         `vestibule store restore --accept-lost-revocations`",
+        .0.join(", ")
+    )]
+    OthersHoldMore(Vec<String>),
     /// The journal of revocations cannot be read or written.
     #[error("the journal of revocations cannot be used: {0}; see to the data folder")]
     Journal(String),
@@ -93,14 +104,15 @@ pub enum StoreError {
 /// Everything that is kept.
 #[async_trait]
 pub(crate) trait Store: Debug + EventFeed + Families + Records + Send + Sync {
+    /// Says that everything that was answered until now is in the store, for the time when it
+    /// may be an older copy of itself.
+    async fn mark(&self, now: Timestamp) -> Result<(), StoreError>;
     /// Drops what has expired.
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError>;
 }
 
 /// How many events one answer of the feed holds at most.
 pub(crate) const FEED_PAGE: usize = 100_000;
-/// How many grants of one person a page looks at.
-pub(crate) const MOST_FAMILIES: usize = 500;
 /// How long an event stays on the feed: longer than any access token lives.
 pub(crate) const EVENT_LIFE: Duration = Duration::from_hours(2);
 /// How long a redeemed code is remembered.

@@ -182,6 +182,7 @@ impl Kind {
             | Self::InitialAccess
             | Self::KeyServer
             | Self::KeySet
+            | Self::Mark
             | Self::SessionOf
             | Self::Terms
             | Self::UpstreamLink
@@ -194,7 +195,6 @@ impl Kind {
             | Self::ClientCutoff
             | Self::Consent
             | Self::KeyLease
-            | Self::Mark
             | Self::PersonCutoff
             | Self::Session
             | Self::Source

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use shared::{ids::UserId, secret::SecretHash, time::Timestamp};
 
-use super::{Expected, Kind, Store, StoreError};
+use super::{Expected, Kind, Standing, Store, StoreError};
 
 /// A signed-in browser.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,10 @@ impl dyn Store + '_ {
         &self,
         secret: &SecretHash,
         session: &Session,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
+        // First: what is answered must be in the log too.
+        self.note_standing(Standing::Session { session: secret.clone() }, now).await?;
         // Whatever it says by now.
         self.replace_record(Kind::Session, secret.as_str(), Expected::Anything, None, None).await?;
         self.delete(Kind::SessionOf, &name(&session.user, &session.id)).await?;

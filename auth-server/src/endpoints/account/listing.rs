@@ -16,6 +16,9 @@ use crate::{
     rules::{api_key::ApiKey, client::Origin},
 };
 
+/// How many connected apps the page shows; all of them are disconnected together.
+const MOST_APPS: usize = 200;
+
 /// The page of a visitor.
 pub(super) async fn page(
     app: &App,
@@ -24,8 +27,9 @@ pub(super) async fn page(
 ) -> Result<AccountPage, Fault> {
     let user = &visitor.person.user;
     let mut apps = Vec::new();
-    for grant in app.grants_of(&user.id).await? {
-        apps.push(connected(app, &grant).await?);
+    let grants = app.grants_of(&user.id).await?;
+    for grant in grants.iter().take(MOST_APPS) {
+        apps.push(connected(app, grant).await?);
     }
     let mut keys = Vec::new();
     for key in app.api_keys_of(user).await? {
@@ -43,6 +47,7 @@ pub(super) async fn page(
     let has_password = stored.is_some_and(|account| account.password.is_some());
     Ok(AccountPage {
         apps,
+        apps_more: grants.len().saturating_sub(MOST_APPS),
         change_password: has_password.then(|| app.config.path("/account/password")),
         brand: app.config.deployment.name.clone(),
         confirm: app.config.path("/account/confirm"),

@@ -27,7 +27,6 @@ use crate::{
     audit::Event,
     error::Fault,
     rules::params::Params,
-    store::{MOST_FAMILIES, Owner},
 };
 
 /// What can be done on the account page.
@@ -181,15 +180,13 @@ async fn carry_out(app: &App, visitor: &Visitor, act: Act, id: &str) -> Result<(
             }
         }
         Act::DisconnectAll => {
-            for family in app.store.families_of(Owner::Person(&user.id), MOST_FAMILIES).await? {
-                app.revoke_grant(&user.id, family).await?;
-            }
+            app.revoke_grants(&user.id).await?;
         }
         Act::EndOthers | Act::EndSession => {
             for (secret, session) in app.store.sessions(&user.id, app.clock.now()).await? {
                 let is_meant = act == Act::EndOthers || session.id == id;
                 if is_meant && secret != visitor.person.session {
-                    app.store.end_session(&secret, &session).await?;
+                    app.store.end_session(&secret, &session, app.clock.now()).await?;
                     app.audit(&Event::SessionEnded { session: &session.id, user: &user.id });
                 }
             }

@@ -98,7 +98,7 @@ impl Visitor {
     pub(super) async fn sign_out(&self, app: &App, message: &str) -> Result<Response, Fault> {
         let secret = &self.person.session;
         if let Some(session) = app.store.session(secret).await? {
-            app.store.end_session(secret, &session).await?;
+            app.store.end_session(secret, &session, app.clock.now()).await?;
             let user = &self.person.user.id;
             app.audit(&Event::SessionEnded { session: &session.id, user });
         }

@@ -9,20 +9,20 @@ use std::{net::IpAddr, time::Duration};
 use axum::response::Response;
 use http::{HeaderMap, header::USER_AGENT};
 use sha2::{Digest, Sha256};
-use shared::{deployment::Resource, scope::Scope};
+use shared::{deployment::Resource, ids::FamilyId, scope::Scope};
 
 use crate::{
     App,
     audit::Event,
     error::{Fault, TokenError},
-    issue::{self, Purpose},
+    issue::{self, Prepared, Purpose},
     rules::{
         client::Client,
         openid::SignIn,
         params::Params,
         refresh_token::{RefreshToken, successor},
         resource,
-        rotation::{Attempt, Context, Family, Policy, Presented, Step},
+        rotation::{Attempt, Context, Family, Policy, Presented, Step, step},
         scope,
         terms::Terms,
         violation::TokenViolation,
@@ -55,14 +55,6 @@ pub(crate) async fn exchange(
     };
     let (resource, scope) = narrow(app, &terms, params)?;
     let policy = policy(app, &terms);
-    if policy.strict {
-        // A strict resource forgives nothing: what can fail, fails before the token is spent.
-        let family = app.store.family(token.family).await?;
-        let family = family.filter(|family| family.grant.client == client.id && !family.revoked);
-        if let Some(family) = family {
-            super::workspaces(app, client, &family.grant, resource, family.created).await?;
-        }
-    }
     let keys = app.keys.held().clone();
     let key = keys.refresh.find(key).ok_or(Fault::RingBehind)?;
     let presented = Presented {
@@ -73,6 +65,13 @@ pub(crate) async fn exchange(
     };
     let (now, proof) = (app.clock.now(), client.auth.method());
     let attempt = Attempt { client: &client.id, context, now, policy, proof };
+    let asked = Asked { client, params, resource, scope };
+    // A strict resource forgives nothing: what can fail, fails before the token is spent.
+    let prepared = if policy.strict {
+        foreseen(app, token.family, &presented, &attempt, &asked).await?
+    } else {
+        None
+    };
     let mut rotation = rotate(app, &token, &presented, &attempt).await?;
     for _ in 0..MOST_CATCH_UPS {
         if rotation.step != Step::Ahead || !catch_up(app, &token, &rotation.family, context).await?
@@ -87,15 +86,57 @@ pub(crate) async fn exchange(
     }
     app.metrics.refresh(rotation.step);
     conclude(app, client, &token, &rotation)?;
+    let family = &rotation.family;
+    if let Some((generation, prepared)) = prepared
+        && generation == family.generation
+    {
+        return Ok(prepared.answer(token.family, family)?);
+    }
     // Whom this refuses is gone for good, so it does not matter that the token is spent; and after
     // a fault the same token is answered again.
-    let family = &rotation.family;
-    let workspaces =
-        super::workspaces(app, client, &family.grant, resource, family.created).await?;
-    // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
-    let sign_in = SignIn::of(&family.grant, params.one("scope"), None, family.created);
-    let purpose = Purpose { resource, scope, sign_in, workspaces };
+    let purpose = asked.purpose(app, family).await?;
     Ok(issue::tokens(app, token.family, family, client, &purpose)?)
+}
+
+/// What a request asks for, as far as that can be judged without its family.
+struct Asked<'a> {
+    client: &'a Client,
+    params: &'a Params,
+    resource: &'a Resource,
+    scope: Scope,
+}
+
+impl<'a> Asked<'a> {
+    /// What the tokens are for, if account, client and workspaces still allow it.
+    async fn purpose(&self, app: &App, family: &Family) -> Result<Purpose<'a>, TokenError> {
+        let (grant, began, resource) = (&family.grant, family.created, self.resource);
+        let workspaces = super::workspaces(app, self.client, grant, resource, began).await?;
+        // A refreshed ID token has no nonce (OpenID Connect Core 12.2).
+        let sign_in = SignIn::of(grant, self.params.one("scope"), None, began);
+        Ok(Purpose { resource, scope: self.scope.clone(), sign_in, workspaces })
+    }
+}
+
+/// The tokens of the generation that the rotation will lead to, judged and signed before it: none
+/// where it will lead to none. After this nothing is left that can fail but the rotation itself.
+async fn foreseen(
+    app: &App,
+    id: FamilyId,
+    presented: &Presented,
+    attempt: &Attempt<'_>,
+    asked: &Asked<'_>,
+) -> Result<Option<(u32, Prepared)>, TokenError> {
+    let Some(mut family) = app.store.family(id).await? else { return Ok(None) };
+    if presented.generation > family.generation {
+        // The store lost rotations; the family is moved to this token first.
+        (family.generation, family.nonce) = (presented.generation, presented.nonce);
+    }
+    if !matches!(step(&mut family, presented, attempt), Step::Kept | Step::Rotated) {
+        return Ok(None);
+    }
+    let purpose = asked.purpose(app, &family).await?;
+    let prepared = issue::prepare(app, id, &family, asked.client, &purpose)?;
+    Ok(Some((family.generation, prepared)))
 }
 
 /// Where a request comes from: 8 bits of the program's name, 8 of the network.
@@ -216,3 +257,7 @@ fn conclude(
         Step::WrongProof => Err(TokenViolation::RefreshProof.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "strict_tests.rs"]
+mod tests;

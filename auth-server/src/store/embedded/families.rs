@@ -144,10 +144,15 @@ impl Families for EmbeddedStore {
     async fn families_of(
         &self,
         owner: Owner<'_>,
+        after: Option<FamilyId>,
         limit: usize,
     ) -> Result<Vec<FamilyId>, StoreError> {
         let index = index_key(owner);
-        let entries = self.engine.read(|reader| reader.scan(index.as_bytes(), limit))?;
+        let after = after.map(|family| format!("{index}{family}"));
+        let entries = self.engine.read(|reader| match &after {
+            Some(after) => reader.scan_after(index.as_bytes(), after.as_bytes(), limit),
+            None => reader.scan(index.as_bytes(), limit),
+        })?;
         let family =
             |key: &[u8]| std::str::from_utf8(key.get(index.len()..)?).ok().map(str::to_owned);
         let texts = entries.iter().filter_map(|(key, _)| family(key));

@@ -54,6 +54,12 @@ impl EmbeddedStore {
         for event in due.events(&store.feed(None).await?.events, now)? {
             store.append_event(&event, now).await?;
         }
+        due.done(&store, &journal, now).await?;
+        let whole: &dyn Store = &store;
+        let others = whole.marks().await?.not_compared();
+        if !others.is_empty() {
+            return Err(StoreError::OthersHoldMore(others.into_iter().collect()));
+        }
         if again > 0 {
             tracing::warn!(again, "grants that the file had alive again are revoked again");
         }
@@ -75,6 +81,12 @@ impl EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
+    async fn mark(&self, now: Timestamp) -> Result<(), StoreError> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let store: &dyn Store = self;
+        store.put_mark(journal, now).await
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         if let Some(journal) = &self.journal {
             journal.beat(now)?;

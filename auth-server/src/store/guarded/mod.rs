@@ -17,7 +17,7 @@ use store::ServerIdentity;
 use tokio::sync::Mutex;
 
 use super::{
-    EventFeed, FEED_PAGE, Journal, RedisStore, StoreError,
+    EVENT_LIFE, EventFeed, FEED_PAGE, Journal, RedisStore, Store, StoreError,
     journal::Logged,
     reassert::{Due, FEED},
 };
@@ -25,6 +25,10 @@ use super::{
 /// How long a look at the servers is good for. A single server cannot change without a fault of
 /// the connection, which is noticed at once; the nodes of a Cluster can.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a start waits for other servers whose logs may hold more, and how often it looks.
+const OTHERS: Duration = Duration::from_mins(2);
+const LOOK_FOR_OTHERS: Duration = Duration::from_millis(500);
 
 /// How long a refresh waits for a failover.
 const FAILOVER: Duration = Duration::from_secs(8);
@@ -53,10 +57,12 @@ struct Seen {
 struct Followed {
     feed: Option<Cursor>,
     servers: Vec<ServerIdentity>,
+    /// Whether an older copy was put back and other logs may hold more than it has.
+    waits: bool,
 }
 
 impl GuardedStore {
-    /// Brings the servers up to the log.
+    /// Brings the servers up to the log, and waits for others that must do so too.
     pub(crate) async fn open(
         inner: RedisStore,
         journal: Journal,
@@ -64,8 +70,16 @@ impl GuardedStore {
     ) -> Result<Self, StoreError> {
         let store =
             Self { clock, inner, journal, looking: Mutex::default(), seen: RwLock::default() };
-        store.admit().await?;
-        Ok(store)
+        let since = Instant::now();
+        loop {
+            match store.admit().await {
+                Err(StoreError::OthersHoldMore(logs)) if since.elapsed() < OTHERS => {
+                    tracing::warn!(?logs, "waiting for the servers that have these logs");
+                    tokio::time::sleep(LOOK_FOR_OTHERS).await;
+                }
+                done => return done.map(|()| store),
+            }
+        }
     }
 
     /// Returns when the servers are known to hold every revocation of the journal.
@@ -81,11 +95,19 @@ impl GuardedStore {
         let (at, faults) = (Instant::now(), self.inner.engine().faults());
         let servers = self.inner.engine().identities().await?;
         let now = self.clock.now();
-        if servers == followed.servers {
+        if servers == followed.servers && self.journal.is_followed(now, EVENT_LIFE) {
             followed.feed = Some(self.follow(followed.feed.take(), now).await?);
         } else {
             let feed = self.replay(now).await?;
-            *followed = Followed { feed: Some(feed), servers };
+            *followed = Followed { feed: Some(feed), servers, waits: true };
+        }
+        if followed.waits {
+            let inner: &dyn Store = &self.inner;
+            let others = inner.marks().await?.not_compared();
+            if !others.is_empty() {
+                return Err(StoreError::OthersHoldMore(others.into_iter().collect()));
+            }
+            followed.waits = false;
         }
         *self.seen.write().unwrap_or_else(PoisonError::into_inner) = Some(Seen { at, faults });
         Ok(())
@@ -111,6 +133,7 @@ impl GuardedStore {
 
     /// Applies every revocation of the journal again; what is there already stays as it is.
     async fn replay(&self, now: Timestamp) -> Result<Cursor, StoreError> {
+        // What others revoked goes into the log before the log is asked how far it reaches.
         let (cursor, present) = self.read(None).await?;
         self.journal.write(present.clone(), now).await?;
         // The log keeps them and they are applied after the next failover too.
@@ -127,6 +150,7 @@ impl GuardedStore {
         for event in missing {
             again.append_event(&event, now).await?;
         }
+        due.done(&again, &self.journal, now).await?;
         if lost > 0 {
             tracing::warn!(lost, "revocations that Redis had lost are in force again");
         }
@@ -137,6 +161,7 @@ impl GuardedStore {
     async fn follow(&self, feed: Option<Cursor>, now: Timestamp) -> Result<Cursor, StoreError> {
         let (cursor, events) = self.read(feed).await?;
         self.journal.write(events, now).await?;
+        self.journal.beat(now)?;
         Ok(cursor)
     }
 

@@ -31,6 +31,12 @@ use crate::{
 
 #[async_trait]
 impl Store for GuardedStore {
+    async fn mark(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.admit().await?;
+        let inner: &dyn Store = &self.inner;
+        inner.put_mark(&self.journal, now).await
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<usize, StoreError> {
         // Also follows the feed where nobody asks for anything.
         self.admit().await?;
@@ -152,9 +158,10 @@ impl Families for GuardedStore {
     async fn families_of(
         &self,
         owner: Owner<'_>,
+        after: Option<FamilyId>,
         limit: usize,
     ) -> Result<Vec<FamilyId>, StoreError> {
-        repeated!(self, self.inner.families_of(owner, limit))
+        repeated!(self, self.inner.families_of(owner, after, limit))
     }
 
     async fn rotate_refresh(
@@ -165,7 +172,9 @@ impl Families for GuardedStore {
     ) -> Result<Option<Rotation>, StoreError> {
         let rotation = if attempt.policy.strict {
             // It may have run: asked again, it would take the token for a stolen one.
-            admitted!(self, self.inner.rotate_refresh(family, token, attempt)).await?
+            self.admit().await?;
+            let rotation = self.inner.rotate_refresh(family, token, attempt).await?;
+            self.upheld(family, rotation).await?
         } else {
             patient!(admitted!(self, self.inner.rotate_refresh(family, token, attempt)))?
         };
@@ -187,13 +196,35 @@ impl Families for GuardedStore {
     }
 
     async fn revoke_family(&self, family: FamilyId, now: Timestamp) -> Result<bool, StoreError> {
-        // First: where the store does not answer, the revocation is pending here.
+        // Before the log has it: what is put in force again is not found alive below.
+        let admitted = self.admit().await;
+        // Where the store does not answer, the revocation is pending here.
         self.journal.write(vec![Event::Family { family }], self.clock.now()).await?;
+        admitted?;
         self.admit().await?;
         self.inner.revoke_family(family, now).await
     }
 
     async fn confirm_all(&self, receipts: &[Receipt], now: Timestamp) -> Result<(), StoreError> {
         repeated!(self, self.inner.confirm_all(receipts, now))
+    }
+}
+
+impl GuardedStore {
+    /// A rotation that was answered, but perhaps by a server that another has replaced since.
+    /// That one may have lost the rotation, which its token proves later; it must not have lost
+    /// that the family was revoked.
+    async fn upheld(
+        &self,
+        family: FamilyId,
+        rotation: Option<Rotation>,
+    ) -> Result<Option<Rotation>, StoreError> {
+        if self.still_admitted().is_ok() {
+            return Ok(rotation);
+        }
+        let held: Option<Family> = patient!(admitted!(self, self.inner.family(family)))?;
+        Ok(rotation.zip(held).map(|(rotation, held)| {
+            if held.revoked { Rotation { family: held, step: Step::Revoked } } else { rotation }
+        }))
     }
 }

@@ -38,8 +38,7 @@ static MISS_CODE: Script = Script::new("miss_code", include_str!("miss_code.lua"
 static PUT_CODE: Script = Script::new("put_code", include_str!("put_code.lua"));
 static READ_CODE: Script =
     Script::new("read_code", "return redis.call('HMGET', KEYS[1], 'r', 'u', 's')");
-static READ_INDEX: Script =
-    Script::new("read_index", "return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)");
+static READ_INDEX: Script = Script::new("read_index", include_str!("read_index.lua"));
 static REDEEM_CODE: Script = Script::new("redeem_code", include_str!("redeem_code.lua"));
 static REVOKE_FAMILY: Script = Script::new("revoke_family", include_str!("revoke_family.lua"));
 static ROLL_FORWARD: Script = Script::new("roll_forward", include_str!("roll_forward.lua"));
@@ -150,11 +149,13 @@ impl Families for RedisStore {
     async fn families_of(
         &self,
         owner: Owner<'_>,
+        after: Option<FamilyId>,
         limit: usize,
     ) -> Result<Vec<FamilyId>, StoreError> {
         let most = limit.to_string();
         let index = index_key(owner);
-        let members = self.redis.run(&READ_INDEX, &[&index], &[most.as_bytes()]).await?;
+        let after = after.as_ref().map(|family| family.as_bytes().as_slice()).unwrap_or_default();
+        let members = self.redis.run(&READ_INDEX, &[&index], &[most.as_bytes(), after]).await?;
         let members = members.into_array()?;
         let ids = members.iter().filter_map(|member| member.as_bytes().ok()?.try_into().ok());
         Ok(ids.map(FamilyId::from_bytes).collect())

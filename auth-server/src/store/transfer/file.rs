@@ -2,6 +2,7 @@
 //! sealed keys and hashes, but also names and addresses: it is readable by its owner alone.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
@@ -22,6 +23,10 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BackupHead {
     format: String,
+    /// The logs of revocations that were in use then, each with the moment until which the store
+    /// had everything of it.
+    #[serde(default)]
+    pub(crate) logs: BTreeMap<String, Timestamp>,
     /// Everything that was answered until this moment is in it.
     pub(crate) taken: Timestamp,
     version: u8,
@@ -42,7 +47,10 @@ pub(crate) async fn write_backup(
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = BufWriter::new(options.open(&part).map_err(problem)?);
-    let head = BackupHead { format: FORMAT.to_owned(), taken: now, version: VERSION };
+    // Before anything is read: what is revoked while it is read is in the logs after this.
+    let logs = store.store().marks().await?.logs.into_iter();
+    let logs = logs.map(|(id, log)| (id, log.as_of.min(now))).collect();
+    let head = BackupHead { format: FORMAT.to_owned(), logs, taken: now, version: VERSION };
     line(&mut file, &head).map_err(problem)?;
     let file = Arc::new(Mutex::new(file));
     let census = walk(store, now, |pieces| {

@@ -1,5 +1,7 @@
 //! The whole content of Redis. It is read while others may write: each piece is of one moment.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use shared::{ids::FamilyId, time::Timestamp};
@@ -30,14 +32,36 @@ const PARALLEL: usize = 32;
 #[async_trait]
 impl Transfer for RedisStore {
     async fn pieces(&self, into: Sender<Piece>) -> Result<(), StoreError> {
-        let keys = self.engine().keys_kept().await?;
+        let mut keys = self.engine().keys_kept().await?;
+        // What says how far a list goes is read after the list.
+        let head = record_key(Kind::AuditHead, "");
+        keys.sort_by_key(|key| key.starts_with(&head));
+        let (mut known, mut named) = (HashSet::new(), HashSet::new());
         for some in keys.chunks(PARALLEL) {
             for piece in
                 try_join_all(some.iter().map(|key| self.piece(key))).await?.into_iter().flatten()
             {
+                match &piece {
+                    Piece::Family { held, .. } => {
+                        named.insert(held.grant.terms().id().to_string());
+                    }
+                    Piece::Record { key, kind, .. } if kind == Kind::Terms.name() => {
+                        known.insert(key.clone());
+                    }
+                    _ => {}
+                }
                 if into.send(piece).await.is_err() {
                     return Ok(());
                 }
+            }
+        }
+        // Terms that were written while the keys were looked for, and so were not found with the
+        // families that need them.
+        for key in named.difference(&known) {
+            let piece = self.piece(&record_key(Kind::Terms, key)).await?;
+            let piece = piece.ok_or_else(|| StoreError::Corrupt("the terms of a family".into()))?;
+            if into.send(piece).await.is_err() {
+                return Ok(());
             }
         }
         let events = self.engine().run(&EVENTS, &["{feed}:events"], &[]).await?.into_array()?;

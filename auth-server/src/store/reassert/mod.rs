@@ -1,33 +1,30 @@
 //! Puts what was revoked in force again where a store has lost it: its last writes in a failover,
 //! or everything since an older copy of it was made.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+mod unknown;
+
+use std::{collections::HashSet, time::Duration};
 
 use keys::Purpose;
 use shared::{
-    ids::{ApiKeyId, ClientId, UserId, WorkspaceId},
+    ids::{ClientId, UserId},
     internal::Event,
     time::Timestamp,
 };
 
+use self::unknown::Unknown;
+
 use super::{
     EVENT_LIFE, Kind, Store, StoreError,
     journal::{DAY, Entry, Journal, Logged, Standing, name},
+    marks::{Marks, PutBack},
 };
-use crate::{live::revocation_note, rules::api_key::ApiKey};
+use crate::live::revocation_note;
 
 /// How far a store may be behind the moment it says it is of: what was under way then.
 const BEHIND: Duration = Duration::from_mins(2);
 /// How long it is remembered that a client's grants ended: longer than any grant.
 const CUTOFF_KEPT: Duration = Duration::from_hours(24 * 400);
-/// How many keys one look at the store holds.
-const PAGE: usize = 500;
-/// The keys of marks.
-const AS_OF: &str = "as-of";
-const SEALED: &str = "sealed";
 
 /// How long an auth-server may have been away from a feed that others go on with.
 pub(super) const FEED: Option<Duration> = Some(EVENT_LIFE);
@@ -37,28 +34,54 @@ pub(super) const FEED: Option<Duration> = Some(EVENT_LIFE);
 pub(super) struct Due {
     /// The oldest first.
     pub(super) entries: Vec<Entry>,
+    marks: Marks,
     /// What happened from here on the store may not know at all.
     unknown_from: Timestamp,
 }
 
 impl Due {
-    /// What the log has for a store in which everything is that was answered until the moment
-    /// it names. Refused if revocations may be missing from the log.
+    /// What the log has for a store in which everything is that was answered until the moments
+    /// its marks name. Refused if revocations may be missing from the log.
     pub(super) async fn of(
         store: &dyn Store,
         journal: &Journal,
         now: Timestamp,
         feed: Option<Duration>,
     ) -> Result<Self, StoreError> {
-        let as_of = store.as_of().await?;
-        if let Some(as_of) = as_of
+        let mut marks = store.marks().await?;
+        let newest = marks.newest();
+        if let Some(as_of) = newest
             && !journal.reaches(as_of, now, feed)?
         {
             return Err(StoreError::RevocationsLost { as_of, since: journal.since() });
         }
-        let unknown_from = as_of.unwrap_or(now).minus(BEHIND);
+        let own = marks.logs.get(&journal.id()).map(|log| log.as_of);
+        let marked = journal.marked();
+        if let Some(of) = own.or(newest).filter(|of| of.plus(BEHIND) < marked) {
+            store.note_put_back(marked, PutBack { at: now, of: newest.unwrap_or(of) }).await?;
+            marks = store.marks().await?;
+        }
+        let waiting = marks.not_compared();
+        let took_up = journal.took_up();
+        let taken = took_up.intersection(&waiting).filter_map(|id| marks.logs.get(id));
+        // A log that the store never heard of: all of it may be news, back to where the store is
+        // known to be whole.
+        let known = own.or(marks.base).unwrap_or(now);
+        let known = taken.map(|log| log.as_of).fold(known, Timestamp::min);
+        let unknown_from = known.minus(BEHIND);
         let from = unknown_from.min(now.minus(DAY));
-        Ok(Self { entries: journal.entries(from, now)?, unknown_from })
+        Ok(Self { entries: journal.entries(from, now)?, marks, unknown_from })
+    }
+
+    /// Says that everything of the log is in force.
+    pub(super) async fn done(
+        &self,
+        store: &dyn Store,
+        journal: &Journal,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        store.put_compared(journal, &self.marks, now).await?;
+        journal.beat(now)
     }
 
     /// Puts everything but families in force again, which each engine has its own way for.
@@ -83,7 +106,8 @@ impl Due {
                 | Event::Membership { .. } => {}
             }
         }
-        self.apply_unknown(store, now).await
+        let unknown = self.entries.iter().filter(|entry| entry.at >= self.unknown_from);
+        Unknown::of(unknown).apply(store, now).await
     }
 
     /// The events that belong on the feed of a store whose feed has those `present`.
@@ -104,55 +128,6 @@ impl Due {
         }
         Ok(missing)
     }
-
-    /// What can be given back is only applied where the store cannot know it: the last word of
-    /// the log counts.
-    async fn apply_unknown(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-        let unknown = self.entries.iter().filter(|entry| entry.at >= self.unknown_from);
-        let mut accounts: HashMap<&UserId, bool> = HashMap::new();
-        let mut gone: HashMap<&ClientId, Timestamp> = HashMap::new();
-        let mut left: HashSet<(&UserId, &WorkspaceId)> = HashSet::new();
-        let mut keys: HashMap<&ApiKeyId, u32> = HashMap::new();
-        for entry in unknown {
-            match &entry.what {
-                Logged::Event(Event::ApiKey { key, revision }) => {
-                    let known = keys.entry(key).or_default();
-                    *known = (*known).max(*revision);
-                }
-                // That tokens of a membership ended says not that it did: a plan changed, perhaps.
-                // Key sets are sealed: whoever opens them sees to theirs.
-                Logged::Event(_)
-                | Logged::Standing(Standing::KeyGone { .. } | Standing::KeySet { .. }) => {}
-                Logged::Standing(Standing::Account { user, active }) => {
-                    accounts.insert(user, *active);
-                }
-                Logged::Standing(Standing::ClientGone { client }) => {
-                    gone.insert(client, entry.at);
-                }
-                Logged::Standing(Standing::Left { user, workspace }) => {
-                    left.insert((user, workspace));
-                }
-                Logged::Standing(Standing::Member { user, workspace }) => {
-                    left.remove(&(user, workspace));
-                }
-            }
-        }
-        for (user, active) in accounts {
-            store.change_account(user, |account| account.active &= active).await?;
-        }
-        for (user, workspace) in left {
-            let leave = |account: &mut super::Account| {
-                account.memberships.remove(workspace);
-            };
-            store.change_account(user, leave).await?;
-        }
-        for (client, at) in gone {
-            if store.client(client).await?.is_some_and(|held| held.registered <= at) {
-                store.delete(Kind::Client, client.as_str()).await?;
-            }
-        }
-        end_api_keys(store, &keys, now).await
-    }
 }
 
 impl Journal {
@@ -171,31 +146,6 @@ impl Journal {
             });
         }
         Ok(known)
-    }
-}
-
-impl dyn Store + '_ {
-    /// The moment until which everything that was answered is in the store, as far as it says.
-    pub(crate) async fn as_of(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(Kind::Mark, AS_OF).await
-    }
-
-    /// Says that everything that was answered until this moment is in the store.
-    pub(crate) async fn put_as_of(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.write(Kind::Mark, AS_OF, &now, None).await
-    }
-
-    /// Why no server may use the store, if that is so.
-    pub(crate) async fn sealed(&self) -> Result<Option<String>, StoreError> {
-        self.read(Kind::Mark, SEALED).await
-    }
-
-    /// Lets no server use the store, or lets them again.
-    pub(crate) async fn seal(&self, why: Option<&str>) -> Result<(), StoreError> {
-        match why {
-            Some(why) => self.write(Kind::Mark, SEALED, &why.to_owned(), None).await,
-            None => self.delete(Kind::Mark, SEALED).await.map(drop),
-        }
     }
 }
 
@@ -237,33 +187,4 @@ async fn cut_person(
         store.put_person_cutoff(id, not_after).await?;
     }
     Ok(())
-}
-
-/// Takes back every key of the revision that the log says ended, or of an earlier one: it was
-/// revoked, or its secret replaced at once.
-async fn end_api_keys(
-    store: &dyn Store,
-    ended: &HashMap<&ApiKeyId, u32>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    if ended.is_empty() {
-        return Ok(());
-    }
-    let mut after: Option<String> = None;
-    loop {
-        let page: Vec<(String, ApiKey)> =
-            store.list(Kind::ApiKey, "", after.as_deref(), PAGE).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        after = Some(last.clone());
-        for (_, key) in &page {
-            let is_older = |key: &ApiKey| {
-                key.revoked.is_none()
-                    && ended.get(&key.id).is_some_and(|revision| key.revision <= *revision)
-            };
-            if is_older(key) {
-                let end = |key: &ApiKey| is_older(key).then(|| key.taken_back(now));
-                store.change_api_key(&key.user, &key.id, end).await?;
-            }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! How far back a log of revocations reaches, and what it keeps.
 
+use std::fs;
+
 use shared::ids::FamilyId;
 
 use super::*;
@@ -96,6 +98,11 @@ async fn a_log_of_one_of_several_processes_goes_on_from_the_feed_of_a_store_that
     journal.write(vec![family(9)], NOW).await.unwrap();
     journal.beat(NOW.plus(HOUR)).unwrap();
     assert!(Journal::open(&stopped, year).unwrap().reaches(NOW.plus(HOUR), year, FEED).unwrap());
+    // One that was away while others used a store that nobody uses now: it may be an old copy.
+    let away = folder.path().join("away");
+    let journal = Journal::open(&away, NOW).unwrap();
+    journal.beat(NOW.plus(HOUR)).unwrap();
+    assert!(!journal.reaches(week, week.plus(HOUR * 3), FEED).unwrap());
     // One that was away for a week, while others used the store.
     let journal = Journal::open(&old, NOW).unwrap();
     journal.beat(NOW.plus(HOUR)).unwrap();
@@ -117,4 +124,40 @@ async fn logs_are_merged_into_one_that_reaches_as_far_back_as_either() {
     let journal = Journal::open(&two, later).unwrap();
     assert_eq!(events(&journal, NOW, later), [family(1), family(2), family(3)]);
     assert!(matches!(journal.merge(Path::new("/nowhere"), later), Err(StoreError::Journal(_))));
+}
+
+#[tokio::test]
+async fn what_a_process_revokes_itself_proves_nothing_of_what_others_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let journal = Journal::open(&path, NOW).unwrap();
+    journal.beat(NOW).unwrap();
+    // Cut off from the store for a day, with revocations of its own that wait.
+    let next_day = NOW.plus(HOUR * 24);
+    journal.write(vec![family(1)], next_day).await.unwrap();
+    let standing = Standing::ClientGone { client: shared::ids::ClientId::parse("gone").unwrap() };
+    journal.note(standing, next_day).await.unwrap();
+    drop(journal);
+    let journal = Journal::open(&path, next_day).unwrap();
+    assert!(!journal.is_followed(next_day, HOUR * 2));
+    assert!(journal.reaches(next_day, next_day, FEED).unwrap(), "the feed has the last two hours");
+    let journal = Journal::open(&path, next_day).unwrap();
+    let half = NOW.plus(HOUR * 12);
+    assert!(!journal.reaches(half, next_day, FEED).unwrap(), "others revoked in the gap");
+    assert!(!journal.reaches(half, next_day, None).unwrap());
+}
+
+#[tokio::test]
+async fn a_log_keeps_its_name_and_those_of_the_logs_it_took_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let (first, second) = (Journal::open(&one, NOW).unwrap(), Journal::open(&two, NOW).unwrap());
+    let (its, other) = (first.id(), second.id());
+    assert_ne!(its, other);
+    first.merge(&two, NOW).unwrap();
+    first.note_mark(NOW).unwrap();
+    first.write(vec![family(1)], NOW).await.unwrap();
+    let again = Journal::open(&one, NOW).unwrap();
+    assert_eq!((again.id(), again.marked()), (its.clone(), NOW));
+    assert!(again.holds(&its) && again.holds(&other) && !again.holds("another"));
 }
