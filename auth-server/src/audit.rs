@@ -1,5 +1,7 @@
 //! Who did what, as data: metadata only, never a token or a payload.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use shared::ids::{ApiKeyId, ClientId, FamilyId, UserId, WorkspaceId};
 
@@ -173,6 +175,13 @@ pub(crate) enum Actor {
     Person,
     /// A provider that people sign in with, by its claims.
     Provider { upstream: String },
+    /// Who showed the token of the admin listener.
+    Remote {
+        address: IpAddr,
+        /// The name the operator's command gave.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
     /// A server that leads, by itself.
     Server { name: String, term: u64 },
 }

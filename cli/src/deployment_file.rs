@@ -47,10 +47,18 @@ pub(crate) struct File {
     pub(crate) backend: Vec<RawBackend>,
 }
 
+/// The shortest token of an admin listener.
+const SHORTEST_ADMIN_TOKEN: usize = 32;
+
 /// The `[listen]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawListen {
+    /// Where auth-server answers operators over TCP: loopback addresses, by default none.
+    #[serde(default)]
+    pub(crate) admin: Vec<SocketAddr>,
+    /// The file with the token that operators show there.
+    pub(crate) admin_token_file: Option<PathBuf>,
     /// Where auth-server listens.
     #[serde(default)]
     pub(crate) auth: Vec<SocketAddr>,
@@ -168,6 +176,24 @@ impl File {
             .map_err(|error| format!("listen.trusted_proxies: {error}"))
     }
 
+    /// The token of the admin listener, if there is one.
+    pub(crate) fn admin_token(&self) -> Result<Option<Secret>, String> {
+        let listen = &self.listen;
+        if listen.admin.is_empty() {
+            return Ok(None);
+        }
+        if let Some(open) = listen.admin.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(format!(
+                "listen.admin: {open} is not a loopback address; operators elsewhere come through \
+                 a tunnel"
+            ));
+        }
+        let path = listen.admin_token_file.as_ref().ok_or(
+            "listen.admin_token_file is missing: operators must show its token at listen.admin",
+        )?;
+        admin_token(path).map_err(|error| format!("listen.admin_token_file: {error}")).map(Some)
+    }
+
     /// The credential of the internal interface, if it has a listener.
     pub(crate) fn internal_credential(&self) -> Result<Option<Secret>, String> {
         let Some(path) = &self.listen.internal_credential_file else { return Ok(None) };
@@ -180,6 +206,19 @@ impl File {
     pub(crate) fn workspaces(&self) -> impl Iterator<Item = (&str, &str)> {
         self.auth.workspace.iter().map(|raw| (raw.id.as_str(), raw.name.as_str()))
     }
+}
+
+/// Reads the token of an admin listener.
+pub(crate) fn admin_token(path: &Path) -> Result<Secret, String> {
+    let text = secret_file::read(path)?;
+    if text.len() < SHORTEST_ADMIN_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "{} must hold at least {SHORTEST_ADMIN_TOKEN} letters, digits and signs without spaces, \
+             such as `openssl rand -base64 32` makes",
+            path.display()
+        ));
+    }
+    Ok(Secret::new(text))
 }
 
 /// All problems, one a line.

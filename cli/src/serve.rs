@@ -123,7 +123,7 @@ pub(crate) async fn both(
     ];
     start_internal(&file, &auth, &running).await?;
     metrics::start(&file, &running, Some(auth.clone()), Some(gateway.clone())).await?;
-    running.administer(&auth)?;
+    running.administer(&file, &auth).await?;
     gateway.start();
     running.sweep(auth);
     ready();
@@ -139,7 +139,7 @@ async fn auth_server_alone(
     let task = running.start(listeners, auth_server::router(auth.clone()));
     start_internal(file, &auth, running).await?;
     metrics::start(file, running, Some(auth.clone()), None).await?;
-    running.administer(&auth)?;
+    running.administer(file, &auth).await?;
     running.sweep(auth);
     running.until_told([task]).await
 }
@@ -189,12 +189,18 @@ impl Running {
     }
 
     /// Answers operators, keeps security events, and follows the keys.
-    fn administer(&self, auth: &AuthServer) -> Result<(), String> {
+    async fn administer(&self, file: &File, auth: &AuthServer) -> Result<(), String> {
         self.tracker.spawn(auth.clone().keep_audit(self.shutdown.clone()));
         self.tracker.spawn(auth.clone().keep_keys(self.shutdown.clone()));
         if let Some(socket) = AdminSocket::open(&self.data_dir)? {
             let router = auth_server::admin_router(auth.clone());
             self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
+        }
+        if let Some(token) = file.admin_token()? {
+            let listeners = listen::open(&file.listen.admin).await?;
+            // On loopback alone.
+            let plain = Self { tls: None, ..self.clone() };
+            plain.start(listeners, auth_server::admin_router_over_tcp(auth.clone(), &token));
         }
         Ok(())
     }

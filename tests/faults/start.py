@@ -75,6 +75,32 @@ def a_data_folder_in_use(binary, folder):
         demo.stop()
 
 
+def operators_show_a_token_over_tcp(binary, folder):
+    token, wrong = folder / "admin-token", folder / "wrong-token"
+    for path, letter in ((token, "t"), (wrong, "w")):
+        path.write_text(letter * 40)
+        path.chmod(0o600)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    demo = Demo(binary).add(f'''
+[listen]
+admin = ["127.0.0.1:{port}"]
+admin_token_file = "{token}"
+''').start()
+    try:
+        def asked(shown):
+            words = ["users", "list", "--admin", f"http://localhost:{port}", "--admin-token-file", shown]
+            return subprocess.run([binary, *map(str, words)], capture_output=True, text=True, timeout=30, cwd=folder)
+
+        done = asked(token)
+        assert done.returncode == 0 and "demo@example.com" in done.stdout, f"{done.stdout}{done.stderr}"
+        done = asked(wrong)
+        assert done.returncode == 1 and "admin_token_file" in done.stderr, f"{done.returncode} {done.stderr}"
+    finally:
+        demo.stop()
+
+
 def sigterm_ends_it_cleanly(binary, folder):
     demo = Demo(binary).start()
     urllib.request.urlopen(f"{demo.issuer}/jwks").read()
@@ -83,7 +109,7 @@ def sigterm_ends_it_cleanly(binary, folder):
 
 
 CASES = [a_wrong_flag, a_port_in_use, a_data_folder_that_is_none, a_file_that_is_missing, a_file_with_an_unknown_key,
-         a_secret_that_others_can_read, a_data_folder_in_use, sigterm_ends_it_cleanly]
+         a_secret_that_others_can_read, a_data_folder_in_use, operators_show_a_token_over_tcp, sigterm_ends_it_cleanly]
 
 
 def main():

@@ -1,5 +1,6 @@
 //! The admin interface: what operators ask of a running server, as JSON over a Unix socket that
-//! only the server's own user may open. The commands ask the same of a stopped one.
+//! only the server's own user may open, or over TCP with a token. The commands ask the same of a
+//! stopped one.
 
 mod api_keys;
 mod audit;
@@ -9,6 +10,7 @@ mod grants;
 mod initial_access;
 mod keys;
 mod moment;
+mod remote;
 mod store;
 mod users;
 mod workspaces;
@@ -28,7 +30,8 @@ use web::{
     problem::{Problem, json},
 };
 
-use self::error::AdminError;
+pub use self::remote::admin_router_over_tcp;
+use self::{error::AdminError, remote::AdminAddress};
 use crate::{
     App,
     audit::{Actor, Event},
@@ -50,7 +53,8 @@ const LONGEST_ACT: usize = 1024;
 /// How large a request may be.
 const MOST_BYTES: usize = 64 * 1024;
 
-/// The paths for operators. Each request must carry an [`AdminPeer`] as an extension.
+/// The paths for operators. Each request must carry an [`AdminPeer`] as an extension, unless it
+/// comes over TCP.
 pub fn admin_router(app: App) -> Router {
     Router::new()
         .route("/admin/v1/audit", get(audit::list))
@@ -103,10 +107,13 @@ async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Resp
     let from_page = |headers: &HeaderMap| {
         headers.keys().any(|name| *name == ORIGIN || name.as_str().starts_with("sec-fetch-"))
     };
-    let Some(peer) = request.extensions().get::<AdminPeer>().copied() else {
-        return AdminError::NoPeer.into_response();
+    let name = operator(request.headers());
+    let extensions = request.extensions();
+    let actor = match (extensions.get::<AdminPeer>(), extensions.get::<AdminAddress>()) {
+        (Some(peer), _) => Actor::Operator { name, pid: peer.pid, uid: peer.uid },
+        (None, Some(AdminAddress(address))) => Actor::Remote { address: *address, name },
+        (None, None) => return AdminError::NoPeer.into_response(),
     };
-    let actor = Actor::Operator { name: operator(request.headers()), pid: peer.pid, uid: peer.uid };
     let act = (request.method() != Method::GET).then(|| {
         let path = request.uri().path().chars().take(LONGEST_ACT);
         format!("{} {}", request.method(), path.collect::<String>())

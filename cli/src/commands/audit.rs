@@ -104,14 +104,14 @@ fn details(event: &Value) -> String {
     fields.map(|(name, value)| format!("{name}={}", detail(value))).collect::<Vec<_>>().join(" ")
 }
 
-/// An actor is shown by name and user id.
+/// An actor is shown by name and user id, or by the address it came from.
 fn detail(value: &Value) -> String {
     match value.get("kind") {
         None => table::text(value),
         Some(kind) => {
             let name = value.get("name").map_or_else(|| table::text(kind), table::text);
-            match value.get("uid") {
-                Some(uid) => format!("{name}({uid})"),
+            match value.get("uid").or_else(|| value.get("address")) {
+                Some(from) => format!("{name}({})", table::text(from)),
                 None => name,
             }
         }

@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
     let file = File::read(config)?;
     let deployment = file.deployment()?;
     file.auth()?;
+    file.admin_token()?;
     // A file for auth-server alone says nothing of a gateway.
     let gateway = if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
         let checked =

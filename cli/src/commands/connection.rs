@@ -9,12 +9,20 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::UnixStream;
+use shared::secret::Secret;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
 use tower::ServiceExt as _;
-use url::Url;
+use url::{Host, Url};
 
 use super::{Failure, Place};
-use crate::{admin_socket, deployment_file::File, serve};
+use crate::{
+    admin_socket,
+    deployment_file::{self, File},
+    serve,
+};
 
 /// Somebody who answers.
 #[derive(Debug)]
@@ -26,7 +34,15 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum End {
     Here(Box<App>),
+    Listener(TcpStream, Listener),
     Socket(UnixStream),
+}
+
+/// A server's admin listener, and what is shown there.
+#[derive(Debug)]
+struct Listener {
+    host: String,
+    token: Secret,
 }
 
 /// A request: a method, the path's segments below `/admin/v1`, a query and a body.
@@ -82,6 +98,9 @@ pub(super) async fn ask_all(
 impl Connection {
     async fn open(place: &Place) -> Result<Self, Failure> {
         let operator = place.operator.as_deref().and_then(|name| name.parse().ok());
+        if let Some(url) = &place.admin {
+            return Ok(Self { end: listener(url, place).await?, operator });
+        }
         let path = admin_socket::path(&place.data_dir);
         let end = match UnixStream::connect(&path).await {
             Ok(stream) => End::Socket(stream),
@@ -108,7 +127,13 @@ impl Connection {
         let body = if ask.body.is_null() { String::new() } else { ask.body.to_string() };
         let target = url[url::Position::BeforePath..].to_owned();
         let mut request = Request::builder().method(&ask.method).uri(target);
-        request = request.header(header::HOST, "localhost");
+        if let End::Listener(_, listener) = &self.end {
+            request = request.header(header::HOST, &listener.host);
+            let shown = format!("Bearer {}", listener.token.expose());
+            request = request.header(header::AUTHORIZATION, shown);
+        } else {
+            request = request.header(header::HOST, "localhost");
+        }
         if let Some(operator) = self.operator {
             request = request.header("vestibule-operator", operator);
         }
@@ -116,6 +141,7 @@ impl Connection {
         let request = request.map_err(|error| Failure::Misuse(error.to_string()))?;
         let (status, text) = match self.end {
             End::Here(app) => here(&app, request).await?,
+            End::Listener(stream, _) => over(stream, request).await?,
             End::Socket(stream) => over(stream, request).await?,
         };
         read(status, &text)
@@ -145,8 +171,34 @@ async fn here(app: &App, mut request: Request<Body>) -> Result<(StatusCode, Vec<
     Ok(answer)
 }
 
+/// Connects to a listener. The token goes to this machine alone, or into a tunnel that begins on
+/// it.
+async fn listener(url: &str, place: &Place) -> Result<End, Failure> {
+    let wrong = |why: &str| Failure::Misuse(format!("--admin {url}: {why}"));
+    let asked = Url::parse(url).map_err(|error| wrong(&error.to_string()))?;
+    let is_loopback = match asked.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let (Some(host), Some(port)) = (asked.host_str(), asked.port()) else {
+        return Err(wrong("write it like http://127.0.0.1:7419"));
+    };
+    if asked.scheme() != "http" || !is_loopback {
+        return Err(wrong("it must be http on a loopback address; from elsewhere use a tunnel"));
+    }
+    let path = place.admin_token_file.as_ref().ok_or_else(|| wrong("--admin-token-file is missing"))?;
+    let token = deployment_file::admin_token(path)
+        .map_err(|error| Failure::Misuse(format!("--admin-token-file: {error}")))?;
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((name, port)).await;
+    let stream = stream.map_err(|error| Failure::Unavailable(format!("{url}: {error}")))?;
+    Ok(End::Listener(stream, Listener { host: format!("{host}:{port}"), token }))
+}
+
 async fn over(
-    stream: UnixStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Body>,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
     let gone = |error: hyper::Error| Failure::Unavailable(format!("the server went away: {error}"));

@@ -32,6 +32,12 @@ const SECONDS_A_DAY: u64 = 86_400;
 /// Where the server is, and how its answer is shown.
 #[derive(Args, Debug)]
 pub(crate) struct Place {
+    /// The admin listener of a running server, instead of its data folder's socket.
+    #[arg(long, value_name = "URL", env = "VESTIBULE_ADMIN", global = true, requires = "admin_token_file")]
+    pub(crate) admin: Option<String>,
+    /// The file with the token of that listener.
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_ADMIN_TOKEN_FILE", global = true)]
+    pub(crate) admin_token_file: Option<PathBuf>,
     /// The deployment file. Needed only when no server runs on the data folder.
     #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG", global = true)]
     pub(crate) config: Option<PathBuf>,
