@@ -13,8 +13,6 @@ use web::limits::{Budget, Limited, Limiter};
 
 use crate::state::{REGISTRATION, TOKEN, network};
 
-/// New clients of every address together: fewer in an hour than there is room for.
-const OVERALL: Budget = Budget { name: REGISTRATION, burst: 3000, per_minute: 1200 };
 /// New clients with the same metadata: a hosted application registers for each of its users.
 const BY_METADATA: Budget = Budget { name: REGISTRATION, burst: 600, per_minute: 300 };
 /// Wrong secrets of a client at a network.
@@ -35,11 +33,14 @@ pub(crate) struct ClientLimits {
 }
 
 impl ClientLimits {
-    pub(crate) fn new() -> Self {
+    /// The budgets where so many clients of every address together may be new in a minute.
+    pub(crate) fn new(per_minute: u32) -> Self {
+        let burst = per_minute.saturating_mul(5) / 2;
+        let overall = Budget { name: REGISTRATION, burst, per_minute };
         Self {
             blocked: Mutex::default(),
             by_metadata: Limiter::new(BY_METADATA, MOST_KEYS),
-            overall: Limiter::new(OVERALL, 1),
+            overall: Limiter::new(overall, 1),
             wrong_secrets: Limiter::new(WRONG_SECRETS, MOST_KEYS),
         }
     }
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn wrong_secrets_shut_out_the_network_they_come_from_and_nobody_else() {
-        let limits = ClientLimits::new();
+        let limits = ClientLimits::new(1200);
         let now = Timestamp::from_secs(1_800_000_000);
         let (client, other) = (ClientId::parse("a").unwrap(), ClientId::parse("b").unwrap());
         let (here, there) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_same_metadata_has_a_budget_of_its_own() {
-        let limits = ClientLimits::new();
+        let limits = ClientLimits::new(1200);
         let passed = (0..5000).filter(|_| limits.charge_new("same").is_ok()).count();
         assert!((600..700).contains(&passed), "{passed}");
         assert_eq!(limits.charge_new("another"), Ok(()));

@@ -143,7 +143,7 @@ impl App {
             clock,
             cookies: Arc::new(cookies),
             keys: Arc::new(keys),
-            limits: Arc::new(Limits::new()),
+            limits: Arc::new(Limits::new(config.new_clients_per_minute)),
             metadata: metadata::document(&config),
             metrics,
             upstreams: Arc::new(upstreams),
@@ -257,10 +257,10 @@ impl App {
 }
 
 impl Limits {
-    fn new() -> Self {
+    fn new(new_clients_per_minute: u32) -> Self {
         Self {
             by_address: AddressLimits::new(&BUDGETS, 100_000),
-            clients: ClientLimits::new(),
+            clients: ClientLimits::new(new_clients_per_minute),
             sign_in: Throttle::default(),
         }
     }
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn who_asks_about_tokens_spends_nothing_of_who_gets_them() {
-        let (limits, address) = (Limits::new(), IpAddr::from([192, 0, 2, 1]));
+        let (limits, address) = (Limits::new(1200), IpAddr::from([192, 0, 2, 1]));
         let asked = (0..20_000).filter(|_| limits.charge(INTROSPECTION, address).is_ok()).count();
         assert!((6000..20_000).contains(&asked), "{asked}");
         assert_eq!(limits.charge(TOKEN, address), Ok(()));

@@ -187,6 +187,8 @@ auth_redis_url_file = "{self.folder}/redis-url"
 
 [auth]
 registration = "open"
+client_capacity = 10000000
+new_clients_per_minute = 10000000
 
 [[auth.workspace]]
 id = "ws_bench"
@@ -196,6 +198,13 @@ name = "Bench"
 id = "bench-web"
 name = "Bench"
 redirect_uris = ["http://127.0.0.1:7777/cb"]
+
+[[client]]
+id = "bench-cc"
+name = "Bench service"
+grant_types = ["client_credentials"]
+secret_file = "{self.folder}/secret"
+service = {{ scopes = ["crm:read", "crm:write"], workspaces = ["ws_bench"] }}
 
 [[resource]]
 url = "{RESOURCE}"

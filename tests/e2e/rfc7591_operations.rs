@@ -303,6 +303,26 @@ async fn a_full_server_says_so_and_those_who_are_there_go_on() {
 }
 
 #[tokio::test]
+async fn an_operator_says_how_many_clients_may_be_new_in_a_minute() {
+    let edit = |text: String| text.replace("[auth]", "[auth]\nnew_clients_per_minute = 2");
+    let world = World::with(Options { edit, ..Options::default() }).await;
+    let mut metadata = Client::public_metadata();
+    let client = Client::registered(&world, metadata.clone()).await;
+    let mut register = async |name: &str| {
+        metadata["client_name"] = json!(name);
+        client.register(&metadata).await
+    };
+    for name in ["second", "third", "fourth", "fifth"] {
+        assert_eq!(register(name).await.status, 201, "{name}");
+    }
+    let limited = register("sixth").await;
+    is_problem(&limited, 429, "temporarily_unavailable", "registration");
+    assert!(limited.header("retry-after").parse::<u64>().unwrap() > 0);
+    // Whoever is there already creates nothing.
+    assert_eq!(register("fifth").await.status, 201);
+}
+
+#[tokio::test]
 async fn a_flood_of_registrations_leaves_everybody_else_alone() {
     let world = World::start().await;
     let client = Client::public(&world).await;

@@ -1,7 +1,18 @@
 //! Request limits: budgets per key, and a registry of budgets per client address (a single IPv4
 //! address, an IPv6 /64).
 
-use std::{collections::HashMap, fmt, hash::Hash, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use governor::{
     NotUntil, Quota, RateLimiter,
@@ -20,6 +31,9 @@ use crate::{
     client_address::v6_prefix,
     problem::{Problem, TEMPORARILY_UNAVAILABLE},
 };
+
+/// How often a limiter that is full looks for keys it may forget.
+const ROOM: Duration = Duration::from_secs(1);
 
 /// How much a key may spend: a steady rate, and a reserve for bursts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,21 +85,28 @@ impl From<Limited> for Problem {
 /// One budget for each key.
 pub struct Limiter<K: Hash + Eq + Clone> {
     budget: Budget,
+    /// Whether there was no room for a key.
+    full: Arc<AtomicBool>,
     governor: RateLimiter<K, Capped<K>, DefaultClock, StateInformationMiddleware>,
+    /// When it last looked for keys it may forget.
+    looked: Mutex<Instant>,
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
-    /// A limiter that remembers at most `max_keys` keys; beyond, new keys share one budget.
+    /// A limiter that remembers at most `max_keys` keys whose budget is not full; beyond, new keys
+    /// share one budget.
     pub fn new(budget: Budget, max_keys: usize) -> Self {
         let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_minute(at_least_one(budget.per_minute))
             .allow_burst(at_least_one(budget.burst));
+        let keys = Capped::new(max_keys);
+        let full = Arc::clone(&keys.full);
         let governor = RateLimiter::<_, _, _, StateInformationMiddleware>::new(
             quota,
-            Capped::new(max_keys),
+            keys,
             DefaultClock::default(),
         );
-        Self { budget, governor }
+        Self { budget, full, governor, looked: Mutex::new(Instant::now()) }
     }
 
     /// Charges the key one request.
@@ -95,6 +116,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
 
     /// Charges the key one request and says what is left.
     pub fn charge(&self, key: &K) -> Result<Standing, Limited> {
+        self.make_room();
         let charged = self.governor.check_key(key);
         charged.map(|left| self.standing(&left)).map_err(|refusal| self.limited(&refusal))
     }
@@ -102,6 +124,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// Charges the key a request that weighs several, at most the whole budget, and says what is
     /// left for requests of that weight.
     pub fn charge_share(&self, key: &K, weight: NonZeroU32) -> Result<Standing, Limited> {
+        self.make_room();
         let weight = weight.min(NonZeroU32::new(self.budget.burst).unwrap_or(NonZeroU32::MIN));
         match self.governor.check_key_n(key, weight) {
             Ok(answer) => {
@@ -121,6 +144,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     /// Charges the key a request that weighs several; what weighs more than the burst never
     /// passes.
     pub fn check_weighted(&self, key: &K, weight: NonZeroU32) -> Result<(), Limited> {
+        self.make_room();
         match self.governor.check_key_n(key, weight) {
             Ok(answer) => answer.map(drop).map_err(|refusal| self.limited(&refusal)),
             Err(_) => Err(Limited { budget: self.budget.name, retry_after: 60 }),
@@ -135,6 +159,20 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
 
     fn standing(&self, left: &StateSnapshot) -> Standing {
         self.budget.standing(left.remaining_burst_capacity())
+    }
+
+    /// Where many keys come at once, those whose budget is full again give way sooner.
+    fn make_room(&self) {
+        if !self.full.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(mut looked) = self.looked.try_lock()
+            && looked.elapsed() >= ROOM
+        {
+            self.full.store(false, Ordering::Relaxed);
+            self.governor.retain_recent();
+            *looked = Instant::now();
+        }
     }
 
     fn limited(&self, refusal: &NotUntil<QuantaInstant>) -> Limited {
@@ -192,6 +230,7 @@ impl Prefix {
 
 /// A store that never holds more than its number of keys.
 struct Capped<K: Hash + Eq + Clone> {
+    full: Arc<AtomicBool>,
     keys: DashMapStateStore<K>,
     max_keys: usize,
     overflow: InMemoryState,
@@ -200,7 +239,7 @@ struct Capped<K: Hash + Eq + Clone> {
 impl<K: Hash + Eq + Clone> Capped<K> {
     fn new(max_keys: usize) -> Self {
         let keys = DashMapStateStore::default();
-        Self { keys, max_keys, overflow: InMemoryState::default() }
+        Self { full: Arc::default(), keys, max_keys, overflow: InMemoryState::default() }
     }
 }
 
@@ -214,6 +253,7 @@ impl<K: Hash + Eq + Clone> StateStore for Capped<K> {
         if self.keys.contains_key(key) || self.keys.len() < self.max_keys {
             return self.keys.measure_and_replace(key, decide);
         }
+        self.full.store(true, Ordering::Relaxed);
         self.overflow.measure_and_replace(&NotKeyed::NonKey, decide)
     }
 }
@@ -302,6 +342,19 @@ mod tests {
         assert!(limiter.charge_share(&1, third).unwrap_err().retry_after <= 3);
         let all = NonZeroU32::new(99).unwrap();
         assert_eq!(limiter.charge_share(&2, all).unwrap().remaining, 0, "never more than all");
+    }
+
+    #[test]
+    fn a_full_limiter_forgets_whose_budget_is_full_again() {
+        let fast = Budget { burst: 2, name: "fast", per_minute: u32::MAX };
+        let limiter = Limiter::new(fast, 3);
+        for key in 0..6 {
+            limiter.check(&key).unwrap();
+        }
+        assert_eq!(limiter.governor.len(), 3);
+        *limiter.looked.lock().unwrap() = Instant::now().checked_sub(ROOM).unwrap();
+        limiter.check(&6).unwrap();
+        assert_eq!(limiter.governor.len(), 1);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Config {
     /// What a gateway of another process shows to use the internal interface.
     pub(crate) internal_credential: Option<Secret>,
     pub(crate) keys: KeyPolicy,
+    /// How many clients may be new in a minute.
+    pub(crate) new_clients_per_minute: u32,
     pub(crate) outbound: OutboundConfig,
     pub(crate) registration: Registration,
     pub(crate) session_life: Duration,
@@ -142,6 +144,7 @@ impl Config {
         if !(1..=720).contains(&hours) {
             problems.push(Problem::new("auth.session_hours", "is not 1 to 720", "write 12"));
         }
+        let new_clients_per_minute = new_clients(&parts.auth, &mut problems);
         let upstreams = upstream::upstreams(&parts.auth.upstream, &workspaces, read, &mut problems);
         let audit = audit_retention(&parts.auth, &mut problems);
         let keys = KeyPolicy::resolve(&parts.keys, &parts.deployment, &mut problems);
@@ -161,6 +164,7 @@ impl Config {
             endpoints,
             internal_credential: parts.internal_credential,
             keys,
+            new_clients_per_minute,
             outbound,
             registration: parts.auth.registration,
             session_life: Duration::from_secs(hours * 3600),
@@ -216,6 +220,15 @@ fn duplicates(parts: &Parts, problems: &mut Vec<Problem>) {
     check("auth.user.id", users.iter().map(|user| user.id.clone()).collect());
     check("auth.user.username", users.iter().map(|user| user.username.to_lowercase()).collect());
     check("client.id", parts.clients.iter().map(|client| client.id.clone()).collect());
+}
+
+fn new_clients(raw: &RawAuth, problems: &mut Vec<Problem>) -> u32 {
+    let asked = raw.new_clients_per_minute.unwrap_or(1200);
+    if !(1..=10_000_000).contains(&asked) {
+        let what = "is not 1 to 10000000";
+        problems.push(Problem::new("auth.new_clients_per_minute", what, "write 1200"));
+    }
+    asked
 }
 
 fn audit_retention(raw: &RawAuth, problems: &mut Vec<Problem>) -> AuditRetention {

@@ -16,6 +16,9 @@ pub struct RawAuth {
     pub blocked_redirect_uris: Vec<String>,
     /// How many clients may be stored; beyond, registration answers 503. 100,000 if absent.
     pub client_capacity: Option<u64>,
+    /// How many new clients all strangers together may register in a minute, 1 to 10000000; 1200
+    /// if absent. Two and a half times as many may come at once.
+    pub new_clients_per_minute: Option<u32>,
     /// `open`: anybody may register a client. `token`: whoever holds an initial access token.
     /// `closed`: only the clients of this file, and those an operator stands behind, exist.
     #[serde(default)]
