@@ -1,15 +1,19 @@
-//! Signatures over bytes (RFC 7518 section 3): the only file that names josekit. Ours are ES256;
-//! clients sign with what they have.
+//! Signatures over bytes (RFC 7518 section 3): the only file that names josekit and aws-lc-rs. Ours
+//! are ES256, made and checked on every hot path by the faster of the two; clients sign with what
+//! they have, which josekit reads.
 //!
 //! A signer or verifier is prepared once per key. Splitting and reading a token is done by
 //! `token.rs`, so that the bytes whose signature is checked are the bytes whose claims are read.
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, ParsedPublicKey,
+    },
+};
 use josekit::{
     jwk::Jwk,
-    jws::{
-        ES256, EdDSA, JwsSigner, JwsVerifier, PS256, RS256,
-        alg::ecdsa::{EcdsaJwsSigner, EcdsaJwsVerifier},
-    },
+    jws::{ES256, EdDSA, JwsVerifier, PS256, RS256},
 };
 use serde_json::{Map, Value};
 
@@ -19,32 +23,39 @@ use crate::error::KeyError;
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// A prepared ES256 signer.
-pub(crate) struct Signer(EcdsaJwsSigner);
+pub(crate) struct Signer {
+    key: EcdsaKeyPair,
+    random: SystemRandom,
+}
 
 impl Signer {
     /// Prepares the signer of a PKCS #8 key.
     pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        ES256.signer_from_der(der).map(Self).map_err(|_| KeyError::Library("signing key"))
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der);
+        let key = key.map_err(|_| KeyError::Library("signing key"))?;
+        Ok(Self { key, random: SystemRandom::new() })
     }
 
     /// The 64 bytes of the signature over the message.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        self.0.sign(message).map_err(|_| KeyError::Library("signing"))
+        let signature = self.key.sign(&self.random, message);
+        Ok(signature.map_err(|_| KeyError::Library("signing"))?.as_ref().to_vec())
     }
 }
 
 /// A prepared ES256 verifier.
-pub(crate) struct Verifier(EcdsaJwsVerifier);
+pub(crate) struct Verifier(ParsedPublicKey);
 
 impl Verifier {
     /// Prepares the verifier of a `SubjectPublicKeyInfo`.
     pub(crate) fn from_spki(der: &[u8]) -> Result<Self, KeyError> {
-        ES256.verifier_from_der(der).map(Self).map_err(|_| KeyError::Library("verifying key"))
+        let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, der);
+        key.map(Self).map_err(|_| KeyError::Library("verifying key"))
     }
 
     /// Whether the signature is this key's over the message.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == SIGNATURE_BYTES && self.0.verify(message, signature).is_ok()
+        signature.len() == SIGNATURE_BYTES && self.0.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -73,6 +84,8 @@ impl PublicVerifier {
 
 #[cfg(test)]
 mod tests {
+    use josekit::jws::JwsSigner;
+
     use super::*;
     use crate::generate::EcPrivate;
 
@@ -85,6 +98,17 @@ mod tests {
         assert!(verifier(&one).verify(b"message", &signature));
         assert!(!verifier(&one).verify(b"massage", &signature));
         assert!(!verifier(&other).verify(b"message", &signature));
+    }
+
+    #[test]
+    fn both_libraries_read_what_the_other_one_wrote() {
+        let key = EcPrivate::generate().unwrap();
+        let other = ES256.signer_from_der(&key.pkcs8).unwrap();
+        let spki = key.point.spki().unwrap();
+        let verifier = Verifier::from_spki(&spki).unwrap();
+        assert!(verifier.verify(b"message", &other.sign(b"message").unwrap()));
+        let signature = Signer::from_pkcs8(&key.pkcs8).unwrap().sign(b"message").unwrap();
+        ES256.verifier_from_der(&spki).unwrap().verify(b"message", &signature).unwrap();
     }
 
     #[test]
