@@ -1,6 +1,8 @@
 //! The log: JSON lines or readable text on stderr; in the demo one readable line per request on
 //! stdout.
 
+mod writer;
+
 use std::{fmt::Write as _, io::IsTerminal};
 
 use tracing::{
@@ -15,13 +17,25 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use self::writer::Lines as Waiting;
 use crate::arguments::{Arguments, Command};
 
 /// The target of the event that each request ends with.
 const REQUEST: &str = "vestibule::request";
 
+/// Writes the last lines when the program ends.
+#[derive(Debug)]
+pub(crate) struct Log(Waiting);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 /// Starts logging. `RUST_LOG` chooses what; by default requests, audit events and warnings.
-pub(crate) fn start(arguments: &Arguments) {
+#[must_use = "the last lines are written when it is dropped"]
+pub(crate) fn start(arguments: &Arguments) -> Log {
     let services = "warn,audit=info,vestibule::request=info";
     let (demo, json, fallback) = match &arguments.command {
         Command::AuthServer(options) | Command::Gateway(options) | Command::Serve(options) => {
@@ -45,15 +59,20 @@ pub(crate) fn start(arguments: &Arguments) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
     let lines = demo.then(|| Lines.with_filter(filter_fn(|meta| meta.target() == REQUEST)));
     let registry = tracing_subscriber::registry().with(lines);
+    let waiting = Waiting::new(std::io::stderr());
     let format = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(waiting.clone())
         .with_target(true);
     if json {
         registry.with(format.json().with_filter(filter)).init();
     } else {
         registry.with(format.with_filter(filter)).init();
     }
+    if let Err(error) = waiting.write_in_background() {
+        tracing::warn!(%error, "log lines wait for others, because no thread can be started");
+    }
+    Log(waiting)
 }
 
 /// One line for a person, on stderr.
