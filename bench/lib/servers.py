@@ -67,6 +67,15 @@ class Server:
         rollup = pathlib.Path(f"/proc/{self.pid()}/smaps_rollup").read_text()
         return int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1]) / 1024
 
+    def start_times(self, count):
+        """The median time from the start of the process to its first connection, in milliseconds."""
+        times = []
+        for _ in range(count + 1):
+            times.append(self.start())
+            self.stop()
+        # The first start makes keys and warms the page cache.
+        return {"listening_ms": statistics.median(times[1:]) * 1000}
+
     def __enter__(self):
         self.start()
         return self
@@ -116,15 +125,6 @@ class AuthorizationServer(Server):
         self.issuer = f"http://{issuer_host}:{self.port}"
         self.load = ["--issuer", self.issuer, "--discovery", self.discovery, "--resource", RESOURCE, "--scope", SCOPE,
                      "--people", str(PEOPLE)]
-
-    def start_times(self, count):
-        """The median time from the start of the process to its first connection, in milliseconds."""
-        times = []
-        for _ in range(count + 1):
-            times.append(self.start())
-            self.stop()
-        # The first start makes keys and warms the page cache.
-        return {"listening_ms": statistics.median(times[1:]) * 1000}
 
     def grants(self):
         with urllib.request.urlopen(self.issuer + self.discovery) as answer:
