@@ -85,10 +85,9 @@ impl App {
     /// Ends every grant of a person, durably, and the consent that led to it. Returns how many
     /// were in force.
     pub async fn revoke_grants(&self, person: &UserId) -> Result<usize, StoreError> {
-        match self.end_grants(person).await {
-            Err(ChangeError::Store(error)) => return Err(error),
-            // Whoever does not exist has nothing that could go on.
-            Ok(()) | Err(_) => {}
+        // Whoever does not exist has nothing that could go on.
+        if let Err(ChangeError::Store(error)) = self.end_grants(person).await {
+            return Err(error);
         }
         // The gateways learn of each; what an index has lost ends with its access token.
         self.end_families(Owner::Person(person), |_| true).await

@@ -109,7 +109,7 @@ impl Metrics {
         help: &'static str,
         labels: [&'static str; N],
     ) -> Levels<N> {
-        let series = Series::new(labels, Family::<Labels<N>, Gauge<f64, AtomicU64>>::default());
+        let series = Series::new(labels, Family::<Labels<N>, Amount>::default());
         self.add(name, name, help, series.family.clone());
         Levels(series)
     }
@@ -219,9 +219,12 @@ impl<const N: usize> Times<N> {
     }
 }
 
+/// A gauge of fractions.
+type Amount = Gauge<f64, AtomicU64>;
+
 /// How much there is of something.
 #[derive(Clone, Debug)]
-pub struct Level(Gauge<f64, AtomicU64>);
+pub struct Level(Amount);
 
 impl Level {
     /// Notes how much there is.
@@ -238,7 +241,7 @@ impl Level {
 
 /// How much there is of something, of several kinds.
 #[derive(Clone)]
-pub struct Levels<const N: usize>(Series<N, Gauge<f64, AtomicU64>, fn() -> Gauge<f64, AtomicU64>>);
+pub struct Levels<const N: usize>(Series<N, Amount, fn() -> Amount>);
 
 impl<const N: usize> Levels<N> {
     /// Notes how much there is.

@@ -75,16 +75,15 @@ impl<K: Key> Meter<K> {
 
     /// Charges a key one request; `seen` learns how its budget stands, also if it is spent.
     pub(super) async fn charge(&self, key: &K, seen: &mut Option<Standing>) -> Result<(), Limited> {
-        let outcome = match &self.shared {
-            None => self.local.charge(key),
-            Some(shared) => match shared.charge(key).await {
-                Some(outcome) => outcome,
-                // Everybody takes a part, so that all together have the whole.
-                None => {
-                    let parts = NonZeroU32::new(shared.bank.gateways());
-                    self.local.charge_share(key, parts.unwrap_or(NonZeroU32::MIN))
-                }
-            },
+        let outcome = if let Some(shared) = &self.shared {
+            let charged = shared.charge(key).await;
+            // Without the others everybody takes a part, so that all together have the whole.
+            charged.unwrap_or_else(|| {
+                let parts = NonZeroU32::new(shared.bank.gateways());
+                self.local.charge_share(key, parts.unwrap_or(NonZeroU32::MIN))
+            })
+        } else {
+            self.local.charge(key)
         };
         let standing = outcome.as_ref().map_or(self.local.budget().standing(0), |held| *held);
         *seen = Some(standing);

@@ -118,7 +118,7 @@ async fn a_backend_that_fails_is_spared_and_one_request_finds_out_when_it_is_bac
 #[tokio::test]
 async fn faults_of_single_calls_spare_nobody() {
     let (address, seen) = scripted(vec![], FAULT).await;
-    let breaker = BreakerLimits { failures: 2, pause: Duration::from_secs(60) };
+    let breaker = BreakerLimits { failures: 2, pause: Duration::from_mins(1) };
     let backend = reaching(address, Connection { breaker, ..connection() });
     for _ in 0..5 {
         assert_eq!(backend.exchange(message()).await.unwrap().status(), 500);

@@ -20,13 +20,12 @@ impl Surface {
         if listed.is_none() && uris::is_ambiguous(uri) {
             return None;
         }
-        let owner = match listed.and_then(|&at| self.offers.get(at)) {
-            Some(offer) => self.sources.get(offer.source),
-            None => {
-                let plain = uris::plain(uri);
-                let fits = |templates: &Vec<Offered>| templates.iter().any(|one| one.fits(&plain));
-                self.templates.iter().position(fits).and_then(|at| self.sources.get(at))
-            }
+        let owner = if let Some(offer) = listed.and_then(|&at| self.offers.get(at)) {
+            self.sources.get(offer.source)
+        } else {
+            let plain = uris::plain(uri);
+            let fits = |templates: &Vec<Offered>| templates.iter().any(|one| one.fits(&plain));
+            self.templates.iter().position(fits).and_then(|at| self.sources.get(at))
         };
         // With one backend there is no doubt whose it is; it may know more than it lists.
         let owner = owner.or(self.only())?;

@@ -99,15 +99,12 @@ pub(super) fn plain(uri: &str) -> Cow<'_, str> {
     let mut plain = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
         let byte = escaped(piece.as_bytes()).map(char::from);
-        match byte.filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)) {
-            Some(own) => {
-                plain.push(own);
-                plain.push_str(piece.get(2..).unwrap_or_default());
-            }
-            None => {
-                plain.push('%');
-                plain.push_str(piece);
-            }
+        if let Some(own) = byte.filter(|c| c.is_ascii_alphanumeric() || "-._~".contains(*c)) {
+            plain.push(own);
+            plain.push_str(piece.get(2..).unwrap_or_default());
+        } else {
+            plain.push('%');
+            plain.push_str(piece);
         }
     }
     Cow::Owned(plain)
