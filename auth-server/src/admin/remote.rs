@@ -140,7 +140,8 @@ mod tests {
         ask(&app, Method::POST, "/admin/v1/users/usr_none/disable", &headers).await;
         app.flush_audit().await.unwrap();
         let request = http::Request::get("/admin/v1/audit");
-        let request = headers.iter().fold(request, |asked, (name, value)| asked.header(*name, *value));
+        let request =
+            headers.iter().fold(request, |asked, (name, value)| asked.header(*name, *value));
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
         let router = admin_router_over_tcp(app, &Secret::new(TOKEN.to_owned()));

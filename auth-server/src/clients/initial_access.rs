@@ -5,7 +5,13 @@ use std::time::Duration;
 use shared::{secret::Secret, time::Timestamp};
 
 use super::ClientError;
-use crate::{App, audit::Event, mint, rules::initial_access::InitialAccess, store::{Kind, Standing}};
+use crate::{
+    App,
+    audit::Event,
+    mint,
+    rules::initial_access::InitialAccess,
+    store::{Kind, Standing},
+};
 
 /// How much of a token's hash names it.
 const NAME: usize = 12;

@@ -252,7 +252,9 @@ async fn a_code_is_redeemed_once(store: Arc<dyn Store>) {
     let (_, used) = store.code(family_id, &hash("code"), NOW).await.unwrap().unwrap();
     assert_eq!(used, Some(NOW));
     let person = UserId::parse("usr_1").unwrap();
-    assert!(store.families_of(Owner::Person(&person), None, 10).await.unwrap().contains(&family_id));
+    assert!(
+        store.families_of(Owner::Person(&person), None, 10).await.unwrap().contains(&family_id)
+    );
     let stranger = UserId::parse("usr_2").unwrap();
     assert!(store.families_of(Owner::Person(&stranger), None, 10).await.unwrap().is_empty());
     // Page by page, each once.

@@ -188,7 +188,8 @@ async fn listener(url: &str, place: &Place) -> Result<End, Failure> {
     if asked.scheme() != "http" || !is_loopback {
         return Err(wrong("it must be http on a loopback address; from elsewhere use a tunnel"));
     }
-    let path = place.admin_token_file.as_ref().ok_or_else(|| wrong("--admin-token-file is missing"))?;
+    let path =
+        place.admin_token_file.as_ref().ok_or_else(|| wrong("--admin-token-file is missing"))?;
     let token = deployment_file::admin_token(path)
         .map_err(|error| Failure::Misuse(format!("--admin-token-file: {error}")))?;
     let name = host.trim_start_matches('[').trim_end_matches(']');

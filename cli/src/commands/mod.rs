@@ -33,7 +33,13 @@ const SECONDS_A_DAY: u64 = 86_400;
 #[derive(Args, Debug)]
 pub(crate) struct Place {
     /// The admin listener of a running server, instead of its data folder's socket.
-    #[arg(long, value_name = "URL", env = "VESTIBULE_ADMIN", global = true, requires = "admin_token_file")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "VESTIBULE_ADMIN",
+        global = true,
+        requires = "admin_token_file"
+    )]
     pub(crate) admin: Option<String>,
     /// The file with the token of that listener.
     #[arg(long, value_name = "FILE", env = "VESTIBULE_ADMIN_TOKEN_FILE", global = true)]

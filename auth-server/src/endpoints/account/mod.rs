@@ -22,12 +22,7 @@ pub(crate) use self::{
     password::{show as show_password_form, submit as change_password},
 };
 use super::browser::{self, Stale, fault, stale};
-use crate::{
-    App,
-    audit::Event,
-    error::Fault,
-    rules::params::Params,
-};
+use crate::{App, audit::Event, error::Fault, rules::params::Params};
 
 /// What can be done on the account page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

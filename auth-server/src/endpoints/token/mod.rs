@@ -157,7 +157,8 @@ async fn workspaces(
     began: Timestamp,
 ) -> Result<BTreeSet<WorkspaceId>, TokenError> {
     let user = app.accounts.user(&grant.user).await?;
-    let user = user.filter(|user| user.accepts_grant(began)).ok_or(TokenViolation::AccountInactive)?;
+    let user =
+        user.filter(|user| user.accepts_grant(began)).ok_or(TokenViolation::AccountInactive)?;
     if client.cutoff.is_some_and(|cutoff| began <= cutoff) {
         return Err(TokenViolation::RefreshRevoked.into());
     }
