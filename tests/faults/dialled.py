@@ -125,13 +125,13 @@ def main():
     parser.add_argument("--binary", default=TARGET / "release/vestibule")
     options = parser.parse_args()
     trap = Trap()
-    with Traced(options.binary, auth_servers=1, gateway=True) as deployment:
+    with Traced(options.binary, auth_servers=1, gateways=1) as deployment:
         internal = re.search(r'internal_base = "http://127.0.0.1:(\d+)"',
-                             (deployment.folder / "gateway.toml").read_text())
+                             (deployment.folder / "gateway-0.toml").read_text())
         expected = {("127.0.0.1", urllib.parse.urlsplit(deployment.backend.url).port): "the backend",
                     ("127.0.0.1", int(internal[1])): "the issuer", ("127.0.0.1", deployment.redis.port): "Redis"}
         load(deployment, trap)
-        deployment.gateway.stop()
+        deployment.gateways[0].stop()
         places, odd = dialled(deployment.trace)
     trap.close()
     assert not odd, f"addresses of a kind that nobody expects: {odd[:3]}"
