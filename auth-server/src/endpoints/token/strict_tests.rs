@@ -62,6 +62,7 @@ async fn a_server_that_cannot_sign_spends_no_token_of_a_strict_resource() {
     assert!(refresh(&app, &token).await.is_ok());
     assert_eq!(app.store.family(id(1)).await.unwrap().unwrap().generation, 1);
     // And it is strict: the spent one ends the grant.
+    app.clock.advance(Duration::from_secs(1));
     assert!(refresh(&app, &token).await.is_err());
     assert!(app.store.family(id(1)).await.unwrap().unwrap().revoked);
 }
