@@ -187,12 +187,6 @@ pub(crate) enum Actor {
 }
 
 impl Event<'_> {
-    /// The name it has in records.
-    pub(crate) fn name(&self) -> String {
-        let event = serde_json::to_value(self).unwrap_or_default();
-        event.get("event").and_then(|name| name.as_str()).unwrap_or("other").to_owned()
-    }
-
     /// Writes the event to the log, under the target `audit`.
     pub(crate) fn record(&self) {
         let event = serde_json::to_string(self).unwrap_or_default();

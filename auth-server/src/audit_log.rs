@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{ids::UserId, time::Timestamp};
@@ -18,15 +17,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::Event,
     config::AuditRetention,
-    store::{Expected, Kind, Store, StoreError},
+    store::{Kind, NewRecord, Store, StoreError, encoded},
 };
 
 /// How many events may wait to be written.
 const MOST_WAITING: usize = 4096;
 /// How many are written together.
 const BATCH: usize = 256;
+/// How long an event waits for others that are written with it.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long the writer rests after a failure.
 const REST: Duration = Duration::from_secs(1);
 /// How far two records that follow each other may be out of order.
@@ -89,8 +89,7 @@ impl AuditLog {
     }
 
     /// Takes an event to be written; counts it if too many wait.
-    pub(crate) fn keep(&self, event: &Event<'_>, at: Timestamp) {
-        let Ok(event) = serde_json::to_value(event) else { return };
+    pub(crate) fn keep(&self, event: Value, at: Timestamp) {
         let mut waiting = self.lock();
         if waiting.len() < MOST_WAITING {
             waiting.push_back(AuditRecord { at, event });
@@ -114,6 +113,7 @@ impl AuditLog {
     /// Writes what waits whenever something waits, until the shutdown and once more.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(self.wake.notified()).await.is_some() {
+            shutdown.run_until_cancelled(tokio::time::sleep(GATHER)).await;
             if let Err(error) = self.flush().await {
                 tracing::warn!(%error, dropped = self.dropped(), "security events wait");
                 shutdown.run_until_cancelled(tokio::time::sleep(REST)).await;
@@ -183,20 +183,13 @@ impl AuditLog {
     async fn write(&self, batch: &[AuditRecord]) -> Result<(), StoreError> {
         let count = batch.len() as u64;
         let head = self.advance(count).await?;
-        let numbered = batch.iter().zip(head - count..);
-        let written = numbered.map(|(record, number)| async move {
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
+        for (record, number) in batch.iter().zip(head - count..) {
             let expires = Some(record.at.plus(self.retention.life));
-            self.store.write(Kind::Audit, &key(number), record, expires).await?;
-            match number.checked_sub(self.retention.most) {
-                Some(oldest) => {
-                    let gone = Expected::Anything;
-                    self.store.replace_record(Kind::Audit, &key(oldest), gone, None, None).await
-                }
-                None => Ok(true),
-            }
-        });
-        try_join_all(written).await?;
-        Ok(())
+            new.push(NewRecord { expires, key: key(number), value: encoded(record)? });
+            gone.extend(number.checked_sub(self.retention.most).map(key));
+        }
+        self.store.put_records(Kind::Audit, &new, &gone).await
     }
 
     /// Takes so many numbers; gives the one after the last.

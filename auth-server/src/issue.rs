@@ -24,6 +24,7 @@ use crate::{
         resource,
         rotation::Family,
         scope::openid,
+        terms::TermsId,
     },
 };
 
@@ -55,26 +56,28 @@ pub(crate) struct Purpose<'a> {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     held: Arc<Keys>,
+    of: (FamilyId, TermsId),
     refreshes: bool,
     response: TokenResponse,
 }
 
 /// Tokens for the current generation of a family: one access token for one resource, and the
-/// generation's refresh token if the client registered for the grant.
+/// generation's refresh token if the client registered for the grant. `terms` is the digest of
+/// what the family's grant allows.
 pub(crate) fn tokens(
     app: &App,
-    id: FamilyId,
+    (id, terms): (FamilyId, TermsId),
     family: &Family,
     client: &Client,
     purpose: &Purpose<'_>,
 ) -> Result<Response, Fault> {
-    prepare(app, id, family, client, purpose)?.answer(id, family)
+    prepare(app, (id, terms), family, client, purpose)?.answer(family)
 }
 
 /// Signs the tokens of a family's generation, which need not exist yet.
 pub(crate) fn prepare(
     app: &App,
-    id: FamilyId,
+    (id, terms): (FamilyId, TermsId),
     family: &Family,
     client: &Client,
     purpose: &Purpose<'_>,
@@ -112,15 +115,15 @@ pub(crate) fn prepare(
     };
     let held = Arc::clone(&app.keys.held());
     held.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
-    Ok(Prepared { held, refreshes: refreshes(app, family, client), response })
+    Ok(Prepared { held, of: (id, terms), refreshes: refreshes(app, family, client), response })
 }
 
 impl Prepared {
     /// The answer, with the refresh token of the family's generation as it is now.
-    pub(crate) fn answer(self, id: FamilyId, family: &Family) -> Result<Response, Fault> {
-        let Self { held, refreshes, mut response } = self;
+    pub(crate) fn answer(self, family: &Family) -> Result<Response, Fault> {
+        let Self { held, of, refreshes, mut response } = self;
         if refreshes {
-            response.refresh_token = Some(refresh_token(&held, id, family)?);
+            response.refresh_token = Some(refresh_token(&held, of, family)?);
         }
         Ok(answer(&response))
     }
@@ -198,7 +201,11 @@ fn refreshes(app: &App, family: &Family, client: &Client) -> bool {
 }
 
 /// The one refresh token of a family's current generation, whoever asks and how often.
-fn refresh_token(held: &Keys, id: FamilyId, family: &Family) -> Result<String, Fault> {
+fn refresh_token(
+    held: &Keys,
+    (id, terms): (FamilyId, TermsId),
+    family: &Family,
+) -> Result<String, Fault> {
     let key = held.refresh.find(family.mac_key).ok_or(Fault::RingBehind)?;
     // The moment is the generation's own, so that every replica writes the same token.
     let issued = family.rotations.front().map_or(family.created, |(at, _)| *at);
@@ -207,7 +214,7 @@ fn refresh_token(held: &Keys, id: FamilyId, family: &Family) -> Result<String, F
         generation: family.generation,
         issued,
         nonce: family.nonce,
-        terms: family.grant.terms().id(),
+        terms,
     };
     Ok(token.encode(key).expose().to_owned())
 }

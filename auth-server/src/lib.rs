@@ -14,6 +14,7 @@ pub mod clients;
 pub mod config;
 mod endpoints;
 mod engine;
+mod entrance;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -31,7 +32,6 @@ mod rules;
 mod sign_in;
 mod state;
 mod store;
-mod telemetry;
 #[cfg(test)]
 mod testing;
 mod upstream;

@@ -2,10 +2,14 @@
 //!
 //! No label holds what a stranger wrote: routes are patterns, grants those that are served.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
 
 use http::StatusCode;
-use web::metrics::{Counts, Level, Metrics as Registry, Times, Value};
+use web::metrics::{Count, Counts, Level, Metrics as Registry, Time, Times, Value};
 
 use crate::{App, error::TokenError, rules::rotation::Step};
 
@@ -24,8 +28,13 @@ pub(crate) struct Metrics {
     registry: Registry,
     request_seconds: Times<1>,
     requests: Counts<2>,
+    /// The series of each route and status that was answered, so that they are looked for once.
+    routes: RwLock<HashMap<Box<str>, ByStatus>>,
     store_seconds: Times<2>,
 }
+
+/// The count and the times of one route.
+type ByStatus = HashMap<StatusCode, (Count, Time)>;
 
 /// The grants that are served; what else is asked for is `other`.
 const GRANTS: [&str; 3] = ["authorization_code", "client_credentials", "refresh_token"];
@@ -63,6 +72,7 @@ impl Metrics {
                 ["route"],
             ),
             requests: of.counts("requests", "Requests, by route and status", ["route", "status"]),
+            routes: RwLock::default(),
             store_seconds: of.times(
                 "store_seconds",
                 "Time the store took, by verb and outcome",
@@ -74,9 +84,20 @@ impl Metrics {
 
     /// Notes an answer of a public path.
     pub(crate) fn request(&self, route: &str, status: StatusCode, took: Duration) {
-        let route: Value = route.to_owned().into();
-        self.requests.add([route.clone(), status.as_u16().to_string().into()]);
-        self.request_seconds.note([route], took);
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, time)) = routes.get(route).and_then(|held| held.get(&status)) {
+            count.add(1);
+            time.note(took);
+            return;
+        }
+        drop(routes);
+        let name: Value = route.to_owned().into();
+        let count = self.requests.of([name.clone(), status.as_u16().to_string().into()]);
+        let time = self.request_seconds.of([name]);
+        count.add(1);
+        time.note(took);
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        routes.entry(route.into()).or_default().insert(status, (count, time));
     }
 
     /// Notes how the token endpoint answered.
@@ -118,8 +139,8 @@ impl Metrics {
     }
 
     /// Notes a security event.
-    pub(crate) fn event(&self, name: String) {
-        self.events.add([name.into()]);
+    pub(crate) fn event(&self, name: &str) {
+        self.events.add([name.to_owned().into()]);
     }
 }
 

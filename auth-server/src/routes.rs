@@ -1,10 +1,9 @@
 //! Every path of auth-server, on one screen.
 
+use std::sync::Arc;
+
 use axum::{
-    Router,
-    extract::{Request, State},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
+    Router, middleware,
     routing::{get, post},
 };
 use http::StatusCode;
@@ -19,7 +18,7 @@ use crate::{
         account, authorize, client_configuration, consent, health, internal, introspect, jwks,
         login, metadata, register, revoke, token, upstream, userinfo,
     },
-    telemetry,
+    entrance::{self, Entrance},
 };
 
 /// The public paths, under the issuer's own path. Requests for another host are refused.
@@ -61,14 +60,11 @@ pub fn router(app: App) -> Router {
         .route(&path("/login"), get(login::show).post(login::submit))
         .route(&path("/logout"), post(account::sign_out))
         .method_not_allowed_fallback(wrong_method);
-    let host = app.config.public().authority_of_host();
-    let fresh = middleware::from_fn_with_state(app.clone(), fresh_keys);
+    let entrance = Arc::new(Entrance::new(app.clone()));
     public
         .merge(pages)
         .fallback(|| async { Problem::not_found() })
-        .layer(fresh)
-        .layer(middleware::from_fn(move |request, next| known_host(host.clone(), request, next)))
-        .layer(middleware::from_fn_with_state(app.clone(), telemetry::record))
+        .layer(middleware::from_fn_with_state(entrance, entrance::enter))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .with_state(app)
@@ -89,40 +85,7 @@ pub fn internal_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Refuses a request that names another host (RFC 9110 section 7.4), so that no page and no
-/// cookie exists under a name that is not ours.
-async fn known_host(host: String, request: Request, next: Next) -> Response {
-    let named = request
-        .headers()
-        .get(http::header::HOST)
-        .and_then(|value| value.to_str().ok())
-        .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-    if named.is_some_and(|named| named.eq_ignore_ascii_case(&host)) {
-        return next.run(request).await;
-    }
-    let text = format!("this server answers for {host} only");
-    Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text).into_response()
-}
-
-/// Looks at the keys again before a request that may need them, if that is due.
-async fn fresh_keys(State(app): State<App>, request: Request, next: Next) -> Response {
-    app.keys.keep_fresh().await;
-    next.run(request).await
-}
-
 async fn wrong_method() -> Problem {
     let text = "this address does not answer that method";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", text)
-}
-
-/// A URL's host with its port, as the `Host` header has it.
-trait HostHeader {
-    fn authority_of_host(&self) -> String;
-}
-
-impl HostHeader for url::Url {
-    fn authority_of_host(&self) -> String {
-        let host = self.host_str().unwrap_or_default();
-        self.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
 }

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use keys::KeyEncryptionKeys;
+use serde_json::Value;
 use shared::{
     ids::ClientId,
     internal::{Cursor, Events, Usage},
@@ -236,8 +237,9 @@ impl App {
     /// Keeps a security event: in the log at once, in the store as soon as it can be written.
     pub(crate) fn audit(&self, event: &Event<'_>) {
         event.record();
-        self.metrics.event(event.name());
-        self.audit_log.keep(event, self.clock.now());
+        let value = serde_json::to_value(event).unwrap_or_default();
+        self.metrics.event(value.get("event").and_then(Value::as_str).unwrap_or("other"));
+        self.audit_log.keep(value, self.clock.now());
     }
 
     /// Writes security events to the store until the shutdown. Run it in the background.

@@ -19,7 +19,7 @@ use crate::{
         client::Client,
         consent::Grant,
         redirect_uri::{RedirectKind, RedirectTarget},
-        remembered::Answer,
+        remembered::{Answer, Remembered},
     },
 };
 
@@ -31,6 +31,9 @@ pub(super) async fn remembered(
     person: &SignedIn,
 ) -> Result<Option<Response>, Fault> {
     let user = &person.user;
+    if !Remembered::may_answer(request) {
+        return Ok(None);
+    }
     let Some(remembered) = app.store.consent(&user.id, &client.id).await? else { return Ok(None) };
     let (now, cutoff) = (app.clock.now(), cutoff(client, user));
     let offered = offered(app, request, user).await?;
@@ -43,7 +46,7 @@ pub(super) async fn remembered(
     if !doubtful(app, client, request, user).await.is_empty() {
         return Ok(None);
     }
-    let code = code(app, request, &granted).await?;
+    let code = code(app, client, request, &granted).await?;
     let scope = granted.all_scopes().to_string();
     app.audit(&Event::ConsentReused { client: &client.id, scope, user: &user.id });
     let state = request.state.as_deref();

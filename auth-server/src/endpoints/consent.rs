@@ -45,7 +45,7 @@ use crate::{
         violation::AuthorizeViolation,
     },
     state::PAGES,
-    store::{CodeRecord, Owner, StoreError},
+    store::{CodeRecord, StoreError},
 };
 
 /// How long a code may wait for its exchange.
@@ -124,7 +124,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         return again("somebody else has signed in here since; look again".to_owned()).await;
     }
     let code = match &granted {
-        Some(granted) => code(&app, request, granted).await.map(Some),
+        Some(granted) => code(&app, &client, request, granted).await.map(Some),
         None => Ok(None),
     };
     let code = match code {
@@ -256,16 +256,15 @@ pub(super) async fn doubtful(
     user: &User,
 ) -> Vec<FamilyId> {
     let mut doubtful = Vec::new();
-    let mut pages = app.families_of(Owner::Person(&user.id));
-    while let Ok(Some(page)) = pages.next().await {
-        for id in page {
-            let family = app.store.family(id).await.ok().flatten();
-            let now = app.clock.now();
-            if family.is_some_and(|family| {
-                family.grant.client == client.id && family.is_doubtful(request.resources(), now)
-            }) {
-                doubtful.push(id);
-            }
+    for id in app.store.doubts(&user.id, &client.id).await.unwrap_or_default() {
+        let family = app.store.family(id).await.ok().flatten();
+        let now = app.clock.now();
+        if family.is_some_and(|family| {
+            family.grant.client == client.id
+                && family.grant.user == user.id
+                && family.is_doubtful(request.resources(), now)
+        }) {
+            doubtful.push(id);
         }
     }
     doubtful
@@ -326,6 +325,7 @@ fn is_single(app: &App, request: &AuthorizationRequest) -> bool {
 /// Writes a code for a family that does not exist yet.
 pub(super) async fn code(
     app: &App,
+    client: &Client,
     request: &AuthorizationRequest,
     grant: &Grant,
 ) -> Result<String, Fault> {
@@ -338,8 +338,10 @@ pub(super) async fn code(
         nonce: request.openid.nonce.clone(),
         redirect: request.redirect.clone(),
     };
-    // Before the code, so that the sweep never takes a client that has one.
-    app.store.touch_client(&grant.client, Touch::Used, now).await?;
+    if client.origin != Origin::File {
+        // Before the code, so that the sweep never takes a client that has one.
+        app.store.touch_client(&client.id, Touch::Used, now).await?;
+    }
     let family = mint::family()?;
     let code = format!("{CODE_PREFIX}{family}.{}", mint::secret()?.expose());
     let hash = shared::secret::SecretHash::of(code.as_bytes());

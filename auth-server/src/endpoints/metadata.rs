@@ -14,8 +14,13 @@ use crate::{App, Config, config::Registration};
 
 /// Answers the document.
 pub(crate) async fn show(State(app): State<App>) -> Response {
+    answer(&app)
+}
+
+/// The document as it is answered.
+pub(crate) fn answer(app: &App) -> Response {
     let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
-    (headers, app.metadata).into_response()
+    (headers, app.metadata.clone()).into_response()
 }
 
 /// Every path a client may look for the document at: between host and path (RFC 8414 section

@@ -144,9 +144,11 @@ async fn shared_client(
         if let Some(held) = held {
             return Ok(held);
         }
-        refuse_full(app, &id).await?;
-        if app.store.create_client(&client).await? {
-            return Ok(client);
+        app.limits.clients.charge_new(&id).map_err(RegistrationError::Limited)?;
+        match app.store.create_client_within(&client, app.config.client_capacity).await? {
+            Some(true) => return Ok(client),
+            Some(false) => {}
+            None => return Err(full(app)),
         }
     }
 }
@@ -221,10 +223,14 @@ fn new_client(
 async fn refuse_full(app: &App, metadata: &str) -> Result<(), RegistrationError> {
     app.limits.clients.charge_new(metadata).map_err(RegistrationError::Limited)?;
     if app.store.count(Kind::Client).await? >= app.config.client_capacity {
-        tracing::warn!(capacity = app.config.client_capacity, "no room for another client");
-        return Err(RegistrationError::Full);
+        return Err(full(app));
     }
     Ok(())
+}
+
+fn full(app: &App) -> RegistrationError {
+    tracing::warn!(capacity = app.config.client_capacity, "no room for another client");
+    RegistrationError::Full
 }
 
 /// What is registered of a client (RFC 7591 section 3.2.1); absent members are left out, because

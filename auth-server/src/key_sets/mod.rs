@@ -16,9 +16,12 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use http::HeaderValue;
 use keys::{KeyEncryptionKeys, KeyError, KeySet, Purpose, SecretRing, SigningKey, VerifyingKeys};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use shared::{
     ids::KeyId,
     time::{Clock, Timestamp},
@@ -42,6 +45,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The sets in use, and the way to change them.
 #[derive(Debug)]
 pub(crate) struct KeySets {
+    /// How long the published set may be cached, as its header says it.
+    pub(crate) cache_control: HeaderValue,
     clock: Clock,
     /// When the store last confirmed what is held, in milliseconds.
     confirmed: AtomicU64,
@@ -60,6 +65,8 @@ pub(crate) struct KeySets {
 #[derive(Debug)]
 pub(crate) struct Keys {
     pub(crate) jwks: Bytes,
+    /// Its entity tag (RFC 9110 section 8.8.3).
+    pub(crate) jwks_tag: HeaderValue,
     /// MACs of refresh tokens.
     pub(crate) refresh: SecretRing,
     /// Seals requests into pages.
@@ -97,6 +104,7 @@ impl KeySets {
             sets.push(restored::brought_up(&*store, &kek, held, now).await?);
         }
         Ok(Self {
+            cache_control: header(&policy.pace.cache_control()),
             clock,
             confirmed: AtomicU64::new(now.millis()),
             held: ArcSwap::from_pointee(Keys::of(sets, now)?),
@@ -159,6 +167,23 @@ impl KeySets {
     pub(crate) async fn seen_since(&self, moment: Timestamp) -> Result<(), KeyChangeError> {
         let _one = self.looking.lock().await;
         if self.confirmed.load(Ordering::SeqCst) > moment.millis() {
+            return Ok(());
+        }
+        self.look().await
+    }
+
+    /// Whether the store confirmed what is held so lately.
+    pub(crate) fn is_seen_within(&self, most: Duration) -> bool {
+        self.age() < most
+    }
+
+    /// Makes sure that the view is not older; those who ask together look once.
+    pub(crate) async fn seen_within(&self, most: Duration) -> Result<(), KeyChangeError> {
+        if self.is_seen_within(most) {
+            return Ok(());
+        }
+        let _one = self.looking.lock().await;
+        if self.is_seen_within(most) {
             return Ok(());
         }
         self.look().await
@@ -238,11 +263,21 @@ impl Keys {
             signed: AtomicU64::new(0),
             signing: issuer.signing()?,
             verifying: VerifyingKeys::parse(&jwks)?,
+            jwks_tag: tag(&jwks),
             jwks: jwks.into(),
             sets,
             since,
         })
     }
+}
+
+fn tag(bytes: &[u8]) -> HeaderValue {
+    header(&format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))))
+}
+
+fn header(text: &str) -> HeaderValue {
+    // Both texts are visible ASCII.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("no-store"))
 }
 
 /// The name of a purpose's record.

@@ -118,6 +118,24 @@ async fn the_server_that_changes_keys_follows_at_once_and_the_other_when_it_look
 }
 
 #[tokio::test]
+async fn a_view_that_is_young_enough_is_not_confirmed_again() {
+    let fixture = Fixture::new();
+    let (one, other) = (fixture.server("one").await, fixture.server("other").await);
+    fixture.clock.advance(Duration::from_hours(1));
+    other.keep_fresh().await;
+    let (rotated, second) = (rotate(&one).await, Duration::from_secs(1));
+    let new = rotated.active().unwrap().id.clone();
+    assert!(other.is_seen_within(second));
+    other.seen_within(second).await.unwrap();
+    assert_ne!(signing(&other), new);
+    fixture.clock.advance(second);
+    assert!(!other.is_seen_within(second));
+    other.seen_within(second).await.unwrap();
+    assert_eq!(signing(&other), new);
+    assert_eq!(one.held().jwks_tag, other.held().jwks_tag);
+}
+
+#[tokio::test]
 async fn nobody_signs_with_a_view_of_the_keys_older_than_thirty_seconds() {
     let fixture = Fixture::new();
     let server = fixture.server("one").await;

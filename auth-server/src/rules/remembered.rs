@@ -81,6 +81,12 @@ impl Remembered {
         self.in_force(now, cutoff).next().is_some()
     }
 
+    /// Whether a request can be answered by what was answered before: what may be another program
+    /// every time is asked for every time.
+    pub(crate) fn may_answer(request: &AuthorizationRequest) -> bool {
+        request.redirect.kind() == RedirectKind::Https && !request.prompt.consent
+    }
+
     /// What the person would tick again.
     pub(crate) fn choice(
         &self,
@@ -89,8 +95,7 @@ impl Remembered {
         now: Timestamp,
         cutoff: Option<Timestamp>,
     ) -> Option<Choice> {
-        // What may be another program every time is asked for every time.
-        if request.redirect.kind() != RedirectKind::Https || request.prompt.consent {
+        if !Self::may_answer(request) {
             return None;
         }
         let asked = Terms { identity: request.identity.clone(), scopes: request.scopes.clone() };

@@ -201,7 +201,7 @@ fn spent(family: &mut Family, token: &Presented, attempt: &Attempt<'_>, now: Tim
 }
 
 /// For how long a contested grant is offered for signing out.
-const OFFERED: Duration = Duration::from_hours(24);
+pub(crate) const OFFERED: Duration = Duration::from_hours(24);
 
 impl Family {
     /// Whether the person should be asked about this grant when they approve its client again.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::try_join;
 use shared::{ids::ClientId, secret::SecretHash, time::Timestamp};
 
 use super::{Expected, Kind, Owner, Standing, Store, StoreError, record::decode};
@@ -11,12 +12,34 @@ use crate::rules::{client::Client, client_life::Touch, initial_access::InitialAc
 const MOST_GRANTS: usize = 200;
 
 impl dyn Store + '_ {
+    /// A stored client.
+    pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        self.read(Kind::Client, id.as_str()).await
+    }
+
     /// Creates a client; grants that were ended under its id stay ended. False if there is one.
     pub(crate) async fn create_client(&self, client: &Client) -> Result<bool, StoreError> {
         let key = client.id.as_str();
         let cutoff = self.read(Kind::ClientCutoff, key).await?;
         let client = Client { cutoff, ..client.clone() };
         self.create(Kind::Client, key, &client, None).await
+    }
+
+    /// The same where there are fewer than so many clients; nothing where there is no room.
+    pub(crate) async fn create_client_within(
+        &self,
+        client: &Client,
+        capacity: u64,
+    ) -> Result<Option<bool>, StoreError> {
+        let key = client.id.as_str();
+        let asked =
+            try_join(self.count(Kind::Client), self.read::<Timestamp>(Kind::ClientCutoff, key));
+        let (count, cutoff) = asked.await?;
+        if count >= capacity {
+            return Ok(None);
+        }
+        let client = Client { cutoff, ..client.clone() };
+        self.create(Kind::Client, key, &client, None).await.map(Some)
     }
 
     /// Notes that a client is alive, if that is not noted yet; none if there is no such client.

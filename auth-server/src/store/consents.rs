@@ -58,6 +58,6 @@ impl dyn Store + '_ {
 }
 
 /// Client ids may hold anything visible, so their hash stands in the key.
-fn key(person: &UserId, client: &ClientId) -> String {
+pub(super) fn key(person: &UserId, client: &ClientId) -> String {
     format!("{person}/{}", SecretHash::of(client.as_str().as_bytes()).as_str())
 }

@@ -9,6 +9,7 @@ mod clients;
 mod consents;
 #[cfg(test)]
 pub(crate) mod contract;
+mod doubts;
 mod embedded;
 mod families;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod guarded;
 #[cfg(test)]
 mod guarded_contract;
 mod journal;
+mod keys;
 mod marks;
 #[cfg(test)]
 mod measure;
@@ -48,7 +50,7 @@ pub(crate) use self::{
     journal::{Journal, Standing},
     marks::PutBack,
     record::{decode as decoded, encode as encoded},
-    records::{Expected, Kind, Owner, Records},
+    records::{Expected, Kind, NewRecord, Owner, Records},
     redis::RedisStore,
     sessions::Session,
     source::Source,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::time::Timestamp;
 
-use super::{Expected, Kind, Store};
+use super::{Expected, Kind, NewRecord, Store, encoded};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -13,6 +13,7 @@ pub(super) async fn holds(store: &Arc<dyn Store>) {
     a_record_changes_only_from_what_is_expected(&**store).await;
     concurrent_updates_are_all_kept(Arc::clone(store)).await;
     records_are_listed_in_order_by_prefix(&**store).await;
+    several_records_are_put_and_deleted_together(&**store).await;
 }
 
 async fn a_record_changes_only_from_what_is_expected(store: &dyn Store) {
@@ -72,4 +73,27 @@ async fn records_are_listed_in_order_by_prefix(store: &dyn Store) {
         store.delete(Kind::Client, key).await.unwrap();
     }
     assert!(keys("", None, 9).await.is_empty());
+}
+
+async fn several_records_are_put_and_deleted_together(store: &dyn Store) {
+    let new = |keys: &[&str]| -> Vec<NewRecord> {
+        let record = |key: &&str| NewRecord {
+            expires: None,
+            key: (*key).to_owned(),
+            value: encoded(&(*key).to_owned()).unwrap(),
+        };
+        keys.iter().map(record).collect()
+    };
+    let held = async || {
+        let held = store.list::<String>(Kind::Audit, "", None, 9).await.unwrap();
+        assert!(held.iter().all(|(key, value)| key == value));
+        held.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    store.put_records(Kind::Audit, &new(&["1", "2", "3"]), &[]).await.unwrap();
+    assert_eq!(held().await, ["1", "2", "3"]);
+    let gone = ["1".to_owned(), "2".to_owned(), "never".to_owned()];
+    store.put_records(Kind::Audit, &new(&["3", "4"]), &gone).await.unwrap();
+    assert_eq!(held().await, ["3", "4"]);
+    store.put_records(Kind::Audit, &[], &["3".to_owned(), "4".to_owned()]).await.unwrap();
+    assert!(held().await.is_empty());
 }

@@ -2,6 +2,7 @@
 //! feed. Each kind has one form in both engines, so that what is built on them is written once.
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     ids::{ClientId, UserId},
@@ -12,7 +13,6 @@ use super::{
     Store, StoreError,
     record::{decode, encode},
 };
-use crate::rules::client::Client;
 
 /// What a record is. The name is part of the stored form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     ClientCutoff,
     /// What a person has consented to, by person and client.
     Consent,
+    /// The grants of a person to a client whose old tokens came back, by person and client.
+    Doubt,
     /// An initial access token, by its hash.
     InitialAccess,
     /// Who moves keys on by itself.
@@ -71,7 +73,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::Account,
         Self::AccountName,
         Self::ApiKey,
@@ -82,6 +84,7 @@ impl Kind {
         Self::Client,
         Self::ClientCutoff,
         Self::Consent,
+        Self::Doubt,
         Self::InitialAccess,
         Self::KeyLease,
         Self::KeyServer,
@@ -117,6 +120,7 @@ impl Kind {
             Self::Client => "client",
             Self::ClientCutoff => "client-cutoff",
             Self::Consent => "consent",
+            Self::Doubt => "doubt",
             Self::InitialAccess => "initial-access",
             Self::KeyLease => "key-lease",
             Self::KeyServer => "key-server",
@@ -156,6 +160,7 @@ impl Kind {
             | Self::Client
             | Self::ClientCutoff
             | Self::Consent
+            | Self::Doubt
             | Self::InitialAccess
             | Self::KeySet
             | Self::PersonCutoff
@@ -194,6 +199,7 @@ impl Kind {
             | Self::AuditHead
             | Self::ClientCutoff
             | Self::Consent
+            | Self::Doubt
             | Self::KeyLease
             | Self::PersonCutoff
             | Self::Session
@@ -218,9 +224,17 @@ pub(crate) enum Expected<'a> {
     Same(&'a [u8]),
 }
 
+/// A record that is written over whatever is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewRecord {
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) key: String,
+    pub(crate) value: Vec<u8>,
+}
+
 /// The verbs of records, as bytes; [`Store`] has them typed.
 #[async_trait]
-pub(crate) trait Records {
+pub(crate) trait Records: Sync {
     /// A record. One that has expired may still be found: its reader compares the time.
     async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
@@ -234,6 +248,22 @@ pub(crate) trait Records {
         value: Option<&[u8]>,
         expires: Option<Timestamp>,
     ) -> Result<bool, StoreError>;
+
+    /// Writes some records of a kind and deletes others, whatever is there; each by itself.
+    async fn put_records(
+        &self,
+        kind: Kind,
+        new: &[NewRecord],
+        gone: &[String],
+    ) -> Result<(), StoreError> {
+        let any = Expected::Anything;
+        let written = new.iter().map(|NewRecord { expires, key, value }| {
+            self.replace_record(kind, key, any, Some(value), *expires)
+        });
+        let deleted = gone.iter().map(|key| self.replace_record(kind, key, any, None, None));
+        try_join_all(written.chain(deleted)).await?;
+        Ok(())
+    }
 
     /// Keys and records of a listed kind whose keys begin with `prefix` and come after `after`,
     /// in the order of their keys. For pages and sweeps: a record that is written at the same
@@ -344,27 +374,6 @@ impl dyn Store + '_ {
     /// Whether a ticket was taken.
     pub(crate) async fn is_taken(&self, ticket: &str) -> Result<bool, StoreError> {
         Ok(self.record(Kind::Ticket, ticket).await?.is_some())
-    }
-
-    /// A stored client.
-    pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
-        self.read(Kind::Client, id.as_str()).await
-    }
-
-    /// A set of keys, as it was sealed.
-    pub(crate) async fn key_set(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.record(Kind::KeySet, name).await
-    }
-
-    /// Replaces a key set if it still is `expected`; durably. False if it is not.
-    pub(crate) async fn replace_key_set(
-        &self,
-        name: &str,
-        expected: Option<&[u8]>,
-        set: &[u8],
-    ) -> Result<bool, StoreError> {
-        let expected = expected.map_or(Expected::Absent, Expected::Same);
-        self.replace_record(Kind::KeySet, name, expected, Some(set), None).await
     }
 }
 

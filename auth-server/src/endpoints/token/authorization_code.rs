@@ -71,7 +71,7 @@ pub(crate) async fn exchange(
         Redemption::Gone => return Err(TokenViolation::CodeInvalid.into()),
     };
     let purpose = Purpose { resource, scope, sign_in, workspaces };
-    Ok(issue::tokens(app, family, &created, client, &purpose)?)
+    Ok(issue::tokens(app, (family, terms.id()), &created, client, &purpose)?)
 }
 
 /// The family a code belongs to.

@@ -9,7 +9,7 @@ use std::{net::IpAddr, time::Duration};
 use axum::response::Response;
 use http::{HeaderMap, header::USER_AGENT};
 use sha2::{Digest, Sha256};
-use shared::{deployment::Resource, ids::FamilyId, scope::Scope};
+use shared::{deployment::Resource, scope::Scope};
 
 use crate::{
     App,
@@ -68,7 +68,7 @@ pub(crate) async fn exchange(
     let asked = Asked { client, params, resource, scope };
     // A strict resource forgives nothing: what can fail, fails before the token is spent.
     let prepared = if policy.strict {
-        foreseen(app, token.family, &presented, &attempt, &asked).await?
+        foreseen(app, &token, &presented, &attempt, &asked).await?
     } else {
         None
     };
@@ -85,17 +85,17 @@ pub(crate) async fn exchange(
         }
     }
     app.metrics.refresh(rotation.step);
-    conclude(app, client, &token, &rotation)?;
+    conclude(app, client, &token, &rotation).await?;
     let family = &rotation.family;
     if let Some((generation, prepared)) = prepared
         && generation == family.generation
     {
-        return Ok(prepared.answer(token.family, family)?);
+        return Ok(prepared.answer(family)?);
     }
     // Whom this refuses is gone for good, so it does not matter that the token is spent; and after
     // a fault the same token is answered again.
     let purpose = asked.purpose(app, family).await?;
-    Ok(issue::tokens(app, token.family, family, client, &purpose)?)
+    Ok(issue::tokens(app, (token.family, token.terms), family, client, &purpose)?)
 }
 
 /// What a request asks for, as far as that can be judged without its family.
@@ -121,12 +121,12 @@ impl<'a> Asked<'a> {
 /// where it will lead to none. After this nothing is left that can fail but the rotation itself.
 async fn foreseen(
     app: &App,
-    id: FamilyId,
+    token: &RefreshToken,
     presented: &Presented,
     attempt: &Attempt<'_>,
     asked: &Asked<'_>,
 ) -> Result<Option<(u32, Prepared)>, TokenError> {
-    let Some(mut family) = app.store.family(id).await? else { return Ok(None) };
+    let Some(mut family) = app.store.family(token.family).await? else { return Ok(None) };
     if presented.generation > family.generation {
         // The store lost rotations; the family is moved to this token first.
         (family.generation, family.nonce) = (presented.generation, presented.nonce);
@@ -135,7 +135,8 @@ async fn foreseen(
         return Ok(None);
     }
     let purpose = asked.purpose(app, &family).await?;
-    let prepared = issue::prepare(app, id, &family, asked.client, &purpose)?;
+    let prepared =
+        issue::prepare(app, (token.family, token.terms), &family, asked.client, &purpose)?;
     Ok(Some((family.generation, prepared)))
 }
 
@@ -229,7 +230,7 @@ async fn catch_up(
 }
 
 /// Whether the outcome gives tokens; what does not is recorded and named.
-fn conclude(
+async fn conclude(
     app: &App,
     client: &Client,
     token: &RefreshToken,
@@ -250,6 +251,9 @@ fn conclude(
         }
         Step::Revoked => Err(TokenViolation::RefreshRevoked.into()),
         Step::Stale => {
+            // Before the answer, so that no client goes on while its person is not told.
+            let (user, now) = (&rotation.family.grant.user, app.clock.now());
+            app.store.note_doubt((user, &client.id), family, now).await?;
             app.audit(&Event::RefreshStale { client: &client.id, family });
             Err(TokenViolation::RefreshStale.into())
         }

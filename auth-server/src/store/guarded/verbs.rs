@@ -2,8 +2,8 @@
 //!
 //! After a broken connection these are made once more, because to repeat them is harmless: every
 //! read (`record`, `records`, `count`, `code`, `family`, `families_of`, `feed`), `confirm_all`,
-//! `put_code`, `rotate_refresh`, and `replace_record` where it does not compare. Not so what
-//! counts, spends, compares or announces: `miss_code`, `redeem_code`, `roll_forward`,
+//! `put_code`, `put_records`, `rotate_refresh`, and `replace_record` where it does not compare. Not
+//! so what counts, spends, compares or announces: `miss_code`, `redeem_code`, `roll_forward`,
 //! `append_event`, `revoke_family` and the other changes of records.
 
 use std::sync::Arc;
@@ -24,8 +24,8 @@ use crate::{
         terms::{Terms, TermsId},
     },
     store::{
-        CodeRecord, EventFeed, Expected, Families, Feed, Kind, Owner, Records, Redemption,
-        Rotation, Standing, Store, StoreError,
+        CodeRecord, EventFeed, Expected, Families, Feed, Kind, NewRecord, Owner, Records,
+        Redemption, Rotation, Standing, Store, StoreError,
     },
 };
 
@@ -94,6 +94,15 @@ impl Records for GuardedStore {
         }
         self.admit().await?;
         self.inner.replace_record(kind, key, expected, value, expires).await
+    }
+
+    async fn put_records(
+        &self,
+        kind: Kind,
+        new: &[NewRecord],
+        gone: &[String],
+    ) -> Result<(), StoreError> {
+        repeated!(self, self.inner.put_records(kind, new, gone))
     }
 
     async fn count(&self, kind: Kind) -> Result<u64, StoreError> {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join_all, try_join3};
 use shared::{
     ids::FamilyId,
     internal::{Event, Receipt},
@@ -15,7 +15,7 @@ use store::{Reply, Script};
 
 use super::{
     RedisStore,
-    family::{pack, proof_byte, terms_of, unpack},
+    family::{pack, packed_attempt, terms_of, unpack},
     keys::{code_key, family_key, index_key, millis},
 };
 use crate::{
@@ -104,15 +104,19 @@ impl Families for RedisStore {
         now: Timestamp,
         created: &Family,
     ) -> Result<Redemption, StoreError> {
-        self.keep_terms(created).await?;
         let forget = created.absolute_expiry.plus(AFTER_EXPIRY).millis().to_string();
         // First, because an index may name what does not exist, but not the other way round.
         let at = now.millis().to_string();
         let index_arguments = [family.as_bytes().as_slice(), forget.as_bytes(), at.as_bytes()];
         let grant = &created.grant;
-        for owner in [Owner::Client(&grant.client), Owner::Person(&grant.user)] {
-            self.redis.run(&INDEX, &[&index_key(owner)], &index_arguments).await?;
-        }
+        let [of_client, of_person] =
+            [Owner::Client(&grant.client), Owner::Person(&grant.user)].map(index_key);
+        let index = async |index: &str| -> Result<(), StoreError> {
+            self.redis.run(&INDEX, &[index], &index_arguments).await?;
+            Ok(())
+        };
+        // Sent together.
+        try_join3(self.keep_terms(created), index(&of_client), index(&of_person)).await?;
         let (code, family) = (code_key(family, code), family_key(family));
         for _ in 0..LOOKS {
             match self.redeem(&code, &family, now, created).await {
@@ -168,41 +172,12 @@ impl Families for RedisStore {
         attempt: &Attempt<'_>,
     ) -> Result<Option<Rotation>, StoreError> {
         let key = family_key(family);
-        let policy = attempt.policy;
-        let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
-        let texts = [
-            token.issued.millis().to_string(),
-            attempt.context.0.to_string(),
-            attempt.now.millis().to_string(),
-            flag(self.trust_caller_clock),
-            policy.grace.as_millis().to_string(),
-            policy.lost.as_millis().to_string(),
-            policy.most_replays.to_string(),
-            policy.soft.as_millis().to_string(),
-            flag(policy.strict),
-            proof_byte(attempt.proof).to_string(),
-        ];
-        let generation = token.generation.to_string();
-        let [issued, context, now, trust, grace, lost, most, soft, strict, proof] =
-            texts.each_ref().map(String::as_bytes);
-        let arguments: [&[u8]; 14] = [
-            generation.as_bytes(),
-            &token.nonce,
-            &token.next,
-            issued,
-            attempt.client.as_str().as_bytes(),
-            context,
-            now,
-            trust,
-            grace,
-            lost,
-            most,
-            soft,
-            strict,
-            proof,
-        ];
-        let parts = self.redis.run(&ROTATE, &[&key], &arguments).await?.into_array()?;
-        let outcome = parts.first().and_then(|reply| reply.as_str().ok()).unwrap_or_default();
+        let asked = packed_attempt(token, attempt, self.trust_caller_clock);
+        let arguments = [attempt.client.as_str().as_bytes(), asked.as_slice()];
+        let answer = self.redis.run(&ROTATE, &[&key], &arguments).await?.into_bytes()?;
+        let mut parts = answer.splitn(2, |byte| *byte == b' ');
+        let mut part = || parts.next().unwrap_or_default();
+        let (outcome, packed) = (std::str::from_utf8(part()).unwrap_or_default(), part());
         let step = match outcome {
             "ahead" => Step::Ahead,
             "busy" => Step::Busy,
@@ -225,8 +200,7 @@ impl Families for RedisStore {
             self.run_lasting(&REVOKE_FAMILY, &[&key], &[]).await?;
             self.announce_revoked(family, attempt.now).await?;
         }
-        let family = self.read_family(parts.get(1).unwrap_or(&Reply::Nil)).await?;
-        Ok(Some(Rotation { family, step }))
+        Ok(Some(Rotation { family: self.read_packed(packed).await?, step }))
     }
 
     async fn roll_forward(
@@ -313,7 +287,10 @@ impl RedisStore {
     }
 
     async fn read_family(&self, packed: &Reply) -> Result<Family, StoreError> {
-        let packed = packed.as_bytes()?;
+        self.read_packed(packed.as_bytes()?).await
+    }
+
+    async fn read_packed(&self, packed: &[u8]) -> Result<Family, StoreError> {
         let terms = self.terms(terms_of(packed)?).await?;
         let terms = terms.ok_or_else(|| StoreError::Corrupt("the terms of a family".to_owned()))?;
         unpack(packed, &terms)

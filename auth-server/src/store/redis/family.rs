@@ -19,7 +19,7 @@ use crate::{
     rules::{
         client::ProofMethod,
         consent::Grant,
-        rotation::{Context, Family, REMEMBERED},
+        rotation::{Attempt, Context, Family, Presented, REMEMBERED},
         terms::{Terms, TermsId},
     },
     store::StoreError,
@@ -73,6 +73,27 @@ pub(in crate::store) fn pack(family: &Family) -> Vec<u8> {
     for workspace in &grant.workspaces {
         packed.short(workspace.as_str());
     }
+    packed.0
+}
+
+/// What the rotation script is asked, but for the client.
+pub(super) fn packed_attempt(token: &Presented, attempt: &Attempt<'_>, trusted: bool) -> Vec<u8> {
+    let policy = attempt.policy;
+    let span = |span: Duration| Timestamp::default().plus(span);
+    let mut packed = Packed(Vec::with_capacity(76));
+    packed.bytes(&token.generation.to_be_bytes());
+    packed.bytes(&token.nonce);
+    packed.bytes(&token.next);
+    packed.time(token.issued);
+    packed.bytes(&attempt.context.0.to_be_bytes());
+    packed.time(attempt.now);
+    packed.byte(u8::from(trusted));
+    packed.time(span(policy.grace));
+    packed.time(span(policy.lost));
+    packed.bytes(&policy.most_replays.to_be_bytes());
+    packed.time(span(policy.soft));
+    packed.byte(u8::from(policy.strict));
+    packed.byte(proof_byte(attempt.proof));
     packed.0
 }
 
@@ -142,7 +163,7 @@ pub(super) fn unpack(packed: &[u8], terms: &Terms) -> Result<Family, StoreError>
 }
 
 /// The method's bits among the flags; the rotation script compares them.
-pub(super) fn proof_byte(method: ProofMethod) -> u8 {
+fn proof_byte(method: ProofMethod) -> u8 {
     match method {
         ProofMethod::None => 0,
         ProofMethod::Secret => 4,

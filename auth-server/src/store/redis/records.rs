@@ -2,6 +2,7 @@
 //! written before a record and mended by whoever lists it.
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use shared::time::Timestamp;
 use store::Script;
 
@@ -9,14 +10,20 @@ use super::{
     RedisStore,
     keys::{list_key, record_key},
 };
-use crate::store::{Expected, Kind, Records, StoreError};
+use crate::store::{Expected, Kind, NewRecord, Records, StoreError};
 
 static COUNT: Script = Script::new("count", "return redis.call('ZCARD', KEYS[1])");
 static GET: Script = Script::new("get", "return redis.call('GET', KEYS[1])");
 static LIST: Script = Script::new("list", include_str!("list.lua"));
-static NOTE: Script = Script::new("note", "return redis.call('ZADD', KEYS[1], 0, ARGV[1])");
+static NOTE: Script = Script::new(
+    "note",
+    "for _, key in ipairs(ARGV) do redis.call('ZADD', KEYS[1], 0, key) end return 1",
+);
 static REPLACE: Script = Script::new("replace", include_str!("replace.lua"));
-static UNNOTE: Script = Script::new("unnote", "return redis.call('ZREM', KEYS[1], ARGV[1])");
+static UNNOTE: Script = Script::new(
+    "unnote",
+    "for _, key in ipairs(ARGV) do redis.call('ZREM', KEYS[1], key) end return 1",
+);
 
 #[async_trait]
 impl Records for RedisStore {
@@ -42,30 +49,10 @@ impl Records for RedisStore {
         value: Option<&[u8]>,
         expires: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let at = record_key(kind, key);
-        let (mode, held): (&[u8], &[u8]) = match expected {
-            Expected::Absent => (b"absent", b""),
-            Expected::Anything => (b"anything", b""),
-            Expected::Same(bytes) => (b"same", bytes),
-        };
-        let (action, new): (&[u8], &[u8]) = match value {
-            Some(value) => (b"set", value),
-            None => (b"delete", b""),
-        };
-        let expires = expires.map_or(0, Timestamp::millis).to_string();
         if kind.is_listed() && value.is_some() {
             self.redis.run(&NOTE, &[&list_key(kind)], &[key.as_bytes()]).await?;
         }
-        let (keys, arguments) = ([at.as_str()], [mode, held, action, new, expires.as_bytes()]);
-        let reply = if kind.is_durable() {
-            self.run_lasting(&REPLACE, &keys, &arguments).await
-        } else {
-            self.redis.run(&REPLACE, &keys, &arguments).await
-        };
-        // Whatever came of it: who reads next must see it, or what another process wrote.
-        self.recent.forget(&at);
-        let reply = reply?;
-        let replaced = reply.as_int()? == 1;
+        let replaced = self.replace((kind, key), expected, value, expires).await?;
         if kind.is_listed() && replaced {
             // Again, because a reader that came in between took the note for one of a record
             // that has expired.
@@ -73,6 +60,36 @@ impl Records for RedisStore {
             self.redis.run(script, &[&list_key(kind)], &[key.as_bytes()]).await?;
         }
         Ok(replaced)
+    }
+
+    async fn put_records(
+        &self,
+        kind: Kind,
+        new: &[NewRecord],
+        gone: &[String],
+    ) -> Result<(), StoreError> {
+        let noted = list_key(kind);
+        let names: Vec<&[u8]> = new.iter().map(|record| record.key.as_bytes()).collect();
+        let note = async || -> Result<(), StoreError> {
+            if kind.is_listed() && !names.is_empty() {
+                self.redis.run(&NOTE, &[&noted], &names).await?;
+            }
+            Ok(())
+        };
+        note().await?;
+        let any = Expected::Anything;
+        let written = new.iter().map(|NewRecord { expires, key, value }| {
+            self.replace((kind, key), any, Some(value), *expires)
+        });
+        let deleted = gone.iter().map(|key| self.replace((kind, key), any, None, None));
+        try_join_all(written.chain(deleted)).await?;
+        // For the reason that a single record is noted again.
+        note().await?;
+        if kind.is_listed() && !gone.is_empty() {
+            let names: Vec<&[u8]> = gone.iter().map(String::as_bytes).collect();
+            self.redis.run(&UNNOTE, &[&noted], &names).await?;
+        }
+        Ok(())
     }
 
     async fn records(
@@ -108,5 +125,37 @@ impl Records for RedisStore {
     async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
         let count = self.redis.run(&COUNT, &[&list_key(kind)], &[]).await?.as_int()?;
         Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+impl RedisStore {
+    /// Writes or deletes a record, without its note in the list.
+    async fn replace(
+        &self,
+        (kind, key): (Kind, &str),
+        expected: Expected<'_>,
+        value: Option<&[u8]>,
+        expires: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let at = record_key(kind, key);
+        let (mode, held): (&[u8], &[u8]) = match expected {
+            Expected::Absent => (b"absent", b""),
+            Expected::Anything => (b"anything", b""),
+            Expected::Same(bytes) => (b"same", bytes),
+        };
+        let (action, new): (&[u8], &[u8]) = match value {
+            Some(value) => (b"set", value),
+            None => (b"delete", b""),
+        };
+        let expires = expires.map_or(0, Timestamp::millis).to_string();
+        let (keys, arguments) = ([at.as_str()], [mode, held, action, new, expires.as_bytes()]);
+        let reply = if kind.is_durable() {
+            self.run_lasting(&REPLACE, &keys, &arguments).await
+        } else {
+            self.redis.run(&REPLACE, &keys, &arguments).await
+        };
+        // Whatever came of it: who reads next must see it, or what another process wrote.
+        self.recent.forget(&at);
+        Ok(reply?.as_int()? == 1)
     }
 }

@@ -1,15 +1,15 @@
 -- The twin of rules::rotation::step; family.rs tells what stands where. KEYS: family.
--- ARGV: generation, nonce, next, issued, client, context, now, trust the caller's clock,
---       grace, lost, most replays, soft, strict, proof
+-- ARGV: client; and packed: generation, nonce, next, issued, context, now, trust the caller's clock,
+--       grace, lost, most replays, soft, strict, proof. Answers with the step, a space and the family
 local key = KEYS[1]
 local f = redis.call('GET', key)
-if not f then return {'missing'} end
-local gen, nonce, nxt = tonumber(ARGV[1]), ARGV[2], ARGV[3]
-local now, context = tonumber(ARGV[7]), tonumber(ARGV[6])
-if ARGV[8] == '0' then
+if not f then return 'missing ' end
+local gen, nonce, nxt, issued, context, now, trust, grace, forgiven, most, soft, strict, proof =
+  struct.unpack('>I4c16c16I6I2I6BI6I6I4I6BB', ARGV[2])
+if trust == 0 then
   local t = redis.call('TIME')
   local server = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-  if math.abs(server - now) > 30000 then return {'skew'} end
+  if math.abs(server - now) > 30000 then return 'skew ' end
   now = server
 end
 local revoked, confirmed, cur, held, idle_expiry, contested, used, replays, count =
@@ -22,7 +22,7 @@ local rotations = string.sub(f, 47, 110)
 local function began(back) return struct.unpack('>I6I2', f, 47 + 8 * back) end
 now = math.max(now, count > 0 and began(0) or created)
 local function answer(step)
-  return {step, f}
+  return step .. ' ' .. f
 end
 -- Writes what can change and answers with the family as it is then.
 local function change(step)
@@ -32,11 +32,11 @@ local function change(step)
   f = string.sub(f, 1, 1) .. head .. string.sub(f, 111)
   return answer(step)
 end
-if string.sub(f, 154, 153 + length) ~= ARGV[5] then return answer('wrong_client') end
+if string.sub(f, 154, 153 + length) ~= ARGV[1] then return answer('wrong_client') end
 if revoked == 1 then return answer('revoked') end
-if flags % 16 - flags % 4 ~= tonumber(ARGV[14]) then return answer('wrong_proof') end
+if flags % 16 - flags % 4 ~= proof then return answer('wrong_proof') end
 local expiry = idle_expiry
-if gen > cur and not by_call then expiry = math.max(expiry, tonumber(ARGV[4]) + idle) end
+if gen > cur and not by_call then expiry = math.max(expiry, issued + idle) end
 if now >= absolute or now >= expiry then return answer('expired') end
 if gen > cur then return answer('ahead') end
 if gen == cur then
@@ -55,19 +55,19 @@ if behind == 1 and nxt ~= held then return answer('forged') end
 local superseded, from
 if behind <= count then superseded, from = began(behind - 1) end
 local age = math.max(0, now - (superseded or (count > 0 and began(count - 1)) or created))
-if superseded and age <= tonumber(ARGV[9]) then
-  if replays >= tonumber(ARGV[11]) then return answer('busy') end
+if superseded and age <= grace then
+  if replays >= most then return answer('busy') end
   replays = replays + 1
   return change('replayed')
 end
-local lost = contested > 0 and 0 or math.min(tonumber(ARGV[10]), idle)
+local lost = contested > 0 and 0 or math.min(forgiven, idle)
 if behind == 1 and confirmed == 0 and age <= lost then
   replays = replays + 1
   return change('replayed')
 end
 local elsewhere = from and math.floor(from / 256) ~= math.floor(context / 256)
   and from % 256 ~= context % 256
-if ARGV[13] == '1' or elsewhere or age > tonumber(ARGV[12]) then
+if strict == 1 or elsewhere or age > soft then
   revoked = 1
   return change('reuse')
 end

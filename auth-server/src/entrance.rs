@@ -1,0 +1,116 @@
+//! The way in, which every request takes once: the check of its host, keys that are fresh, the
+//! documents that are in memory, and one event for logs and for the demo's readable lines, with
+//! method, path, status and time; never a query, a body or a header.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{Method, StatusCode, Uri, header::HOST};
+use url::Url;
+use web::{cors, problem::Problem};
+
+use crate::{
+    App,
+    endpoints::{jwks, metadata},
+};
+
+/// The target of request events.
+const TARGET: &str = "vestibule::request";
+
+/// What the way in needs to know.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    app: App,
+    /// Our name, as the `Host` header has it.
+    host: String,
+    jwks: String,
+    metadata: Vec<String>,
+}
+
+impl Entrance {
+    pub(crate) fn new(app: App) -> Self {
+        let host = authority(app.config.public());
+        let (jwks, metadata) = (app.config.path("/jwks"), metadata::paths(&app.config));
+        Self { app, host, jwks, metadata }
+    }
+
+    async fn answer(&self, request: Request, next: Next) -> Response {
+        if !self.is_ours(&request) {
+            let text = format!("this server answers for {} only", self.host);
+            let refusal = Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text);
+            return refusal.into_response();
+        }
+        if let Some(document) = self.document(&request) {
+            return document;
+        }
+        self.app.keys.keep_fresh().await;
+        next.run(request).await
+    }
+
+    /// Whether a request names our host (RFC 9110 section 7.4): no page and no cookie exists
+    /// under a name that is not ours.
+    fn is_ours(&self, request: &Request) -> bool {
+        let named = request
+            .headers()
+            .get(HOST)
+            .and_then(|value| value.to_str().ok())
+            .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
+        named.is_some_and(|named| named.eq_ignore_ascii_case(&self.host))
+    }
+
+    /// A document that everybody may read and that is in memory.
+    fn document(&self, request: &Request) -> Option<Response> {
+        if request.method() != Method::GET {
+            return None;
+        }
+        let path = request.uri().path();
+        let mut response = if path == self.jwks {
+            jwks::at_once(&self.app, request.headers())?
+        } else if self.metadata.iter().any(|one| path == one) {
+            metadata::answer(&self.app)
+        } else {
+            return None;
+        };
+        cors::readable_by_all(response.headers_mut());
+        Some(response)
+    }
+
+    /// Notes an answer when its head is ready.
+    fn note(&self, route: Option<&MatchedPath>, (method, uri): (&Method, &Uri), answer: &Answered) {
+        let Answered { since, status } = *answer;
+        let took = since.elapsed();
+        self.app.metrics.request(route.map_or("other", MatchedPath::as_str), status, took);
+        let (path, status, micros) = (uri.path(), status.as_u16(), took.as_micros());
+        tracing::info!(target: TARGET, service = "auth", %method, %path, status, micros = %micros);
+    }
+}
+
+struct Answered {
+    since: Instant,
+    status: StatusCode,
+}
+
+/// The middleware.
+pub(crate) async fn enter(
+    State(entrance): State<Arc<Entrance>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let since = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = entrance.answer(request, next).await;
+    let answered = Answered { since, status: response.status() };
+    entrance.note(route.as_ref(), (&method, &uri), &answered);
+    response
+}
+
+/// A URL's host with its port.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
