@@ -23,7 +23,7 @@ use crate::{
     rules::{
         eras,
         examine::{Examination, Message, examine, replace_data},
-        silence::Standing,
+        silence::{self, Access, SilencePolicy},
         sse::Event,
     },
     state::App,
@@ -40,6 +40,8 @@ pub(crate) struct Listener {
     /// The call's place among those under way, until the answer has gone.
     #[expect(dead_code, reason = "it counts for as long as it is held")]
     pub(crate) room: Option<Room>,
+    /// What goes on while the feed of revocations is silent.
+    pub(crate) silence: SilencePolicy,
     /// Its room, if it waits for news rather than for one answer; then it ends with the token.
     pub(crate) stream: Option<Room>,
     pub(crate) underway: Option<Underway>,
@@ -228,8 +230,9 @@ impl Listener {
     /// Whether the credential behind the stream is gone, or nobody knows any longer.
     fn is_over(&self) -> bool {
         let caller = &self.caller.caller;
+        let goes_on = silence::allows(self.app.feed.standing(), self.silence, Access::Read);
         self.app.feed.has_revoked(caller)
-            || self.app.feed.standing() == Standing::Unknown
+            || !goes_on
             || (self.stream.is_some() && caller.expires <= self.app.clock.now())
     }
 }

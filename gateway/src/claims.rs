@@ -25,6 +25,8 @@ pub(crate) struct Admitted {
     pub(crate) generation: u64,
     /// The identities signed for it so far.
     pub(crate) identities: Identities,
+    /// Issuer and subject in one, for what all clients of a principal share.
+    pub(crate) person: Arc<str>,
     /// Issuer, subject and client in one, for limits.
     pub(crate) principal: Arc<str>,
 }
@@ -49,12 +51,14 @@ impl ClaimsCache {
 
     /// Keeps an accepted token.
     pub(crate) fn keep(&self, caller: Caller, digest: Digest32, generation: u64) -> Arc<Admitted> {
-        let principal = format!("{} {} {}", caller.issuer, caller.subject, caller.client);
+        let person = format!("{} {}", caller.issuer, caller.subject);
+        let principal = format!("{person} {}", caller.client);
         let admitted = Arc::new(Admitted {
             caller,
             digest,
             generation,
             identities: Identities::default(),
+            person: person.into(),
             principal: principal.into(),
         });
         self.0.insert(digest, Arc::clone(&admitted));

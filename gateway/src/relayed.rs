@@ -54,6 +54,10 @@ pub(crate) async fn stream_or_end(
     if !is_served {
         return Err(TransportViolation::NoSessionMethod.into());
     }
+    if parts.method == HttpMethod::DELETE {
+        // It takes something from whoever has the session, which may be shut out by now.
+        silence::check(app, route, Access::Write)?;
+    }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     let modern = headers::version(&parts.headers) == Some(Version::July2026.as_str());
     if modern || !surface.relays(Era::Legacy) {
@@ -73,7 +77,7 @@ pub(crate) async fn stream_or_end(
         session,
         version,
     };
-    send(app, caller, (surface, relayed), &parts.headers).await
+    send(app, (route, caller), (surface, relayed), &parts.headers).await
 }
 
 /// A notification or response of a client.
@@ -112,7 +116,7 @@ pub(crate) async fn message(
     let session = session(app, caller, &backend, headers)?;
     let relayed =
         Relayed { backend, body, last_event_id: None, method: HttpMethod::POST, session, version };
-    send(app, caller, (surface, relayed), headers).await
+    send(app, (route, caller), (surface, relayed), headers).await
 }
 
 /// The backend's session that a request names, if it names one and it is this caller's.
@@ -156,7 +160,7 @@ pub(crate) fn put_session(
 
 async fn send(
     app: &App,
-    caller: &Arc<Admitted>,
+    (route, caller): (&Route, &Arc<Admitted>),
     (surface, relayed): (Arc<Surface>, Relayed),
     sent: &HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -188,7 +192,14 @@ async fn send(
         .await
         .map_err(|error| Refusal::Backend { error, name: name.clone() })?;
     let (app_of, caller_of) = (app.clone(), Arc::clone(caller));
-    let listener = Listener { app: app_of, caller: caller_of, room: None, stream, underway: None };
+    let listener = Listener {
+        app: app_of,
+        caller: caller_of,
+        room: None,
+        silence: route.silence,
+        stream,
+        underway: None,
+    };
     let session = upstream.session.clone();
     let mut response = answer::respond(upstream, examination, None, listener);
     if let Some(session) = session {

@@ -7,7 +7,7 @@ use shared::resource::ResourceIndicator;
 
 use crate::{
     config::{RawMissingScope, Route},
-    rules::visible::{Source, Surface, Terms},
+    rules::visible::{Source, Surface, Terms, Unread},
     state::App,
 };
 
@@ -17,19 +17,19 @@ pub(crate) struct Surfaces(ArcSwap<HashMap<ResourceIndicator, Arc<Surface>>>);
 
 /// What the resource offers, or `None` while no backend's catalogue is known.
 pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
-    let sources: Vec<Source> = route
-        .backends
-        .iter()
-        .filter_map(|name| {
-            let backend = app.backends.find(name)?;
-            Some(Source {
-                backend: Arc::clone(name),
-                catalogue: backend.catalogue()?,
-                naming: Arc::clone(&backend.config().naming),
-                policies: Arc::clone(&backend.config().policies),
-            })
-        })
-        .collect();
+    let mut sources = Vec::with_capacity(route.backends.len());
+    let mut unread = Vec::new();
+    for name in &route.backends {
+        let Some(backend) = app.backends.find(name) else { continue };
+        let naming = Arc::clone(&backend.config().naming);
+        let policies = Arc::clone(&backend.config().policies);
+        if let Some(catalogue) = backend.catalogue() {
+            sources.push(Source { backend: Arc::clone(name), catalogue, naming, policies });
+        } else {
+            let (at, backend) = (sources.len(), Arc::clone(name));
+            unread.push(Unread { at, backend, naming, policies });
+        }
+    }
     if sources.is_empty() {
         return None;
     }
@@ -38,7 +38,10 @@ pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
     if let Some(surface) = known {
         return Some(Arc::clone(surface));
     }
-    let surface = Arc::new(Surface::build(sources, terms(route)));
+    // Whoever had a name before keeps it.
+    let owners = held.get(&route.resource.indicator).map(|surface| surface.owners().clone());
+    let surface = Surface::join(sources, terms(route), unread, owners.unwrap_or_default());
+    let surface = Arc::new(surface);
     for alarm in surface.alarms() {
         tracing::warn!(resource = %route.resource.indicator, "{alarm}");
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::BoxStream};
 use http::{HeaderValue, Method as HttpMethod};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
@@ -17,7 +17,10 @@ use crate::{
         relay::{self, Expected, UpstreamBody},
         session::Session,
     },
-    rules::protocol::{Era, Method, Version},
+    rules::{
+        protocol::{Era, Method, Version},
+        sse::Event,
+    },
 };
 
 /// On whose behalf, and in which terms.
@@ -79,16 +82,26 @@ pub(crate) async fn ask(
     let result = match upstream.body {
         UpstreamBody::Empty => None,
         UpstreamBody::Json(bytes) => Answer::read(&bytes),
-        UpstreamBody::Stream(mut events) => loop {
-            let Some(event) = events.next().await else { break None };
-            if let Some(answer) = event?.data.as_deref().and_then(Answer::read) {
-                break Some(answer);
-            }
-        },
+        // What only a client could wait for is not waited for here.
+        UpstreamBody::Stream(events) => {
+            relay::within(backend.config().response_timeout, first(events)).await??
+        }
     };
     let session = upstream.session.and_then(|id| HeaderValue::try_from(id).ok());
     let result = result.ok_or(BackendError::Answer("it is not one JSON-RPC response"))?;
     Ok(Reply { result, session })
+}
+
+/// The answer among events.
+async fn first(
+    mut events: BoxStream<'static, Result<Event, BackendError>>,
+) -> Result<Option<Result<Box<RawValue>, i64>>, BackendError> {
+    while let Some(event) = events.next().await {
+        if let Some(answer) = event?.data.as_deref().and_then(Answer::read) {
+            return Ok(Some(answer));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a session of a legacy revision. `None`: the backend does not speak that era.

@@ -229,8 +229,20 @@ fn authorize(
     backend: &Backend,
     workspace: Option<&WorkspaceId>,
 ) -> Result<HeaderValue, BackendError> {
-    let caller: &Caller = &admitted.caller;
-    let identity = Identity {
+    let identity = identity(app, &admitted.caller, backend, workspace);
+    let signing = &app.identity.load().signing;
+    let header = admitted.identities.header(&identity, signing, app.clock.now());
+    header.map_err(BackendError::Identity)
+}
+
+/// What it says.
+pub(super) fn identity<'a>(
+    app: &'a App,
+    caller: &'a Caller,
+    backend: &'a Backend,
+    workspace: Option<&'a WorkspaceId>,
+) -> Identity<'a> {
+    Identity {
         audience: &backend.config().audience,
         client_id: caller.client.as_str(),
         expires: caller.expires,
@@ -244,8 +256,5 @@ fn authorize(
         sub: &caller.subject,
         sub_iss: &caller.issuer,
         workspaces: workspace.map_or(&caller.workspaces, std::slice::from_ref),
-    };
-    let signing = &app.identity.load().signing;
-    let header = admitted.identities.header(&identity, signing, app.clock.now());
-    header.map_err(BackendError::Identity)
+    }
 }

@@ -29,7 +29,7 @@ use self::{
     breaker::Breaker,
     mcp::Target,
     pool::Pool,
-    session::{Asked, Session, Sessions},
+    session::{Asked, Ending, Sessions},
 };
 pub(crate) use self::{
     breaker::{BreakerLimits, Health},
@@ -56,7 +56,7 @@ pub(crate) struct Backend {
     changed: Notify,
     config: config::Backend,
     /// Pooled sessions that are to be ended, until somebody sees to it.
-    endings: Mutex<Option<Receiver<Session>>>,
+    endings: Mutex<Option<Receiver<Ending>>>,
     /// The gateway's own, for reading the catalogue.
     identities: Identities,
     pool: Pool,

@@ -15,7 +15,9 @@ use crate::{
         Backend,
         ask::{self, Terms},
         catalogue::own_identity,
-        session::Session,
+        credential::Identities,
+        forward,
+        session::Ending,
     },
     state::App,
 };
@@ -30,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn reap(
     backend: Arc<Backend>,
     app: App,
-    endings: Receiver<Session>,
+    endings: Receiver<Ending>,
     shutdown: CancellationToken,
 ) {
     let sweep = async {
@@ -41,10 +43,10 @@ pub(super) async fn reap(
         }
     };
     let endings = stream::unfold(endings, async |mut endings| {
-        endings.recv().await.map(|session| (session, endings))
+        endings.recv().await.map(|ending| (ending, endings))
     });
-    let end = endings.for_each_concurrent(AT_ONCE, async |session| {
-        if timeout(PATIENCE, end(&backend, &app, session)).await.is_err() {
+    let end = endings.for_each_concurrent(AT_ONCE, async |ending| {
+        if timeout(PATIENCE, end(&backend, &app, ending)).await.is_err() {
             tracing::debug!(backend = %backend.config.name, "a session's end is not answered");
         }
     });
@@ -55,9 +57,22 @@ pub(super) async fn reap(
     }
 }
 
-async fn end(backend: &Backend, app: &App, session: Session) {
-    // The principal may have no identity any longer: what the gateway opened it ends as itself.
-    let Ok(authorization) = own_identity(app, backend) else { return };
+/// Ends a session as the principal it was opened for. One that is shut out, or whose credential
+/// has ended, is spoken for no longer: there the gateway ends as itself what it opened.
+async fn end(backend: &Backend, app: &App, Ending { caller, session }: Ending) {
+    let now = app.clock.now();
+    let lives = caller.expires > now && !app.feed.has_revoked(&caller);
+    let own = lives.then(|| {
+        let identity = forward::identity(app, &caller, backend, None);
+        Identities::default().header(&identity, &app.identity.load().signing, now).ok()
+    });
+    let authorization = match own.flatten() {
+        Some(own) => own,
+        None => match own_identity(app, backend) {
+            Ok(gateways) => gateways,
+            Err(_) => return,
+        },
+    };
     let terms = Terms { authorization, session: session.id, version: session.version };
     ask::end(backend, &terms).await;
 }

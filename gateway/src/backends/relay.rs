@@ -193,20 +193,27 @@ pub(super) fn headers(media: Option<Media>) -> HeaderMap {
     headers
 }
 
-/// The whole body, within the size and with no pause longer than the answer may take.
+/// The whole body, within the size, with no pause longer than the answer may take to begin, and by
+/// the deadline. Without one, all of it may take no longer than that pause.
 pub(super) async fn collect(
     backend: &Backend,
-    mut body: PooledBody,
+    body: PooledBody,
     deadline: Option<Instant>,
 ) -> Result<Bytes, BackendError> {
     let config = backend.config();
+    let pause = config.response_timeout;
+    let all = deadline.map_or(pause, |end| end.saturating_duration_since(Instant::now()));
+    within(all, whole(body, config.largest_answer, pause)).await?
+}
+
+async fn whole(mut body: PooledBody, most: usize, pause: Duration) -> Result<Bytes, BackendError> {
     let mut frames: Vec<Bytes> = Vec::new();
     let mut length = 0;
-    while let Some(frame) = within(left(config.response_timeout, deadline), body.frame()).await? {
+    while let Some(frame) = within(pause, body.frame()).await? {
         let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
-        if length > config.largest_answer {
+        if length > most {
             return Err(BackendError::TooLarge);
         }
         frames.push(data);

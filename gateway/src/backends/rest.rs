@@ -22,6 +22,7 @@ use crate::{
     },
     config::Api,
     rules::{
+        eras,
         members::Members,
         openapi::{self, Received, RestRequest},
         permit::Permit,
@@ -41,8 +42,9 @@ pub(super) async fn call(
     if permit.method != Method::CallTool {
         let message = format!("{} is not served here", permit.method.name());
         let error = json!({ "code": -32601, "message": message });
-        let body = json!({ "jsonrpc": "2.0", "id": call.id, "error": error });
-        return Ok(answer(body.to_string()));
+        let body = json!({ "jsonrpc": "2.0", "id": call.id, "error": error }).to_string();
+        let status = eras::status(permit.era, body.as_bytes());
+        return Ok(Upstream { status, ..answer(body) });
     }
     let name = permit.name.as_deref().unwrap_or_default();
     let operation = api.operations.get(name).ok_or(BackendError::Unknown)?;

@@ -79,20 +79,27 @@ pub(crate) struct Session {
     pub(crate) version: Version,
 }
 
+/// A session that nobody will use again, with whom it was opened for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) session: Session,
+}
+
 /// Sessions that wait for the next call of their owner. Each serves one call at a time, because
 /// two clients of one principal may use the same request id.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// Those that nobody will use again, on their way to be ended.
-    ended: Sender<Session>,
+    ended: Sender<Ending>,
     places: Cache<(Owner, &'static str), Arc<Place>>,
 }
 
 /// The sessions of one owner.
 #[derive(Debug)]
 struct Place {
-    caller: Caller,
-    ended: Sender<Session>,
+    caller: Arc<Caller>,
+    ended: Sender<Ending>,
     waiting: Mutex<Waiting>,
 }
 
@@ -119,7 +126,7 @@ const UNUSED: Duration = Duration::from_mins(10);
 
 impl Sessions {
     /// No sessions, and where those come out that are to be ended.
-    pub(crate) fn new() -> (Self, Receiver<Session>) {
+    pub(crate) fn new() -> (Self, Receiver<Ending>) {
         let (ended, endings) = channel(MOST_ENDINGS);
         let places = Cache::builder()
             .max_capacity(MOST_OWNERS)
@@ -132,7 +139,7 @@ impl Sessions {
     /// A waiting session of the caller's, if there is one, and the place for a new one.
     pub(crate) fn lend(&self, caller: &Caller, version: Version) -> Lease {
         let place = self.places.get_with((Owner::of(caller), version.as_str()), || {
-            let (caller, ended) = (caller.clone(), self.ended.clone());
+            let (caller, ended) = (Arc::new(caller.clone()), self.ended.clone());
             Arc::new(Place { caller, ended, waiting: Mutex::default() })
         });
         let session = place.lock().sessions.pop();
@@ -161,7 +168,8 @@ impl Place {
 
     fn end(&self, session: Session) {
         // Where more end than the backend is told of in time, it forgets them in its own.
-        let _untold = self.ended.try_send(session);
+        let caller = Arc::clone(&self.caller);
+        let _untold = self.ended.try_send(Ending { caller, session });
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -291,7 +299,7 @@ mod tests {
         let mut given_up = sessions.lend(&own, version);
         given_up.put(session("s1"));
         drop(given_up);
-        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s1");
+        assert_eq!(endings.try_recv().unwrap().session.id.unwrap(), "s1");
         let (mut waiting, mut lent) = (sessions.lend(&own, version), sessions.lend(&own, version));
         waiting.put(session("s2"));
         lent.put(session("s3"));
@@ -301,9 +309,9 @@ mod tests {
         sessions.sweep(|_| false);
         assert!(endings.try_recv().is_err());
         sessions.sweep(|caller| caller.scope.contains("a"));
-        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s2");
+        assert_eq!(endings.try_recv().unwrap().session.id.unwrap(), "s2");
         drop(lent);
-        assert_eq!(endings.try_recv().unwrap().id.unwrap(), "s3");
+        assert_eq!(endings.try_recv().unwrap().session.id.unwrap(), "s3");
         assert!(sessions.lend(&own, version).session().is_none());
     }
 

@@ -11,7 +11,7 @@ use futures_util::{
 };
 use http_body_util::BodyExt;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     backends::{
@@ -33,7 +33,7 @@ pub(super) fn events(
     expected: Expected,
 ) -> BoxStream<'static, Result<Event, BackendError>> {
     let relay = Relay {
-        answered: false,
+        answered: None,
         backend: Arc::clone(backend),
         body,
         dropped: 0,
@@ -52,7 +52,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 
 /// An event stream under way.
 struct Relay {
-    answered: bool,
+    /// When the call was answered.
+    answered: Option<Instant>,
     backend: Arc<Backend>,
     body: PooledBody,
     dropped: u64,
@@ -90,9 +91,10 @@ impl Relay {
 
     /// Reads on, or finds that the stream has ended as it should or should not.
     async fn fill(&mut self) -> Result<(), BackendError> {
-        let frame = if self.answered {
+        let frame = if let Some(answered) = self.answered {
             // The call is answered: what ends badly from here on is no loss.
-            timeout(DRAIN, self.body.frame()).await.ok().flatten().and_then(Result::ok)
+            let frame = timeout_at(answered + DRAIN, self.body.frame()).await;
+            frame.ok().flatten().and_then(Result::ok)
         } else if self.expected.id.is_some() {
             let left = relay::left(IDLE, self.expected.deadline);
             let frame = within(left, self.body.frame()).await?;
@@ -109,7 +111,7 @@ impl Relay {
         }
         self.ended = true;
         self.expected.settle();
-        let complete = self.answered
+        let complete = self.answered.is_some()
             || self.expected.id.is_none()
             || (self.expected.relayed && self.resumable);
         if complete { Ok(()) } else { Err(BackendError::Answer("it ended too early")) }
@@ -121,7 +123,7 @@ impl Relay {
         let Some(data) = event.data.as_deref().filter(|data| !data.is_empty()) else {
             return true;
         };
-        if self.answered {
+        if self.answered.is_some() {
             return false;
         }
         let Some(message) = Message::parse(data) else { return false };
@@ -136,13 +138,14 @@ impl Relay {
                     // A stream of a relayed session may carry responses to earlier calls of it.
                     return self.expected.relayed && message.is_response() && !relay::lists(data);
                 };
-                self.answered = message.answers(id);
-                if self.answered {
+                let answers = message.answers(id);
+                if answers {
+                    self.answered = Some(Instant::now());
                     self.expected.settle();
                     // The session is free for another call as soon as this one has its answer.
                     self.expected.lease = None;
                 }
-                self.answered
+                answers
             }
         }
     }

@@ -138,7 +138,7 @@ impl Change<'_> {
         Problem::new(format!("{}.{key}", self.at), what, remedy)
     }
 
-    /// Changes what matches; returns the rule that its scopes make.
+    /// Changes what matches; returns the rule that its scopes and hints make.
     fn apply(
         &self,
         operations: &mut [Operation],
@@ -185,22 +185,32 @@ impl Change<'_> {
 
     fn rule<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Option<Rule>, Problem> {
         let said = self.said;
-        let need = match (said.always_allowed, said.scopes.as_slice()) {
-            (false, []) => return Ok(None),
-            (true, []) => Need::Nothing,
-            (false, scopes) if Scope::from_tokens(scopes.iter().map(String::as_str)).is_ok() => {
-                Need::Scopes { all: scopes.to_vec(), any: Vec::new() }
+        let hints = Hints {
+            destructive: said.destructive,
+            idempotent: said.idempotent,
+            open_world: said.open_world,
+            read_only: said.read_only,
+        };
+        let is_scoped = !said.scopes.is_empty() || !said.any_of.is_empty();
+        let tokens = said.scopes.iter().chain(&said.any_of).map(String::as_str);
+        let need = match (said.always_allowed, is_scoped) {
+            (false, false) if hints == Hints::default() => return Ok(None),
+            (false, false) => Need::Unsaid,
+            (true, false) => Need::Nothing,
+            (false, true) if Scope::from_tokens(tokens).is_ok() => {
+                Need::Scopes { all: said.scopes.clone(), any: said.any_of.clone() }
             }
-            (false, _) => {
-                return Err(self.problem("scopes", "hold no scope token", "see RFC 6749"));
+            (false, true) => {
+                let what = "or any_of hold no scope token";
+                return Err(self.problem("scopes", what, "see RFC 6749"));
             }
-            (true, _) => {
-                let what = "are given together with always_allowed";
+            (true, true) => {
+                let what = "or any_of are given together with always_allowed";
                 return Err(self.problem("scopes", what, "remove one of them"));
             }
         };
         let patterns = names.filter_map(|name| Pattern::parse(name).ok()).collect();
-        Ok(Some(Rule { hints: Hints::default(), need, patterns }))
+        Ok(Some(Rule { hints, need, patterns }))
     }
 }
 

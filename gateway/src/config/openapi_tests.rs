@@ -89,6 +89,35 @@ fn operations_are_renamed_hidden_described_and_given_scopes() {
 }
 
 #[test]
+fn an_operation_may_need_one_of_several_scopes_and_be_said_to_do_more_than_its_method() {
+    let (api, policies, problems) = resolve(
+        YAML,
+        r#"
+        [[operation]]
+        match = "list_contacts"
+        scopes = ["contacts:read"]
+        any_of = ["admin", "support"]
+        read_only = false
+        destructive = true
+        [[operation]]
+        match = "create_contact"
+        open_world = true
+        [[tool]]
+        match = "create_{module}"
+        scopes = ["{module}:write"]
+        "#,
+    );
+    assert_eq!((problems, api.is_some()), (Vec::<String>::new(), true));
+    let listing = policies.tools.required("list_contacts").unwrap();
+    assert_eq!(listing.all.to_string(), "contacts:read");
+    assert_eq!(listing.any, ["admin", "support"]);
+    let hints = policies.tools.hints("list_contacts");
+    assert_eq!((hints.read_only, hints.destructive), (Some(false), Some(true)));
+    assert_eq!(policies.tools.hints("create_contact").open_world, Some(true));
+    assert!(policies.tools.required("put_contacts_id").is_none());
+}
+
+#[test]
 fn every_problem_has_its_place_and_remedy() {
     let twice = YAML.replace("internal_stats", "list_contacts");
     for (description, tables, words) in [
@@ -102,6 +131,11 @@ fn every_problem_has_its_place_and_remedy() {
         (
             YAML,
             "[[operation]]\nmatch = \"list_contacts\"\nscopes = [\"a\"]\nalways_allowed = true",
+            "operation[0].scopes",
+        ),
+        (
+            YAML,
+            "[[operation]]\nmatch = \"list_contacts\"\nany_of = [\"a b\"]",
             "operation[0].scopes",
         ),
         (YAML, "header_parameters = [\"Cookie\"]", "backend[0].header_parameters: lists cookie"),

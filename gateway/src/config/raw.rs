@@ -210,7 +210,8 @@ pub struct RawBackend {
     /// How long a connection may take to open, in milliseconds.
     #[serde(default = "three_seconds")]
     pub connect_timeout_ms: u64,
-    /// How long an answer may take to begin, in milliseconds.
+    /// How long an answer may take to begin, and one that is no stream then to arrive whole, in
+    /// milliseconds.
     #[serde(default = "one_minute")]
     pub timeout_ms: u64,
     /// How many connections it gets, and what happens when it fails.
@@ -316,9 +317,18 @@ pub struct RawOperation {
     /// The scopes it needs, all of them, before any rule of `tool` is asked.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// One of these, too; the first is what callers without any are told to ask for.
+    #[serde(default)]
+    pub any_of: Vec<String>,
     /// Whether any valid token will do.
     #[serde(default)]
     pub always_allowed: bool,
+    /// What the tool is said to do, at the least: its method can only make it look more
+    /// dangerous.
+    pub destructive: Option<bool>,
+    pub idempotent: Option<bool>,
+    pub open_world: Option<bool>,
+    pub read_only: Option<bool>,
 }
 
 /// A text or a list of texts.

@@ -40,7 +40,7 @@ const NEWER_KEYS: Duration = Duration::from_secs(1);
 const SKEW: Duration = Duration::from_mins(1);
 /// Receipts that wait; more are not worth their memory, since every refresh brings new ones.
 const MOST_RECEIPTS: usize = 100_000;
-/// Families and tokens that are kept one by one.
+/// Revocations that are kept one by one.
 const MOST_REVOKED: usize = 1_000_000;
 
 /// What the feed has said.

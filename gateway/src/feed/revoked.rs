@@ -1,6 +1,6 @@
 //! What is revoked, as the feed says it.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{collections::HashMap, hash::Hash, time::Duration};
 
 use shared::{
     ids::{ApiKeyId, ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
@@ -8,7 +8,7 @@ use shared::{
     time::Timestamp,
 };
 
-use crate::rules::caller::{Caller, Kind};
+use crate::rules::caller::{self, Caller, Kind};
 
 /// Everything in force, each with the time it was heard.
 ///
@@ -19,7 +19,7 @@ pub(super) struct Revoked {
     api_keys: HashMap<ApiKeyId, (u32, Timestamp)>,
     clients: HashMap<ClientId, Cutoff>,
     families: HashMap<FamilyId, Timestamp>,
-    /// Tokens issued at or before this moment are refused: more was revoked then than is kept.
+    /// When more was revoked than is kept, by this clock: what was learnt until then is over.
     floor: Option<Timestamp>,
     /// Never forgotten.
     keys: HashMap<KeyId, Timestamp>,
@@ -66,16 +66,25 @@ impl Revoked {
         }
     }
 
-    /// Where more families and tokens are revoked than `most`, no entry is dropped for nothing:
-    /// everything issued until now is refused, which one refresh mends.
+    /// Where more is revoked than `most`, no entry is dropped for nothing: everything issued until
+    /// now is refused, which one refresh mends. Withdrawn keys are few, and stay.
     pub(super) fn bound(&mut self, most: usize, now: Timestamp) -> bool {
-        if self.families.len() + self.tokens.len() <= most {
+        if self.len() <= most {
             return false;
         }
-        self.families.clear();
-        self.tokens.clear();
-        self.floor = Some(now);
+        let keys = std::mem::take(&mut self.keys);
+        *self = Self { floor: Some(now), keys, ..Self::default() };
         true
+    }
+
+    fn len(&self) -> usize {
+        let memberships: usize = self.memberships.values().map(Vec::len).sum();
+        self.api_keys.len()
+            + self.clients.len()
+            + self.families.len()
+            + self.people.len()
+            + self.tokens.len()
+            + memberships
     }
 
     /// Forgets what was heard before the moment: no token lives that long.
@@ -96,15 +105,19 @@ impl Revoked {
     pub(super) fn covers(&self, caller: &Caller) -> bool {
         caller.family.is_some_and(|family| self.families.contains_key(&family))
             || caller.key.as_ref().is_some_and(|key| self.keys.contains_key(key))
-            || caller.token.as_ref().is_some_and(|token| {
-                self.tokens.contains_key(token)
-                    || self.floor.is_some_and(|floor| caller.issued <= floor)
-            })
+            || caller.token.as_ref().is_some_and(|token| self.tokens.contains_key(token))
+            || self.is_below_floor(caller)
             || caller.api_key.as_ref().is_some_and(|(key, revision)| {
                 self.api_keys.get(key).is_some_and(|(revoked, _)| revision <= revoked)
             })
             || is_past(self.clients.get(&caller.client), caller.auth_time)
             || (caller.kind != Kind::Client && self.covers_person(caller))
+    }
+
+    /// A token's time is its issuer's, whose clock may be ahead; an API key was looked up at ours.
+    fn is_below_floor(&self, caller: &Caller) -> bool {
+        let ahead = if caller.token.is_some() { caller::SKEW } else { Duration::ZERO };
+        self.floor.is_some_and(|floor| caller.issued <= floor.plus(ahead))
     }
 
     fn covers_person(&self, caller: &Caller) -> bool {
@@ -195,11 +208,49 @@ mod tests {
         assert!(!revoked.bound(4, issued) && !revoked.covers(&caller));
         revoked.add(Event::Token { token: TokenId::parse("other").unwrap() }, issued);
         assert!(revoked.bound(4, issued) && revoked.covers(&caller));
-        caller.issued = Timestamp::from_millis(issued.millis() + 1);
+        // The issuer's clock may be a minute ahead of the one that the floor was read from.
+        caller.issued = issued.plus(caller::SKEW);
+        assert!(revoked.covers(&caller));
+        caller.issued = Timestamp::from_millis(caller.issued.millis() + 1);
         assert!(!revoked.covers(&caller), "a token issued since is good");
         caller.issued = issued;
-        revoked.forget_before(issued.plus(std::time::Duration::from_secs(1)));
+        revoked.forget_before(issued.plus(Duration::from_secs(1)));
         assert!(!revoked.covers(&caller), "no token lives that long");
+    }
+
+    #[test]
+    fn every_kind_of_revocation_counts_and_an_overflow_spares_withdrawn_keys_alone() {
+        let own = caller("", &["a"]);
+        let at = own.issued;
+        let user = |name: &str| UserId::parse(name).unwrap();
+        let workspace = WorkspaceId::parse("z").unwrap();
+        let other = ClientId::parse("other").unwrap();
+        let events = [
+            Event::ApiKey { key: ApiKeyId::from_bytes([9; 16]), revision: 1 },
+            Event::Client { client: other, not_after: at },
+            Event::Family { family: FamilyId::from_bytes([9; 16]) },
+            Event::Membership { user: user("usr_9"), workspace, not_after: at },
+            Event::Person { user: user("usr_8"), not_after: at },
+            Event::Token { token: TokenId::parse("other").unwrap() },
+        ];
+        let mut revoked = Revoked::default();
+        for (count, event) in events.into_iter().enumerate() {
+            revoked.add(event, at);
+            assert!(!revoked.clone().bound(count + 1, at), "{count}");
+            assert!(revoked.clone().bound(count, at), "{count}");
+        }
+        revoked.add(Event::Key { key: own.key.clone().unwrap() }, at);
+        assert!(revoked.bound(0, at));
+        let mut later = own;
+        later.issued = at.plus(Duration::from_mins(2));
+        assert!(revoked.covers(&later), "its key stays withdrawn");
+        later.key = None;
+        assert!(!revoked.covers(&later));
+        later.token = None;
+        later.issued = at;
+        assert!(revoked.covers(&later), "an API key that was looked up before is over, too");
+        later.issued = Timestamp::from_millis(at.millis() + 1);
+        assert!(!revoked.covers(&later), "and good when it is looked up again");
     }
 
     #[test]

@@ -83,6 +83,12 @@ impl Limits {
         self.addresses.check(self.failed, address)
     }
 
+    /// Whether an address has tried too many credentials that were none, before another is paid
+    /// for with a signature.
+    pub(crate) fn check_failures(&self, address: IpAddr) -> Result<(), Limited> {
+        self.addresses.check_spent(self.failed, address)
+    }
+
     /// Charges an address for an API key that must be looked up and was not good before.
     pub(crate) fn charge_lookup(&self, address: IpAddr) -> Result<(), Limited> {
         self.addresses.check(self.lookups, address)
@@ -128,12 +134,12 @@ impl Limits {
 
     /// Room for a call until its answer has gone; it is given back when dropped.
     pub(crate) fn begin_call(&self, caller: &Admitted) -> Result<Room, Limited> {
-        self.calls.open(&caller.principal)
+        self.calls.open(caller)
     }
 
     /// Room for a stream that waits for news; it is given back when dropped.
     pub(crate) fn open_stream(&self, caller: &Admitted) -> Result<Room, Limited> {
-        self.streams.open(&caller.principal)
+        self.streams.open(caller)
     }
 
     /// Where budgets are shared with other gateways, if they are.

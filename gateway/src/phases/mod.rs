@@ -30,7 +30,7 @@ use crate::{
     audit::Underway,
     authenticate, backends,
     claims::Admitted,
-    config::Route,
+    config::{Route, SilencePolicy},
     error::{About, Refusal},
     handles, human,
     limit::Seen,
@@ -249,7 +249,8 @@ async fn request(
         to: call.era,
         workspaces: caller.caller.workspaces.clone(),
     });
-    forward(app, caller, call, (permit, examination), (headers, &mut trace.seen)).await
+    let carried = (headers, &mut trace.seen);
+    forward(app, (route.silence, caller), call, (permit, examination), carried).await
 }
 
 /// Which rows of a tool's or task's result may pass, where results are searched.
@@ -264,7 +265,7 @@ fn rows(surface: &Surface, permit: &Permit, call: &Call, caller: &Caller) -> Opt
 
 async fn forward(
     app: &App,
-    caller: &Arc<Admitted>,
+    (silence, caller): (SilencePolicy, &Arc<Admitted>),
     call: &Call,
     (permit, examination): (Permit, Option<Examination>),
     (headers, seen): (&HeaderMap, &mut Seen),
@@ -299,6 +300,7 @@ async fn forward(
         app: app.clone(),
         caller: Arc::clone(caller),
         room: Some(room),
+        silence,
         stream,
         underway,
     };

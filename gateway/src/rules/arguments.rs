@@ -61,6 +61,17 @@ pub(crate) fn check(schema: &ArgumentSchema, arguments: &Value) -> Result<(), St
     if text.is_empty() { Ok(()) } else { Err(text) }
 }
 
+/// What came, in words: its type and its text.
+pub(crate) fn got(value: &Value) -> String {
+    format!("got {} {}", type_of(value), shown(value))
+}
+
+/// The known word nearest to what came, as the end of a sentence; nothing if none is near.
+pub(crate) fn meant(got: &Value, known: &[&str]) -> String {
+    let near = got.as_str().and_then(|got| nearest(got, known));
+    near.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default()
+}
+
 const BACKTRACKS: usize = 10_000;
 const MOST_ERRORS: usize = 5;
 const MOST_CHARS: usize = 80;

@@ -17,7 +17,7 @@ use shared::{
 use crate::rules::violation::BearerViolation;
 
 /// How far ahead of ours the issuer's clock may go.
-const SKEW_SECONDS: u64 = 60;
+pub(crate) const SKEW: Duration = Duration::from_mins(1);
 
 /// How long what was learnt of an API key's owner may last on a stream: then the client opens it
 /// anew, and the key is looked up again.
@@ -86,7 +86,7 @@ pub(crate) fn refuse(
     if claims.exp <= now {
         return Err(BearerViolation::Expired);
     }
-    if claims.iat > now.saturating_add(SKEW_SECONDS) {
+    if claims.iat > expected.now.plus(SKEW).secs() {
         return Err(BearerViolation::NotYetValid);
     }
     Ok(())

@@ -46,6 +46,8 @@ pub(crate) enum Need {
     /// All of these scopes, and one of those, where there are any; each may repeat the pattern's
     /// `{word}`.
     Scopes { all: Vec<String>, any: Vec<String> },
+    /// Nothing is said: another rule decides.
+    Unsaid,
 }
 
 /// Rules in order.
@@ -63,18 +65,18 @@ pub(crate) struct Policies {
 impl Policy {
     /// What `name` needs, or `None` if no rule speaks of it.
     pub(crate) fn required(&self, name: &str) -> Option<Requirement> {
-        self.0.iter().find_map(|rule| {
-            let (pattern, part) = rule.matched(name)?;
-            let Need::Scopes { all, any } = &rule.need else { return Some(Requirement::default()) };
-            let fill = |templates: &[String]| -> Vec<String> {
-                templates.iter().map(|text| pattern.fill(text, part)).collect()
-            };
-            let (all, any) = (fill(all), fill(any));
-            let tokens =
-                |filled: &[String]| Scope::from_tokens(filled.iter().map(String::as_str)).ok();
-            tokens(&any)?;
-            Some(Requirement { all: tokens(&all)?, any })
-        })
+        let mut said = self.0.iter().filter(|rule| rule.need != Need::Unsaid);
+        let (need, (pattern, part)) =
+            said.find_map(|rule| Some((&rule.need, rule.matched(name)?)))?;
+        let Need::Scopes { all, any } = need else { return Some(Requirement::default()) };
+        let fill = |templates: &[String]| -> Vec<String> {
+            templates.iter().map(|text| pattern.fill(text, part)).collect()
+        };
+        let (all, any) = (fill(all), fill(any));
+        // A name that makes no scope is offered to nobody, whatever a later rule says.
+        let tokens = |filled: &[String]| Scope::from_tokens(filled.iter().map(String::as_str)).ok();
+        tokens(&any)?;
+        Some(Requirement { all: tokens(&all)?, any })
     }
 
     /// What a tool of that name is said to do: for each hint, by the first rule that matches and
@@ -94,7 +96,8 @@ impl Policy {
             let is_open = pattern.hole.is_some() || before.len() >= start.len();
             is_open && (before.starts_with(start) || start.starts_with(before))
         };
-        let rules = self.0.iter().filter(move |rule| rule.patterns.iter().any(reaches));
+        let said = self.0.iter().filter(|rule| rule.need != Need::Unsaid);
+        let rules = said.filter(move |rule| rule.patterns.iter().any(reaches));
         rules.map(|rule| {
             let Need::Scopes { all, any } = &rule.need else { return Requirement::default() };
             let is_fixed = |text: &&String| !text.contains('{');
@@ -216,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_only_hints_leaves_the_scopes_to_the_next() {
+        let hints = Hints { destructive: Some(true), ..Hints::default() };
+        let mut hinting = rule(&["list_deals"], &[]);
+        (hinting.hints, hinting.need) = (hints, Need::Unsaid);
+        let policy = Policy(vec![hinting, rule(&["list_{module}"], &["{module}:read"])]);
+        assert_eq!(policy.required("list_deals").unwrap().all.to_string(), "deals:read");
+        assert_eq!(policy.hints("list_deals"), hints);
+        assert_eq!(policy.reaching("list_deals").count(), 1);
+    }
+
+    #[test]
     fn rules_that_could_speak_of_a_beginning_are_found() {
         let policy = Policy(vec![
             rule(&["crm://contacts/*"], &["contacts:read"]),
@@ -235,6 +249,9 @@ mod tests {
     fn a_part_that_makes_no_scope_token_leaves_the_tool_unmatched() {
         let policy = Policy(vec![rule(&["x{part}"], &["{part}:read"])]);
         assert_eq!(policy.required("x\"q"), None);
+        let open = rule(&["*"], &["low"]);
+        let policy = Policy(vec![policy.0[0].clone(), open]);
+        assert_eq!(policy.required("x\"q"), None, "no later rule decides it");
     }
 
     #[test]

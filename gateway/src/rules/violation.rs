@@ -272,8 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_method_is_404_in_the_modern_era_only() {
-        assert_eq!(RpcViolation::UnknownMethod(Era::Modern).wire().0, 404);
-        assert_eq!(RpcViolation::UnknownMethod(Era::Legacy).wire().0, 200);
+    fn a_method_that_is_unknown_or_not_served_is_404_in_the_modern_era_only() {
+        for (era, status) in [(Era::Modern, 404), (Era::Legacy, 200)] {
+            assert_eq!(RpcViolation::UnknownMethod(era).wire().0, status);
+            let method = "tasks/get";
+            assert_eq!(RpcViolation::NotServed(era, method).wire().0, status);
+        }
     }
 }

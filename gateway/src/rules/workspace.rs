@@ -6,6 +6,8 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 use shared::{deployment::WorkspaceMode, ids::WorkspaceId};
 
+use crate::rules::arguments;
+
 /// The JSON type of the argument that names the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArgumentType {
@@ -97,8 +99,9 @@ pub(crate) fn bind(
         return Ok(bound);
     }
     let name = rule.argument;
-    Err(format!("Validation error: `{name}` names a workspace that this call is not for")
-        + &choices(granted))
+    Err(format!(
+        "Validation error: arguments: a member `{name}` names a workspace that this call is not for"
+    ) + &choices(granted))
 }
 
 fn choose(
@@ -154,8 +157,13 @@ fn explicit(
     let mut text = format!("Validation error: {}: ", rule.argument);
     let expected = if kind == ArgumentType::Text { "a string" } else { "an integer" };
     // Writing to a String cannot fail.
-    let _ = write!(text, "expected {expected} that names a workspace of this connection");
-    Err(text + &choices(granted))
+    let _ = write!(
+        text,
+        "expected {expected} that names a workspace of this connection, {}",
+        arguments::got(value)
+    );
+    let known: Vec<&str> = granted.iter().map(WorkspaceId::as_str).collect();
+    Err(text + &choices(granted) + &arguments::meant(value, &known))
 }
 
 fn is_required(rule: Rule<'_>) -> bool {
@@ -192,7 +200,7 @@ fn default(
 ) -> Result<Bound, String> {
     let missing = || {
         let name = rule.argument;
-        Err(format!("Validation error: property `{name}` is required and missing")
+        Err(format!("Validation error: arguments: property `{name}` is required and missing")
             + &choices(granted))
     };
     if rule.mode == WorkspaceMode::Argument || granted.is_empty() {
@@ -221,16 +229,21 @@ fn named(kind: ArgumentType, value: &Value) -> Option<String> {
 }
 
 /// Refuses members that a bound tool does not declare: a backend might read a workspace from them.
-pub(crate) fn refuse_undeclared(rule: Rule<'_>, arguments: &Value) -> Result<(), String> {
-    let Some(arguments) = arguments.as_object().filter(|_| rule.binding.is_some()) else {
+pub(crate) fn refuse_undeclared(rule: Rule<'_>, given: &Value) -> Result<(), String> {
+    let Some(given) = given.as_object().filter(|_| rule.binding.is_some()) else {
         return Ok(());
     };
     let declared = rule.schema.get("properties").and_then(Value::as_object);
-    let unknown = arguments
+    let unknown = given
         .keys()
         .find(|name| !declared.is_some_and(|declared| declared.contains_key(name.as_str())));
     match unknown {
-        Some(name) => Err(format!("Validation error: unexpected property `{}`", plain(name))),
+        Some(name) => {
+            let known = declared.into_iter().flatten().map(|(name, _)| name.as_str());
+            let meant = arguments::meant(&name.as_str().into(), &known.collect::<Vec<_>>());
+            let name = plain(name);
+            Err(format!("Validation error: arguments: unexpected property `{name}`{meant}"))
+        }
         None => Ok(()),
     }
 }
@@ -352,6 +365,36 @@ mod tests {
         assert!(run(WorkspaceMode::Argument, true, &["a"], &same).is_ok());
         let hidden = json!({"q": {"workspace_id": "b"}});
         assert!(run(WorkspaceMode::OptionalArgument, true, &["a", "b"], &hidden).is_err());
+    }
+
+    #[test]
+    fn a_refused_argument_is_told_what_was_expected_what_came_and_what_was_meant() {
+        let refused = |arguments: Value| {
+            run(WorkspaceMode::Argument, true, &["acme", "beta"], &arguments).unwrap_err()
+        };
+        for (arguments, expected) in [
+            (
+                json!({"workspace_id": "Acme"}),
+                "workspace_id: expected a string that names a workspace of this connection, got \
+                 string \"Acme\"; it is one of acme, beta; did you mean \"acme\"?",
+            ),
+            (
+                json!({"workspace_id": 7}),
+                "workspace_id: expected a string that names a workspace of this connection, got \
+                 integer 7; it is one of acme, beta",
+            ),
+            (
+                json!({}),
+                "arguments: property `workspace_id` is required and missing; it is one of acme, \
+                 beta",
+            ),
+            (
+                json!({"workspace_id": "acme", "qq": 1}),
+                "arguments: unexpected property `qq`; did you mean \"q\"?",
+            ),
+        ] {
+            assert_eq!(refused(arguments), format!("Validation error: {expected}"));
+        }
     }
 
     #[test]

@@ -32,13 +32,39 @@ async fn a_session_whose_call_was_given_up_is_ended_and_not_lent_again() {
     drop(gateway.send(&tools_call()).await.unwrap());
     drop(gateway.send(&tools_call()).await.unwrap());
     assert_eq!(sessions(), ["s2", "s3"]);
-    let ended =
+    let ended = async {
+        loop {
+            let ended = double.seen().into_iter().find(|seen| {
+                seen.method == HttpMethod::DELETE && seen.headers["mcp-session-id"] == "s2"
+            });
+            match ended {
+                Some(ended) => return ended,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
+    let claims = claims_of(&ended);
+    let calls = double.seen().into_iter().find(|seen| seen.rpc_method() == "tools/call").unwrap();
+    assert_eq!((&claims["kind"], &claims["sub"]), (&"person".into(), &claims_of(&calls)["sub"]));
+    // Nobody is spoken for whose credential has ended.
+    gateway.app.clock.advance(Duration::from_hours(2));
+    drop(gateway.send(&tools_call()).await.unwrap());
+    let as_itself =
         async {
             while !double.seen().iter().any(|seen| {
-                seen.method == HttpMethod::DELETE && seen.headers["mcp-session-id"] == "s2"
+                seen.method == HttpMethod::DELETE && claims_of(seen)["kind"] == "gateway"
             }) {
                 tokio::task::yield_now().await;
             }
         };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), as_itself).await.unwrap();
+}
+
+/// What an identity says, unverified.
+fn claims_of(seen: &Seen) -> Value {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let token = seen.headers["authorization"].to_str().unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
 }

@@ -90,25 +90,115 @@ async fn an_address_that_guesses_too_often_is_still_told_how_to_get_in() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_when_it_cannot_be_known_who_was_shut_out() {
-    use futures_util::{StreamExt, stream};
-    let world = world("feed_silence_seconds = 1").await;
-    let caller = world.app.claims.keep(crate::rules::caller::tests::caller("a", &[]), [1; 32], 0);
-    world.office.is_away.store(true, Ordering::SeqCst);
-    world.until(|answer| answer.status == 503, "/readyz").await;
-    let upstream = backends::Upstream {
-        body: backends::UpstreamBody::Stream(stream::pending().boxed()),
-        headers: HeaderMap::new(),
-        session: None,
-        status: StatusCode::OK,
+async fn an_address_that_forged_too_often_is_refused_before_a_signature_is_paid_for() {
+    let world = world("failed_authentications_per_minute = 2").await;
+    let ask = async |token: &str| {
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        let mut request = World::post(token).body(Body::from(ping.to_string())).unwrap();
+        let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let response = router(world.app.clone()).oneshot(request).await.unwrap();
+        let has = |name| response.headers().contains_key(name);
+        (response.status().as_u16(), has(WWW_AUTHENTICATE), has(http::header::RETRY_AFTER))
     };
-    let app = world.app.clone();
-    let listener = Listener { app, caller, room: None, stream: None, underway: None };
-    let response = answer::respond(upstream, None, None, listener);
-    let body = to_bytes(response.into_body(), 1 << 20);
-    let body =
-        tokio::time::timeout(std::time::Duration::from_secs(10), body).await.unwrap().unwrap();
-    assert!(body.is_empty());
+    let seen = world.token(&json!({}));
+    assert_eq!(ask(&seen).await, (200, false, false));
+    let forged = |n: u32| {
+        let token = world.token(&json!({ "jti": format!("f{n}") }));
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let other = if signature.starts_with('A') { "B" } else { "A" };
+        format!("{signed}.{other}{}", &signature[1..])
+    };
+    let mut answers = Vec::new();
+    for n in 0..4 {
+        answers.push(ask(&forged(n)).await);
+    }
+    let refused = (401, true, false);
+    let told = (429, true, true);
+    assert_eq!(answers, [refused, refused, told, (429, false, true)]);
+    // Nobody who was let in before is shut out by a neighbour; who is new waits.
+    assert_eq!(ask(&seen).await, (200, false, false));
+    assert_eq!(ask(&world.token(&json!({ "jti": "new" }))).await, (429, false, true));
+}
+
+#[tokio::test]
+async fn one_client_leaves_room_for_the_others_of_its_principal() {
+    let world = world("").await;
+    let held = |client: &str, digest: u8| {
+        let mut caller = crate::rules::caller::tests::caller("a", &[]);
+        caller.client = shared::ids::ClientId::parse(client).unwrap();
+        world.app.claims.keep(caller, [digest; 32], 0)
+    };
+    let (one, other) = (held("one", 1), held("two", 2));
+    let all = |caller: &Admitted| -> Vec<_> {
+        std::iter::from_fn(|| world.app.limits.begin_call(caller).ok()).collect()
+    };
+    let (of_one, of_other) = (all(&one), all(&other));
+    assert_eq!((of_one.len(), of_other.len()), (410, 102), "512 together");
+    drop(of_one);
+    assert_eq!(all(&other).len(), 410 - 102);
+    drop(of_other);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_it_may_not_go_on_unheard() {
+    use futures_util::{StreamExt, stream};
+    // With "nothing" it ends long before the bound, otherwise at the bound.
+    for more in [
+        "feed_silence_seconds = 1",
+        "while_feed_is_silent = \"nothing\"\nfeed_silence_seconds = 3000",
+    ] {
+        let world = world(more).await;
+        let caller = crate::rules::caller::tests::caller("a", &[]);
+        let caller = world.app.claims.keep(caller, [1; 32], 0);
+        let upstream = backends::Upstream {
+            body: backends::UpstreamBody::Stream(stream::pending().boxed()),
+            headers: HeaderMap::new(),
+            session: None,
+            status: StatusCode::OK,
+        };
+        let app = world.app.clone();
+        let silence = app.config.routes[0].silence;
+        let listener = Listener { app, caller, room: None, silence, stream: None, underway: None };
+        let response = answer::respond(upstream, None, None, listener);
+        world.office.is_away.store(true, Ordering::SeqCst);
+        let body = to_bytes(response.into_body(), 1 << 20);
+        let body =
+            tokio::time::timeout(std::time::Duration::from_secs(5), body).await.unwrap().unwrap();
+        assert!(body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_ended_unheard_and_its_stream_still_opens() {
+    let world = world_of("feed_silence_seconds = 3000", "session = \"relay\"").await;
+    let token = world.token(&json!({}));
+    let opened = world.legacy(&token, "initialize", json!({"protocolVersion": "2025-11-25"})).await;
+    let session = opened.headers["mcp-session-id"].to_str().unwrap().to_owned();
+    let ask = |method: &str| {
+        Request::builder()
+            .method(method)
+            .uri("/mcp")
+            .header("host", HOST)
+            .header("authorization", format!("Bearer {token}"))
+            .header("mcp-session-id", &session)
+    };
+    world.office.is_away.store(true, Ordering::SeqCst);
+    let silent = async {
+        while world.app.feed.standing() != crate::rules::silence::Standing::Silent {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), silent).await.unwrap();
+    assert_eq!(world.send(ask("DELETE"), &Value::Null).await.status, 503);
+    assert_eq!(world.send(ask("GET"), &Value::Null).await.status, 200);
+    world.office.is_away.store(false, Ordering::SeqCst);
+    let heard = async {
+        while world.send(ask("DELETE"), &Value::Null).await.status == 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
 use url::Url;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     parameter::{Parameter, Payload, Place},
     style::{self, Shape},
 };
-use crate::rules::members::Members;
+use crate::rules::{arguments, members::Members};
 
 /// A request to a REST backend, without what every request has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +30,20 @@ pub(crate) struct RestRequest {
 pub(crate) fn request(
     operation: &Operation,
     base: &Url,
-    arguments: &Members<'_>,
+    given: &Members<'_>,
 ) -> Result<RestRequest, String> {
     let mut target = base.path().trim_end_matches('/').to_owned();
     for piece in &operation.path {
         match piece {
             Piece::Literal(text) => target.push_str(text),
-            Piece::Parameter(name) => target.push_str(&segment(operation, name, arguments)?),
+            Piece::Parameter(name) => target.push_str(&segment(operation, name, given)?),
         }
     }
     check_path(base, &target)?;
     let mut pairs: Vec<String> = Vec::new();
     let mut headers = HeaderMap::new();
     for parameter in &operation.parameters {
-        let Some(shape) = value(parameter, arguments)? else { continue };
+        let Some(shape) = value(parameter, given)? else { continue };
         match &parameter.place {
             Place::Path => {}
             Place::Query => {
@@ -53,9 +54,11 @@ pub(crate) fn request(
             Place::Header(name) => {
                 let text = style::simple(&shape, parameter.explode, str::to_owned);
                 let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
-                let value = HeaderValue::try_from(text).ok().filter(|_| plain);
+                let value = HeaderValue::try_from(&text).ok().filter(|_| plain);
                 let value = value.ok_or_else(|| {
-                    wrong(&parameter.argument, "expected printable ASCII, as it becomes a header")
+                    let given = arguments::got(&text.as_str().into());
+                    let what = "expected printable ASCII, as it becomes a header";
+                    wrong(&parameter.argument, &format!("{what}, {given}"))
                 })?;
                 headers.insert(name.clone(), value);
             }
@@ -69,7 +72,7 @@ pub(crate) fn request(
     if target.len() > LONGEST_TARGET {
         return Err(wrong("arguments", "they make a URL that is too long; give less at once"));
     }
-    let body = body(&operation.payload, arguments);
+    let body = body(&operation.payload, given);
     Ok(RestRequest { body, headers, method: operation.method.clone(), target })
 }
 
@@ -80,31 +83,37 @@ fn wrong(argument: &str, what: &str) -> String {
 }
 
 /// A parameter's value, where one was given.
-fn value(parameter: &Parameter, arguments: &Members<'_>) -> Result<Option<Shape>, String> {
-    let Some(raw) = arguments.find(&parameter.argument) else { return Ok(None) };
+fn value(parameter: &Parameter, given: &Members<'_>) -> Result<Option<Shape>, String> {
+    let Some(raw) = given.find(&parameter.argument) else { return Ok(None) };
     let shape = style::shape(raw, parameter.style);
-    let what = "expected a plain value, or a list or object of plain values";
-    shape.map(Some).ok_or_else(|| wrong(&parameter.argument, what))
+    shape.map(Some).ok_or_else(|| {
+        let what = "expected a plain value, or a list or object of plain values";
+        let given: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+        wrong(&parameter.argument, &format!("{what}, {}", arguments::got(&given)))
+    })
 }
 
 /// A path parameter, escaped. A reader that resolves dots or splits again must not arrive at
 /// another path.
-fn segment(operation: &Operation, name: &str, arguments: &Members<'_>) -> Result<String, String> {
+fn segment(operation: &Operation, name: &str, given: &Members<'_>) -> Result<String, String> {
     let own = |one: &&Parameter| one.place == Place::Path && one.name == name;
     let Some(parameter) = operation.parameters.iter().find(own) else {
         return Err(wrong(name, "the operation has no such parameter"));
     };
     let argument = &parameter.argument;
-    let shape = value(parameter, arguments)?.unwrap_or(Shape::Nothing);
+    let shape = value(parameter, given)?.unwrap_or(Shape::Nothing);
     let text = style::simple(&shape, parameter.explode, str::to_owned);
     if text.is_empty() {
         return Err(wrong(argument, "expected a value, got nothing"));
     }
+    let unfit = |what: &str| {
+        wrong(argument, &format!("expected {what}, {}", arguments::got(&text.as_str().into())))
+    };
     if text.chars().any(char::is_control) {
-        return Err(wrong(argument, "control characters are not allowed"));
+        return Err(unfit("a value without control characters"));
     }
     if text.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
-        return Err(wrong(argument, "`.` and `..` are not allowed"));
+        return Err(unfit("a value without the segments `.` and `..`"));
     }
     Ok(style::simple(&shape, parameter.explode, style::escape))
 }

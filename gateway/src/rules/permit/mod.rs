@@ -184,7 +184,11 @@ fn call_tool(
     let mut given = match call.arguments.as_deref().map(serde_json::from_slice) {
         None => Map::new(),
         Some(Ok(Value::Object(members))) => members,
-        Some(_) => return Err(Denied::Text(NOT_AN_OBJECT.to_owned())),
+        Some(Ok(other)) => {
+            let text = format!("{NOT_AN_OBJECT}, {}", arguments::got(&other));
+            return Err(Denied::Text(text));
+        }
+        Some(Err(_)) => return Err(Denied::Text(NOT_AN_OBJECT.to_owned())),
     };
     let argument = surface.terms.argument.as_str();
     let sent = match call.era {

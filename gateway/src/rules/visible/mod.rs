@@ -3,6 +3,7 @@
 //! Invariant: what a caller does not see answers exactly like what does not exist, because both
 //! are looked up here and nowhere else.
 
+mod owners;
 mod resources;
 mod source;
 mod uris;
@@ -12,7 +13,10 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
-pub(crate) use self::source::Source;
+pub(crate) use self::{
+    owners::{Owners, Unread},
+    source::Source,
+};
 use self::{source::renamed, uris::Offered};
 use crate::rules::{
     catalogue::Tool,
@@ -71,10 +75,13 @@ pub(crate) struct Surface {
     alarms: Vec<String>,
     by_name: HashMap<(List, String), usize>,
     offers: Vec<Offer>,
+    owners: Owners,
     pub(crate) sources: Vec<Source>,
     /// The templates of each source.
     templates: Vec<Vec<Offered>>,
     pub(crate) terms: Terms,
+    /// Whose names are not known yet, and so not given to others.
+    unread: Vec<Unread>,
 }
 
 #[derive(Debug)]
@@ -94,15 +101,32 @@ struct Offer {
 }
 
 impl Surface {
-    /// Joins the sources; the first owner of a name keeps it.
+    /// Joins the sources, all of which were read.
+    #[cfg(test)]
     pub(crate) fn build(sources: Vec<Source>, terms: Terms) -> Self {
+        Self::join(sources, terms, Vec::new(), Owners::default())
+    }
+
+    /// Joins the sources; the first owner of a name keeps it.
+    pub(crate) fn join(
+        sources: Vec<Source>,
+        terms: Terms,
+        unread: Vec<Unread>,
+        mut owners: Owners,
+    ) -> Self {
+        owners.retain(|name| {
+            let is_read = sources.iter().any(|source| *source.backend == *name);
+            is_read || unread.iter().any(|unread| *unread.backend == *name)
+        });
         let mut surface = Self {
             alarms: Vec::new(),
             by_name: HashMap::new(),
             offers: Vec::new(),
+            owners,
             sources: Vec::new(),
             templates: Vec::new(),
             terms,
+            unread,
         };
         for (source, owner) in sources.iter().enumerate() {
             let Source { catalogue, policies, .. } = owner;
@@ -133,6 +157,7 @@ impl Surface {
             surface.offer_templates(source, owner);
         }
         surface.sources = sources;
+        surface.settle();
         surface
     }
 
@@ -227,10 +252,10 @@ impl Surface {
         })
     }
 
-    /// The only backend, where there is only one.
+    /// The only backend, where the configuration names only one.
     pub(crate) fn only(&self) -> Option<&Source> {
         match self.sources.as_slice() {
-            [only] => Some(only),
+            [only] if self.unread.is_empty() => Some(only),
             _ => None,
         }
     }
@@ -299,8 +324,8 @@ impl Surface {
             return self.alarm(owner, list, name, why);
         };
         let public = owner.public_name(list, name);
-        if self.by_name.contains_key(&(list, public.clone())) {
-            return self.alarm(owner, list, name, "the name is taken already");
+        if let Some(why) = self.refused(source, owner, list, &public) {
+            return self.alarm(owner, list, name, why);
         }
         let Some(entry) = owner.raw(list, at) else { return };
         let own_name = (public != name).then(|| name.to_owned());
@@ -318,6 +343,7 @@ impl Surface {
             tool.is_some_and(|tool| hints.tightened(Hints::of(&tool.raw)).idempotent == Some(true));
         let offer =
             Offer { at, binding, idempotent, list, listed, own_name, read_only, required, source };
+        self.owners.note(list, &public, &owner.backend);
         self.by_name.insert((list, public), self.offers.len());
         self.offers.push(offer);
     }

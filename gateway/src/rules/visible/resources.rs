@@ -20,12 +20,9 @@ impl Surface {
         if listed.is_none() && uris::is_ambiguous(uri) {
             return None;
         }
-        let owner = if let Some(offer) = listed.and_then(|&at| self.offers.get(at)) {
-            self.sources.get(offer.source)
-        } else {
-            let plain = uris::plain(uri);
-            let fits = |templates: &Vec<Offered>| templates.iter().any(|one| one.fits(&plain));
-            self.templates.iter().position(fits).and_then(|at| self.sources.get(at))
+        let owner = match listed.and_then(|&at| self.offers.get(at)) {
+            Some(offer) => self.sources.get(offer.source),
+            None => self.maker(&uris::plain(uri)),
         };
         // With one backend there is no doubt whose it is; it may know more than it lists.
         let owner = owner.or(self.only())?;
@@ -37,6 +34,20 @@ impl Surface {
             return None;
         }
         self.is_shown(&required, &self.granted(scope)).then_some((owner, required))
+    }
+
+    /// The backend from whose templates a URI can have been made: the first that had one, unless
+    /// an earlier one was not read yet that may have one, too.
+    fn maker(&self, uri: &str) -> Option<&Source> {
+        let fitting = self.sources.iter().zip(&self.templates).enumerate();
+        let fitting = fitting.filter_map(|(at, (source, templates))| {
+            let fits = templates.iter().filter(|one| one.fits(uri));
+            let rank = |one: &Offered| self.owners.rank(&source.backend, &one.text);
+            let first = fits.map(|one| rank(one).unwrap_or(usize::MAX)).min()?;
+            Some((first, at, source))
+        });
+        let (_, at, source) = fitting.min_by_key(|(rank, at, _)| (*rank, *at))?;
+        (!self.may_be_of_an_earlier(at, List::Resources, uri)).then_some(source)
     }
 
     /// The workspaces that a URI names, by its owner's templates or in pairs of its own. A template

@@ -10,7 +10,7 @@ pub(super) struct Offered {
     /// Why it is not offered here, although URIs may be made from it.
     pub(super) fault: Option<Fault>,
     read: Option<Template>,
-    text: String,
+    pub(super) text: String,
 }
 
 /// Why a template is not offered.

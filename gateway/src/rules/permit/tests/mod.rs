@@ -1,5 +1,6 @@
 //! Decisions on calls, by scope, workspace, arguments and era.
 
+mod arguments;
 mod uris;
 
 use std::collections::BTreeMap;
@@ -91,7 +92,10 @@ fn arguments_are_checked_before_the_backend_sees_them() {
     let Err(Denied::Text(text)) = decide(&surface, "contacts:read", &call) else { panic!() };
     assert!(text.starts_with("Validation error:"), "{text}");
     let call = legacy("tools/call", &json!({"name": "whoami", "arguments": [1]}));
-    assert_eq!(decide(&surface, "", &call).unwrap_err(), Denied::Text(NOT_AN_OBJECT.to_owned()));
+    assert_eq!(
+        decide(&surface, "", &call).unwrap_err(),
+        Denied::Text(format!("{NOT_AN_OBJECT}, got array [1]"))
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Surfaces made of small catalogues; other tests use them too.
 
+mod owners;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -30,7 +32,7 @@ pub(crate) fn policy(rules: &[(&str, &[&str])]) -> Policy {
     Policy(rules.iter().map(rule).collect())
 }
 
-fn tool(value: &Value) -> Tool {
+pub(crate) fn tool(value: &Value) -> Tool {
     let raw = serde_json::value::to_raw_value(value).unwrap();
     let schema = serde_json::value::to_raw_value(&value["inputSchema"]).unwrap();
     Tool {
