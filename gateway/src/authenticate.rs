@@ -34,22 +34,17 @@ pub(crate) async fn admit(
     silence::check(app, route, Access::Read)?;
     match credential {
         Credential::ApiKey(key) => api_keys::admit(app, route, key, address).await,
-        Credential::Token(token) => admit_token(app, route, token, address).await,
+        Credential::Token(token) => admit_token(app, route, token).await,
     }
 }
 
-async fn admit_token(
-    app: &App,
-    route: &Route,
-    token: &str,
-    address: Option<IpAddr>,
-) -> Result<Arc<Admitted>, Refusal> {
+async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
     // A token that does not begin as the resource's do was not issued for it.
     let token = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
     let digest = claims::digest(token);
     let admitted = match app.claims.find(&digest) {
         Some(held) if held.caller.key.is_some() && app.keys.is_good(held.generation) => held,
-        _ => verify(app, route, (token, digest), address).await?,
+        _ => verify(app, route, token, digest).await?,
     };
     let violation = if admitted.caller.resource != route.resource.indicator {
         BearerViolation::Audience
@@ -69,8 +64,8 @@ async fn admit_token(
 async fn verify(
     app: &App,
     route: &Route,
-    (token, digest): (&str, claims::Digest32),
-    address: Option<IpAddr>,
+    token: &str,
+    digest: claims::Digest32,
 ) -> Result<Arc<Admitted>, Refusal> {
     let expected = Expectation {
         issuer: app.config.deployment.issuer.as_str(),
@@ -85,9 +80,6 @@ async fn verify(
         NoKey::Unavailable => Refusal::Unavailable("the issuer's keys are not known at the moment"),
         NoKey::Unknown => BearerViolation::UnknownKey.into(),
     })?;
-    if let Some(address) = address {
-        app.limits.check_failures(address)?;
-    }
     let verified = presented.verify(&found.key).map_err(caller::violation)?;
     let caller = caller::admit(verified, kid, &expected)?;
     app.feed.saw(&caller);

@@ -83,12 +83,6 @@ impl Limits {
         self.addresses.check(self.failed, address)
     }
 
-    /// Whether an address has tried too many credentials that were none, before another is paid
-    /// for with a signature.
-    pub(crate) fn check_failures(&self, address: IpAddr) -> Result<(), Limited> {
-        self.addresses.check_spent(self.failed, address)
-    }
-
     /// Charges an address for an API key that must be looked up and was not good before.
     pub(crate) fn charge_lookup(&self, address: IpAddr) -> Result<(), Limited> {
         self.addresses.check(self.lookups, address)

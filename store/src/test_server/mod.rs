@@ -155,7 +155,11 @@ impl RedisServer {
             let child = self.child.as_ref().expect("a child");
             let ours = format!("process_id:{}\r", child.id());
             // Another server may have taken the port.
-            if self.try_ask(&["INFO", "server"]).is_ok_and(|said| said.contains(&ours)) {
+            // While it reads its file it answers this and nothing else.
+            let says = |section: &str, what: &str| {
+                self.try_ask(&["INFO", section]).is_ok_and(|said| said.contains(what))
+            };
+            if says("server", &ours) && says("persistence", "loading:0") {
                 return true;
             }
             let child = self.child.as_mut().expect("a child");
