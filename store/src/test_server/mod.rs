@@ -159,7 +159,7 @@ impl RedisServer {
             let says = |section: &str, what: &str| {
                 self.try_ask(&["INFO", section]).is_ok_and(|said| said.contains(what))
             };
-            if says("server", &ours) && says("persistence", "loading:0") {
+            if says("server", &ours) && !says("persistence", "loading:1") {
                 return true;
             }
             let child = self.child.as_mut().expect("a child");
