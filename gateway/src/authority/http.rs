@@ -50,7 +50,7 @@ impl HttpAuthority {
         issuer: Issuer,
         tls: &InternalTls,
     ) -> Result<Self, InternalTlsError> {
-        let client = Client::builder(TokioExecutor::new()).build(tls.connector()?);
+        let client = Client::builder(TokioExecutor::new()).build(tls.connector(base)?);
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { base, client, credential, issuer, metadata: ArcSwapOption::empty() })
     }

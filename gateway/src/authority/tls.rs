@@ -38,14 +38,15 @@ pub enum InternalTlsError {
 }
 
 impl InternalTls {
-    /// Connects to plain http as well: which of the two, the address says.
-    pub(super) fn connector(&self) -> Result<Connector, InternalTlsError> {
+    /// Connects to plain http as well: which of the two, the address says. The system's
+    /// authorities are read for an https address alone.
+    pub(super) fn connector(&self, base: &str) -> Result<Connector, InternalTlsError> {
         let mut roots = RootCertStore::empty();
         if let Some(pem) = &self.authorities {
             for certificate in certificates(pem)? {
                 roots.add(certificate)?;
             }
-        } else {
+        } else if base.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:")) {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
