@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -191,9 +191,6 @@ impl<K: Hash + Eq + Clone> fmt::Debug for Limiter<K> {
 #[derive(Debug)]
 pub struct AddressLimits {
     limiters: HashMap<&'static str, Limiter<Prefix>>,
-    max_keys: usize,
-    /// Whose budgets were found spent, and until when.
-    spent: Mutex<HashMap<(&'static str, Prefix), Instant>>,
 }
 
 /// What counts as one client.
@@ -207,48 +204,18 @@ impl AddressLimits {
     /// A registry of these budgets; each remembers at most `max_keys` prefixes.
     pub fn new(budgets: &[Budget], max_keys: usize) -> Self {
         let limiter = |budget: &Budget| (budget.name, Limiter::new(*budget, max_keys));
-        let limiters = budgets.iter().map(limiter).collect();
-        Self { limiters, max_keys, spent: Mutex::default() }
+        Self { limiters: budgets.iter().map(limiter).collect() }
     }
 
     /// Charges the address one request of the named budget. A budget nobody defined is spent.
     pub fn check(&self, budget: &'static str, address: IpAddr) -> Result<(), Limited> {
         let undefined = Limited { budget, retry_after: 60 };
-        let prefix = Prefix::of(address);
-        let outcome = self.limiters.get(budget).ok_or(undefined)?.check(&prefix);
-        if let Err(limited) = outcome {
-            let mut spent = self.spent();
-            // Where more are remembered than fit, the next charge says the same.
-            if spent.len() < self.max_keys {
-                let until = Instant::now() + Duration::from_secs(limited.retry_after);
-                spent.insert((budget, prefix), until);
-            }
-        }
-        outcome
-    }
-
-    /// Whether the address was last found to have spent the named budget, which costs it nothing.
-    pub fn check_spent(&self, budget: &'static str, address: IpAddr) -> Result<(), Limited> {
-        let mut spent = self.spent();
-        let key = (budget, Prefix::of(address));
-        let Some(until) = spent.get(&key) else { return Ok(()) };
-        let wait = until.saturating_duration_since(Instant::now());
-        if wait.is_zero() {
-            spent.remove(&key);
-            return Ok(());
-        }
-        Err(Limited { budget, retry_after: whole_seconds(wait) })
+        self.limiters.get(budget).ok_or(undefined)?.check(&Prefix::of(address))
     }
 
     /// Forgets addresses that have been quiet. Call it every minute.
     pub fn sweep(&self) {
         self.limiters.values().for_each(Limiter::sweep);
-        let now = Instant::now();
-        self.spent().retain(|_, until| *until > now);
-    }
-
-    fn spent(&self) -> MutexGuard<'_, HashMap<(&'static str, Prefix), Instant>> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -345,21 +312,6 @@ mod tests {
         assert!(limits.check("register", address("192.0.2.1")).is_err());
         limits.check("register", address("2001:db8:0:1::1")).unwrap();
         limits.check("register", address("192.0.2.2")).unwrap();
-    }
-
-    #[test]
-    fn a_budget_that_was_found_spent_is_known_without_a_charge() {
-        let limits = AddressLimits::new(&[REGISTER], 10);
-        let client = address("192.0.2.1");
-        for _ in 0..2 {
-            limits.check_spent("register", client).unwrap();
-            limits.check("register", client).unwrap();
-        }
-        limits.check_spent("register", client).unwrap();
-        let limited = limits.check("register", client).unwrap_err();
-        let again = limits.check_spent("register", client).unwrap_err();
-        assert!((1..=limited.retry_after).contains(&again.retry_after), "{again:?}");
-        limits.check_spent("register", address("192.0.2.2")).unwrap();
     }
 
     #[test]
