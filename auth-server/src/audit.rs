@@ -69,6 +69,13 @@ pub(crate) enum Event<'a> {
         family: FamilyId,
         revoked: bool,
     },
+    /// The deployment file was read again while the server ran.
+    ConfigurationReloaded {
+        actor: &'a Actor,
+        /// What the text that came into use is known by; empty where it was refused.
+        digest: &'a str,
+        is_applied: bool,
+    },
     ConsentDenied {
         client: &'a ClientId,
         user: &'a UserId,
@@ -184,6 +191,8 @@ pub(crate) enum Actor {
     },
     /// A server that leads, by itself.
     Server { name: String, term: u64 },
+    /// Whoever may send the process a signal.
+    Signal,
 }
 
 impl Event<'_> {

@@ -39,7 +39,7 @@ mod verifiers;
 
 pub use self::{
     accounts::AccountError,
-    admin::{AdminPeer, admin_router, admin_router_over_tcp},
+    admin::{AdminPeer, Reloaded, admin_router, admin_router_over_tcp},
     config::Config,
     engine::Engine,
     grants::LiveGrant,

@@ -155,6 +155,13 @@ impl App {
         })
     }
 
+    /// The same server under another configuration. People, workspaces, providers, keys and what
+    /// is dialled are those of the start.
+    #[must_use]
+    pub fn reconfigured(&self, config: Config) -> Self {
+        Self { metadata: metadata::document(&config), config: Arc::new(config), ..self.clone() }
+    }
+
     /// The published keys (RFC 7517), for a gateway in the same process.
     pub fn jwks(&self) -> Bytes {
         self.keys.held().jwks.clone()

@@ -1,4 +1,5 @@
-//! The admin interface's Unix socket: DATA/auth-server.sock, for this user alone.
+//! The admin interfaces' Unix sockets: DATA/auth-server.sock, and DATA/gateway.sock of a gateway
+//! alone, for this user alone.
 
 use std::{
     fs,
@@ -16,8 +17,10 @@ use axum::{
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-/// The socket's name in the data folder.
-const NAME: &str = "auth-server.sock";
+/// auth-server's socket in the data folder.
+pub(crate) const AUTH_SERVER: &str = "auth-server.sock";
+/// The socket of a gateway that runs alone.
+pub(crate) const GATEWAY: &str = "gateway.sock";
 
 /// The open socket; its file is removed at the end.
 #[derive(Debug)]
@@ -40,8 +43,8 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 impl AdminSocket {
     /// Opens the socket. Nothing if another server answers there already: on Redis it does the
     /// same.
-    pub(crate) fn open(data_dir: &Path) -> Result<Option<Self>, String> {
-        let path = path(data_dir);
+    pub(crate) fn open(data_dir: &Path, name: &str) -> Result<Option<Self>, String> {
+        let path = data_dir.join(name);
         let problem = |error: std::io::Error| {
             format!(
                 "cannot listen on {}: {error}; choose a data folder with a short path",
@@ -74,9 +77,9 @@ impl AdminSocket {
     }
 }
 
-/// Where the socket is.
+/// Where auth-server's socket is.
 pub(crate) fn path(data_dir: &Path) -> PathBuf {
-    data_dir.join(NAME)
+    data_dir.join(AUTH_SERVER)
 }
 
 /// Lets in this user and root, and says who it is.

@@ -53,7 +53,7 @@ pub(crate) async fn run(options: &DemoOptions) -> Result<(), String> {
     let identity = crm_identity(gateway);
     reference_crm::start(&file, identity, crm, &crm_address.to_string(), &running).await?;
     let welcome = welcome(&file, &password);
-    serve::both(file, listeners, running, move || log::say(&welcome)).await
+    serve::both(file, listeners, running, None, move || log::say(&welcome)).await
 }
 
 /// The people's password: given, kept, or made now and kept. It is the secret the deployment's

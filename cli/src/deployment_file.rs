@@ -9,6 +9,7 @@ use std::{
 use auth_server::config::{RawAuth, RawClient, RawKeys};
 use gateway::{RawBackend, RawGateway};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
     metadata::well_known_path,
@@ -18,6 +19,7 @@ use shared::{
 use web::client_address::TrustedProxies;
 
 use crate::{
+    lines::line_of,
     secret_file,
     tls::{RawCertificate, RawInternalListenerTls},
 };
@@ -45,6 +47,23 @@ pub(crate) struct File {
     pub(crate) gateway: RawGateway,
     #[serde(default)]
     pub(crate) backend: Vec<RawBackend>,
+    /// The text it was read from.
+    #[serde(skip)]
+    text: String,
+}
+
+/// Which services a file is read for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) auth: bool,
+    pub(crate) gateway: bool,
+}
+
+/// A file without a problem.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) auth: Option<auth_server::Config>,
+    pub(crate) gateway: Option<gateway::Config>,
 }
 
 /// The shortest token of an admin listener.
@@ -147,27 +166,84 @@ impl File {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| format!("the deployment file is not right\n{error}"))
+        let file: Self = toml::from_str(text)
+            .map_err(|error| format!("the deployment file is not right\n{error}"))?;
+        Ok(Self { text: text.to_owned(), ..file })
+    }
+
+    /// The file as tables, for telling two apart.
+    pub(crate) fn tables(&self) -> toml::Table {
+        self.text.parse().unwrap_or_default()
+    }
+
+    /// What the text is known by.
+    pub(crate) fn digest(&self) -> String {
+        let digest = Sha256::digest(self.text.as_bytes());
+        let first = digest.first_chunk().copied().unwrap_or_default();
+        format!("{:016x}", u64::from_be_bytes(first))
+    }
+
+    /// Everything that these services need of it; every problem at once.
+    pub(crate) fn check(&self, wanted: Wanted) -> Result<Checked, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let deployment = Deployment::resolve(self.deployment.clone(), self.resource.clone())?;
+        let mut keep = |found: Vec<Problem>| problems.extend(found);
+        let auth = wanted.auth.then(|| self.resolved_auth(deployment.clone()));
+        let auth = auth.and_then(|resolved| resolved.map_err(&mut keep).ok());
+        let gateway = wanted.gateway.then(|| {
+            gateway::Config::resolve(self.gateway.clone(), self.backend.clone(), &deployment)
+        });
+        let gateway = gateway.and_then(|resolved| resolved.map_err(&mut keep).ok());
+        if problems.is_empty() { Ok(Checked { auth, gateway }) } else { Err(problems) }
+    }
+
+    /// All problems, one a line, each with the line of its key.
+    pub(crate) fn report(&self, problems: &[Problem]) -> String {
+        let line = |problem: &Problem| match line_of(&self.text, &problem.place) {
+            Some(line) => format!("  line {line}: {problem}"),
+            None => format!("  {problem}"),
+        };
+        let lines: Vec<String> = problems.iter().map(line).collect();
+        format!("the deployment file is not right\n{}", lines.join("\n"))
     }
 
     /// What both services agree on.
     pub(crate) fn deployment(&self) -> Result<Deployment, String> {
         Deployment::resolve(self.deployment.clone(), self.resource.clone())
-            .map_err(|problems| report(&problems))
+            .map_err(|problems| self.report(&problems))
     }
 
     /// auth-server's configuration.
     pub(crate) fn auth(&self) -> Result<auth_server::Config, String> {
+        self.resolved_auth(self.deployment()?).map_err(|problems| self.report(&problems))
+    }
+
+    /// The gateway's configuration.
+    pub(crate) fn gateway(&self) -> Result<gateway::Config, String> {
+        let deployment = self.deployment()?;
+        gateway::Config::resolve(self.gateway.clone(), self.backend.clone(), &deployment)
+            .map_err(|problems| self.report(&problems))
+    }
+
+    fn resolved_auth(&self, deployment: Deployment) -> Result<auth_server::Config, Vec<Problem>> {
+        let of_file = |place: &str, text: String| {
+            let (what, remedy) = text.split_once("; ").unwrap_or((&text, "see docs/operate"));
+            let what = what.trim_start_matches(place).trim_start_matches(": ");
+            vec![Problem::new(place, what, remedy)]
+        };
+        let credential = self.internal_credential();
+        let proxies = self.trusted_proxies();
         let parts = auth_server::config::Parts {
             auth: self.auth.clone(),
             clients: self.client.clone(),
-            deployment: self.deployment()?,
-            internal_credential: self.internal_credential()?,
+            deployment,
+            internal_credential: credential
+                .map_err(|text| of_file("listen.internal_credential_file", text))?,
             keys: self.keys.clone(),
-            trusted_proxies: self.trusted_proxies()?,
+            trusted_proxies: proxies.map_err(|text| of_file("listen.trusted_proxies", text))?,
         };
         let read = |path: &str| secret_file::read(Path::new(path));
-        auth_server::Config::resolve(parts, &read).map_err(|problems| report(&problems))
+        auth_server::Config::resolve(parts, &read)
     }
 
     /// The proxies that are believed.
@@ -219,12 +295,6 @@ pub(crate) fn admin_token(path: &Path) -> Result<Secret, String> {
         ));
     }
     Ok(Secret::new(text))
-}
-
-/// All problems, one a line.
-pub(crate) fn report(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
-    format!("the deployment file is not right\n{}", lines.join("\n"))
 }
 
 /// Where a resource's metadata document is (RFC 9728 section 3.1).

@@ -9,11 +9,14 @@ mod doctor;
 mod gateway_keys;
 mod in_process;
 mod key_encryption_key;
+mod lines;
 mod listen;
+mod live;
 mod log;
 mod metrics;
 mod redis;
 mod reference_crm;
+mod reload;
 mod secret_file;
 mod serve;
 mod tls;
@@ -63,7 +66,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let done = match arguments.command {
         Command::Audit(audit) => return commands::audit::run(&audit).await,
         Command::Clients(clients) => return commands::clients::run(&clients).await,
-        Command::Config(config) => commands::config::run(&config),
+        Command::Config(config) => return commands::config::run(&config).await,
         Command::Doctor(doctor) => return commands::doctor::run(&doctor).await,
         Command::Keys(keys) => return commands::keys::run(&keys).await,
         Command::Grants(grants) => return commands::grants::run(&grants).await,

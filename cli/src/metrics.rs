@@ -2,7 +2,7 @@
 
 use auth_server::App as AuthServer;
 use axum::{Router, routing::get};
-use gateway::App as Gateway;
+use gateway::Gateway;
 
 use crate::{deployment_file::File, listen, serve::Running};
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use auth_server::{App as AuthServer, Engine};
-use gateway::{App as Gateway, Authority};
+use auth_server::{App, Engine};
+use gateway::{Authority, Gateway};
 use shared::{problem::chain, secret::Secret, time::Clock};
 use tokio::{
     net::TcpListener,
@@ -25,19 +25,21 @@ use web::{
 };
 
 use crate::{
-    admin_socket::AdminSocket,
+    admin_socket::{self, AdminSocket},
     arguments::ServeOptions as Options,
-    deployment_file::{File, RawEngine, report},
+    deployment_file::{File, RawEngine},
     gateway_keys::{self, GatewayStore},
     in_process::InProcess,
-    key_encryption_key, listen, metrics, redis, secret_file,
+    key_encryption_key, listen,
+    live::AuthServer,
+    metrics, redis,
+    reload::Reloader,
+    secret_file,
     tls::{self, Shown},
 };
 
 /// How long answers under way may take once the end began.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How often what has expired is forgotten.
-const SWEEP: Duration = Duration::from_mins(1);
 
 /// The log of revocations, in the data folder.
 const JOURNAL: &str = "revocations.journal";
@@ -99,33 +101,37 @@ pub(crate) async fn run(options: &Options, services: Services) -> Result<(), Str
         },
     };
     if services.auth && services.gateway {
-        return both(file, listeners, running, || {}).await;
+        return both(file, listeners, running, Some(&options.config), || {}).await;
     }
     if services.auth {
-        return auth_server_alone(&file, listeners.auth, &running).await;
+        return auth_server_alone(&file, listeners.auth, &running, &options.config).await;
     }
-    gateway_alone(&file, listeners.gateway, &running).await
+    gateway_alone(&file, listeners.gateway, &running, &options.config).await
 }
 
 /// Runs both services in this process until it is told to end. `ready` is called when they
-/// answer.
+/// answer. `reread` is the file that is read again when it is told to.
 pub(crate) async fn both(
     file: File,
     listeners: Listeners,
     running: Running,
+    reread: Option<&Path>,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let auth = open_auth_server(&file, &running.data_dir).await?;
+    let auth = AuthServer::new(open_auth_server(&file, &running.data_dir).await?);
     let gateway = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let tasks = [
-        running.start(listeners.auth, auth_server::router(auth.clone())),
+        running.start(listeners.auth, auth.router(|served| &served.public)),
         running.start(listeners.gateway, gateway::router(gateway.clone())),
     ];
     start_internal(&file, &auth, &running).await?;
-    metrics::start(&file, &running, Some(auth.clone()), Some(gateway.clone())).await?;
-    running.administer(&file, &auth).await?;
+    metrics::start(&file, &running, Some(auth.current()), Some(gateway.clone())).await?;
+    let reloader = reread.map(|path| {
+        Reloader::new(path.to_owned(), &file, Some(auth.clone()), Some(gateway.clone()))
+    });
+    running.administer(&file, &auth, reloader).await?;
     gateway.start();
-    running.sweep(auth);
+    running.tracker.spawn(auth.keep_swept(running.shutdown.clone()));
     ready();
     running.until_told(tasks).await
 }
@@ -134,13 +140,15 @@ async fn auth_server_alone(
     file: &File,
     listeners: Vec<TcpListener>,
     running: &Running,
+    config: &Path,
 ) -> Result<(), String> {
-    let auth = open_auth_server(file, &running.data_dir).await?;
-    let task = running.start(listeners, auth_server::router(auth.clone()));
+    let auth = AuthServer::new(open_auth_server(file, &running.data_dir).await?);
+    let task = running.start(listeners, auth.router(|served| &served.public));
     start_internal(file, &auth, running).await?;
-    metrics::start(file, running, Some(auth.clone()), None).await?;
-    running.administer(file, &auth).await?;
-    running.sweep(auth);
+    metrics::start(file, running, Some(auth.current()), None).await?;
+    let reloader = Reloader::new(config.to_owned(), file, Some(auth.clone()), None);
+    running.administer(file, &auth, Some(reloader)).await?;
+    running.tracker.spawn(auth.keep_swept(running.shutdown.clone()));
     running.until_told([task]).await
 }
 
@@ -148,6 +156,7 @@ async fn gateway_alone(
     file: &File,
     listeners: Vec<TcpListener>,
     running: &Running,
+    config: &Path,
 ) -> Result<(), String> {
     let base = file.gateway.internal_base.as_deref().ok_or(
         "gateway.internal_base is missing: a gateway of its own must know where auth-server's \
@@ -164,6 +173,9 @@ async fn gateway_alone(
     let gateway = open_gateway(file, running, authority).await?;
     let task = running.start(listeners, gateway::router(gateway.clone()));
     metrics::start(file, running, None, Some(gateway.clone())).await?;
+    let reloader = Reloader::new(config.to_owned(), file, None, Some(gateway.clone()));
+    running.open_socket(admin_socket::GATEWAY, reloader.router())?;
+    running.follow(reloader)?;
     gateway.start();
     running.until_told([task]).await
 }
@@ -189,32 +201,41 @@ impl Running {
     }
 
     /// Answers operators, keeps security events, and follows the keys.
-    async fn administer(&self, file: &File, auth: &AuthServer) -> Result<(), String> {
-        self.tracker.spawn(auth.clone().keep_audit(self.shutdown.clone()));
-        self.tracker.spawn(auth.clone().keep_keys(self.shutdown.clone()));
-        if let Some(socket) = AdminSocket::open(&self.data_dir)? {
-            let router = auth_server::admin_router(auth.clone());
-            self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
+    async fn administer(
+        &self,
+        file: &File,
+        auth: &AuthServer,
+        reloader: Option<Reloader>,
+    ) -> Result<(), String> {
+        self.tracker.spawn(auth.current().keep_audit(self.shutdown.clone()));
+        self.tracker.spawn(auth.current().keep_keys(self.shutdown.clone()));
+        let mut admin = auth.router(|served| &served.admin);
+        if let Some(reloader) = reloader {
+            admin = reloader.router().fallback_service(admin);
+            self.follow(reloader)?;
         }
+        self.open_socket(admin_socket::AUTH_SERVER, admin)?;
         if let Some(token) = file.admin_token()? {
             let listeners = listen::open(&file.listen.admin).await?;
             // On loopback alone.
             let plain = Self { tls: None, ..self.clone() };
-            plain.start(listeners, auth_server::admin_router_over_tcp(auth.clone(), &token));
+            plain.start(listeners, auth.router_over_tcp(token));
         }
         Ok(())
     }
 
-    /// Forgets what has expired, now and then.
-    fn sweep(&self, auth: AuthServer) {
-        let shutdown = self.shutdown.clone();
-        self.tracker.spawn(async move {
-            while shutdown.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-                if let Err(error) = auth.sweep().await {
-                    tracing::warn!(error = %chain(&error), "sweeping failed");
-                }
-            }
-        });
+    /// Answers operators on a socket in the data folder.
+    fn open_socket(&self, name: &str, router: axum::Router) -> Result<(), String> {
+        if let Some(socket) = AdminSocket::open(&self.data_dir, name)? {
+            self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
+        }
+        Ok(())
+    }
+
+    /// Reads the deployment file again at SIGHUP.
+    fn follow(&self, reloader: Reloader) -> Result<(), String> {
+        self.tracker.spawn(reloader.on_hangup(self.shutdown.clone())?);
+        Ok(())
     }
 
     /// Waits for SIGTERM or Ctrl-C, then for everything to end, but not for ever.
@@ -274,10 +295,10 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
 }
 
 /// Opens auth-server's store and state.
-pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<AuthServer, String> {
+pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<App, String> {
     let engine = engine(file, data_dir).await?;
     let key = key_encryption_key::read(&file.keys, data_dir)?;
-    AuthServer::open(file.auth()?, engine, Clock::System, key.keys.clone())
+    App::open(file.auth()?, engine, Clock::System, key.keys.clone())
         .await
         .map_err(|error| key.explain(format!("auth-server cannot start: {}", chain(&error))))
 }
@@ -311,9 +332,7 @@ async fn open_gateway(
     authority: impl Authority + 'static,
 ) -> Result<Gateway, String> {
     let store = gateway_store(file, &running.data_dir).await?;
-    let deployment = file.deployment()?;
-    let config = gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment)
-        .map_err(|problems| report(&problems))?;
+    let config = file.gateway()?;
     let key = key_encryption_key::read(&file.keys, &running.data_dir)?;
     let opened = gateway_keys::open(&store, &key.keys, Clock::System.now()).await;
     let (identity, sessions) = opened.map_err(|error| key.explain(error))?;
@@ -325,6 +344,7 @@ async fn open_gateway(
         authority: Arc::new(authority),
         clock: Clock::System,
         config,
+        digest: file.digest(),
         identity: Arc::new(ArcSwap::new(identity)),
         proxies: file.trusted_proxies()?,
         sessions,
@@ -347,7 +367,7 @@ async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Re
     let listeners = listen::open(&file.listen.internal).await?;
     let running = Running { tls, ..running.clone() };
     running.keep(shown);
-    running.start(listeners, auth_server::internal_router(auth.clone()));
+    running.start(listeners, auth.router(|served| &served.internal));
     Ok(())
 }
 

@@ -301,3 +301,47 @@ fn the_doctor_finds_the_demo_well_and_says_by_its_exit_code_when_something_is_no
     assert!(text.contains("to fix it:"), "{text}");
     assert_eq!(walk(&["nonsense"]).0, Some(2));
 }
+
+#[test]
+fn a_running_server_reads_its_deployment_file_again() {
+    let on = Deployment::embedded();
+    let (code, why) = on.refused(&["config", "reload"]);
+    assert_eq!(code, 3);
+    assert!(why.contains("no server runs") && why.contains("--data-dir"), "{why}");
+    let server = on.serve();
+    let path = on.path("deployment.toml");
+    let first = fs::read_to_string(&path).unwrap();
+    let client = "\n[[client]]\nid = \"desk\"\nname = \"Desk\"\n\
+                  redirect_uris = [\"https://desk.example/callback\"]\n";
+    fs::write(&path, format!("{first}{client}")).unwrap();
+    assert!(!on.done(&["clients", "list"]).contains("Desk"), "it was not told to");
+    let said = on.done(&["config", "reload"]);
+    assert!(said.starts_with("auth-server.sock: the configuration "), "{said}");
+    let clients = on.done(&["clients", "list"]);
+    assert!(clients.contains("Desk") && clients.contains("Kiosk"), "{clients}");
+    // Two things are wrong, and a third needs a restart: all are told, each with its line.
+    let broken = first
+        .replace("https://kiosk.example/callback", "http://kiosk.example/callback")
+        .replace("audit_days", "")
+        .replace("default_scopes = [\"crm:read\"]", "default_scopes = [\"crm:write\"]");
+    fs::write(&path, &broken).unwrap();
+    let (code, why) = on.refused(&["config", "reload"]);
+    assert_eq!(code, 1);
+    let line = broken.lines().position(|line| line.starts_with("default_scopes")).unwrap() + 1;
+    assert!(why.contains(&format!("line {line}: resource[0].default_scopes")), "{why}");
+    assert!(on.done(&["clients", "list"]).contains("Desk"), "nothing changed");
+    let moved = first.replace("http://localhost:7410", "http://localhost:7411");
+    fs::write(&path, moved).unwrap();
+    let (_, why) = on.refused(&["config", "reload"]);
+    assert!(why.contains("line 4: deployment.issuer") && why.contains("needs a restart"), "{why}");
+    // A signal does the same as the command.
+    fs::write(&path, &first).unwrap();
+    let pid = server.0.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    until("the reload", || !on.done(&["clients", "list"]).contains("Desk"));
+    let events = on.done(&["audit", "list", "--event", "configuration_reloaded"]);
+    let told: Vec<bool> =
+        events.lines().skip(1).map(|line| line.contains("is_applied=yes")).collect();
+    assert_eq!(told, [true, false, false, true], "{events}");
+    assert!(events.contains("actor=olga(") && events.contains("actor=signal"), "{events}");
+}

@@ -131,6 +131,7 @@ impl World {
             authority: Arc::clone(&office) as Arc<dyn Authority>,
             clock: Clock::manual(NOW),
             config: Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
+            digest: String::new(),
             identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
             proxies: TrustedProxies::default(),
             sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),

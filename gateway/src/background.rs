@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{backends::Backends, feed, state::App};
+use crate::{feed, gateway::Gateway, state::App};
 
 /// How often a gateway says that it shares budgets, and tries again where it could not.
 const BEAT: Duration = Duration::from_secs(1);
@@ -14,20 +14,22 @@ const KEYS_MISSING: Duration = Duration::from_millis(250);
 const SWEEP: Duration = Duration::from_mins(1);
 
 /// Starts every task.
-pub(crate) fn start(app: &App) {
-    app.tracker.spawn(feed::follow(app.clone()));
-    app.tracker.spawn(feed::report(app.clone()));
-    app.tracker.spawn(keep_keys(app.clone()));
-    app.tracker.spawn(sweep(app.clone()));
+pub(crate) fn start(gateway: &Gateway) {
+    let app = gateway.current();
+    app.tracker.spawn(feed::follow(gateway.clone()));
+    app.tracker.spawn(feed::report(gateway.clone()));
+    app.tracker.spawn(keep_keys(gateway.clone()));
+    app.tracker.spawn(sweep(gateway.clone()));
     if app.limits.bank().is_some() {
-        app.tracker.spawn(share_limits(app.clone()));
+        app.tracker.spawn(share_limits(gateway.clone()));
     }
     app.tracker.spawn(write_audit(app.clone()));
-    Backends::start(app, &app.tracker, &app.shutdown);
+    app.backends.start(gateway, &app.tracker);
 }
 
-async fn keep_keys(app: App) {
+async fn keep_keys(gateway: Gateway) {
     loop {
+        let app = gateway.current();
         let loaded = app.keys.refresh(&*app.authority).await;
         let pause = if loaded { KEYS } else { KEYS_MISSING };
         if app.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -45,18 +47,20 @@ async fn write_audit(app: App) {
     app.audit.close().await;
 }
 
-async fn share_limits(app: App) {
+async fn share_limits(gateway: Gateway) {
     let mut ticks = tokio::time::interval(BEAT);
-    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Some(bank) = app.limits.bank() {
+    let shutdown = gateway.current().shutdown.clone();
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Some(bank) = gateway.current().limits.bank() {
             bank.beat().await;
         }
     }
 }
 
-async fn sweep(app: App) {
+async fn sweep(gateway: Gateway) {
     let mut ticks = tokio::time::interval(SWEEP);
-    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        app.limits.sweep();
+    let shutdown = gateway.current().shutdown.clone();
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        gateway.current().limits.sweep();
     }
 }

@@ -1,8 +1,9 @@
 //! The MCP resource gateway: checks who calls and what they may do, then forwards.
 //!
 //! Read `phases/mod.rs` first: it is the life of a request. What the specifications say is in
-//! `rules/`, as pure functions; `backends/` is what stands behind. [`App`] is put together by the
-//! caller, [`App::start`] begins what runs in the background, and [`router`] serves.
+//! `rules/`, as pure functions; `backends/` is what stands behind. A [`Gateway`] is put together
+//! by the caller, [`Gateway::start`] begins what runs in the background, [`router`] serves, and
+//! [`Gateway::reload`] changes the configuration.
 
 mod answer;
 mod api_keys;
@@ -16,6 +17,7 @@ mod config;
 mod endpoints;
 mod error;
 mod feed;
+mod gateway;
 mod handles;
 mod human;
 mod inflight;
@@ -40,5 +42,6 @@ pub use config::{
     RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
     RawSharedLimits, RawUpstreamSession, SilencePolicy,
 };
+pub use gateway::{Applied, Gateway};
 pub use routes::router;
-pub use state::{App, AppParts, IdentityKeys};
+pub use state::{AppParts, IdentityKeys};

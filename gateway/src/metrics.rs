@@ -14,7 +14,7 @@ use web::metrics::{
     Count, Counts, Level, Levels, Metrics as Registry, Size, Sizes, Time, Times, Value,
 };
 
-use crate::{backends::Health, rules::silence::Standing, state::App};
+use crate::{backends::Health, gateway::Gateway, rules::silence::Standing};
 
 /// The numbers.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     call_bytes: Sizes<3>,
     call_tokens: Counts<3>,
     calls: Times<3>,
+    configuration: Level,
     feed_silence: Level,
     feed_standing: Level,
     jwks_age: Level,
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     ready_backends: Level,
     refusals: Counts<1>,
     registry: Registry,
+    reloads: Counts<1>,
     requests: Counts<3>,
     store: Times<2>,
     streams: Counts<1>,
@@ -110,6 +112,10 @@ impl Metrics {
                 "Time to the head of the answer to a call, by tool, workspace and outcome",
                 ["tool", "workspace", "outcome"],
             ),
+            configuration: of.level(
+                "configuration_version",
+                "Configurations since the start, the one in use included",
+            ),
             feed_silence: of.level(
                 "feed_silence_seconds",
                 "Time since the feed of revocations was heard; -1 if it never was",
@@ -129,6 +135,11 @@ impl Metrics {
                 .level("limits_shared", "Whether budgets are shared at the moment: 1 or 0"),
             ready_backends: of.level("ready_backends", "Backends whose catalogue is known"),
             refusals: of.counts("refusals", "Refused requests, by reason", ["refusal"]),
+            reloads: of.counts(
+                "configuration_reloads",
+                "Changes of the configuration while running, by result",
+                ["result"],
+            ),
             requests: of.counts(
                 "requests",
                 "Requests to MCP endpoints, by method, status and outcome",
@@ -147,6 +158,11 @@ impl Metrics {
             tools: RwLock::default(),
             registry: of,
         }
+    }
+
+    /// Notes a change of the configuration.
+    pub(crate) fn reloaded(&self, is_applied: bool) {
+        self.reloads.add([(if is_applied { "applied" } else { "refused" }).into()]);
     }
 
     /// Notes a request to an MCP endpoint.
@@ -210,25 +226,27 @@ impl Metrics {
 
 const CALL_TOOL: &str = "tools/call";
 
-impl App {
+impl Gateway {
     /// Appends the gateway's numbers to a text in the `OpenMetrics` form.
     pub fn encode_metrics(&self, to: &mut String) {
-        let metrics = &self.metrics;
+        let app = self.current();
+        let metrics = &app.metrics;
         let seconds = |span: Option<Duration>| span.map_or(-1.0, |span| span.as_secs_f64());
-        metrics.audit_dropped.set_count(self.audit.dropped());
-        metrics.audit_waiting.set_count(self.audit.waiting() as u64);
-        metrics.cache.set_count(self.claims.len());
-        metrics.feed_silence.set(seconds(self.feed.silence()));
-        metrics.feed_standing.set_count(match self.feed.standing() {
+        metrics.audit_dropped.set_count(app.audit.dropped());
+        metrics.audit_waiting.set_count(app.audit.waiting() as u64);
+        metrics.cache.set_count(app.claims.len());
+        metrics.configuration.set_count(self.generation().version);
+        metrics.feed_silence.set(seconds(app.feed.silence()));
+        metrics.feed_standing.set_count(match app.feed.standing() {
             Standing::Current => 0,
             Standing::Silent => 1,
             Standing::Unknown => 2,
         });
-        metrics.jwks_age.set(seconds(self.keys.age()));
-        metrics.key_set_version.set_count(self.keys.version());
-        metrics.keys.set_count(self.keys.ids().len() as u64);
-        for backend in &self.config.backends {
-            let Some(held) = self.backends.find(&backend.name) else { continue };
+        metrics.jwks_age.set(seconds(app.keys.age()));
+        metrics.key_set_version.set_count(app.keys.version());
+        metrics.keys.set_count(app.keys.ids().len() as u64);
+        for backend in &app.config.backends {
+            let Some(held) = app.backends.find(&backend.name) else { continue };
             let standing = match held.health() {
                 Health::Asked { .. } => 0.0,
                 Health::Probed { .. } => 1.0,
@@ -236,20 +254,20 @@ impl App {
             };
             metrics.backend_standing.set([backend.name.to_string().into()], standing);
         }
-        let bank = self.limits.bank();
+        let bank = app.limits.bank();
         metrics.limit_charges.set_count(bank.map_or(0, |bank| bank.charges()));
         metrics.limit_gateways.set_count(bank.map_or(0, |bank| bank.gateways().into()));
         let is_shared = bank.is_some_and(|bank| !bank.is_away());
         metrics.limits_shared.set_count(is_shared.into());
         let is_ready =
-            |name: &str| self.backends.find(name).is_some_and(|b| b.catalogue().is_some());
-        let ready = self.config.backends.iter().filter(|backend| is_ready(&backend.name)).count();
+            |name: &str| app.backends.find(name).is_some_and(|b| b.catalogue().is_some());
+        let ready = app.config.backends.iter().filter(|backend| is_ready(&backend.name)).count();
         metrics.ready_backends.set_count(ready as u64);
         metrics.registry.encode(to);
     }
 
     /// The names of the gateway's numbers.
-    pub fn metric_names(&self) -> &[String] {
-        self.metrics.registry.names()
+    pub fn metric_names(&self) -> Vec<String> {
+        self.current().metrics.registry.names().to_vec()
     }
 }

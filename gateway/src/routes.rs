@@ -22,6 +22,7 @@ use crate::{
     config::Route,
     endpoints::{health, mcp, metadata},
     error::transport,
+    gateway::Gateway,
     rules::{origin::normal_host, violation::TransportViolation},
     state::App,
 };
@@ -30,35 +31,38 @@ const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 
 /// The gateway's router.
-pub fn router(app: App) -> Router {
-    let mut hosts: HashMap<String, Vec<Arc<Route>>> = HashMap::new();
-    for route in &app.config.routes {
-        hosts.entry(route.host.clone()).or_default().push(Arc::clone(route));
-    }
-    let hosts: HashMap<String, Router> = hosts
-        .into_iter()
-        .map(|(host, routes)| {
-            let router = of_host(&app, &host, &routes);
-            (host, router)
-        })
-        .collect();
+pub fn router(gateway: Gateway) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(metadata::identity_keys))
-        .with_state(app)
-        .fallback_service(Router::new().fallback(by_host).with_state(Arc::new(hosts)))
+        .fallback(by_host)
+        .with_state(gateway)
 }
 
-async fn by_host(State(hosts): State<Arc<HashMap<String, Router>>>, request: Request) -> Response {
+/// What each host serves under one configuration.
+pub(crate) fn hosts(app: &App) -> HashMap<String, Router> {
+    let mut hosts: HashMap<String, Vec<Arc<Route>>> = HashMap::new();
+    for route in &app.config.routes {
+        hosts.entry(route.host.clone()).or_default().push(Arc::clone(route));
+    }
+    let of_host = |(host, routes): (String, Vec<Arc<Route>>)| {
+        let router = of_host(app, &host, &routes);
+        (host, router)
+    };
+    hosts.into_iter().map(of_host).collect()
+}
+
+async fn by_host(State(gateway): State<Gateway>, request: Request) -> Response {
     // RFC 9112 section 3.2: two hosts could mean two things to two readers.
     if request.headers().get_all(HOST).iter().count() > 1 {
         return transport(TransportViolation::UnknownHost);
     }
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
-    let router = authority.or_else(header).and_then(|host| hosts.get(&normal_host(host)));
-    let Some(router) = router.cloned() else {
+    let host = authority.or_else(header).map(normal_host);
+    let router = host.and_then(|host| gateway.generation().hosts.get(&host).cloned());
+    let Some(router) = router else {
         let mut response = transport(TransportViolation::UnknownHost);
         let anybody = HeaderValue::from_static("*");
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, anybody);

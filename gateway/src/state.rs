@@ -26,9 +26,10 @@ use crate::{
     warmup::Warmup,
 };
 
-/// The gateway at work; cheap to clone.
+/// The gateway at work under one configuration; cheap to clone. A request holds one from its start
+/// to its end, and so sees one configuration only.
 #[derive(Clone)]
-pub struct App(Arc<Parts>);
+pub(crate) struct App(Arc<Parts>);
 
 /// What the gateway is made of.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct AppParts {
     pub authority: Arc<dyn Authority>,
     pub clock: Clock,
     pub config: Config,
+    /// What the text of the configuration is known by, for operators.
+    pub digest: String,
     /// The keys that sign identities; swapped at rotation.
     pub identity: Arc<ArcSwap<IdentityKeys>>,
     pub proxies: TrustedProxies,
@@ -65,19 +68,19 @@ impl IdentityKeys {
 }
 
 /// What an [`App`] holds; only the gateway looks inside.
-pub struct Parts {
-    pub(crate) api_keys: ApiKeys,
+pub(crate) struct Parts {
+    pub(crate) api_keys: Arc<ApiKeys>,
     pub(crate) audit: AuditLines,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) backends: Backends,
-    pub(crate) claims: ClaimsCache,
+    pub(crate) claims: Arc<ClaimsCache>,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
-    pub(crate) feed: Feed,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) identity: Arc<ArcSwap<IdentityKeys>>,
     pub(crate) inflight: Inflight,
-    pub(crate) keys: IssuerKeys,
-    pub(crate) limits: Limits,
+    pub(crate) keys: Arc<IssuerKeys>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     /// What this process calls itself in reports.
     pub(crate) name: String,
@@ -86,12 +89,12 @@ pub struct Parts {
     pub(crate) shutdown: CancellationToken,
     pub(crate) surfaces: Surfaces,
     pub(crate) tracker: TaskTracker,
-    pub(crate) warmup: Warmup,
+    pub(crate) warmup: Arc<Warmup>,
 }
 
 impl App {
     /// Puts the gateway together; nothing runs yet.
-    pub fn new(parts: AppParts) -> Self {
+    pub(crate) fn new(parts: AppParts) -> Self {
         let config = parts.config;
         let name = name(&config.name);
         let metrics = Arc::new(Metrics::new());
@@ -103,17 +106,17 @@ impl App {
         let bank = bank.map(|redis| Bank::new(redis, name.clone(), parts.tracker.clone()));
         let life = config.deployment.longest_access_token();
         Self(Arc::new(Parts {
-            api_keys: ApiKeys::new(),
+            api_keys: Arc::new(ApiKeys::new()),
             audit: AuditLines::default(),
             authority: parts.authority,
-            backends: Backends::new(&config.backends, &parts.tracker),
-            claims: ClaimsCache::new(),
+            backends: Backends::new(&config.backends, &parts.tracker, &parts.shutdown),
+            claims: Arc::new(ClaimsCache::new()),
             clock: parts.clock,
-            feed: Feed::new(life, config.feed_bound),
+            feed: Arc::new(Feed::new(life, config.feed_bound)),
             identity: parts.identity,
             inflight: Inflight::default(),
-            keys: IssuerKeys::new(config.jwks_refetch, config.jwks_stale),
-            limits: Limits::new(config.budgets, bank),
+            keys: Arc::new(IssuerKeys::new(config.jwks_refetch, config.jwks_stale)),
+            limits: Arc::new(Limits::new(config.budgets, bank)),
             metrics,
             name,
             proxies: parts.proxies,
@@ -121,14 +124,37 @@ impl App {
             shutdown: parts.shutdown,
             surfaces: Surfaces::default(),
             tracker: parts.tracker,
-            warmup: Warmup::default(),
+            warmup: Arc::default(),
             config,
         }))
     }
 
-    /// Starts what runs in the background: the feed, the keys, the catalogues, the sweep.
-    pub fn start(&self) {
-        crate::background::start(self);
+    /// The same gateway under another configuration: what did not change is shared, with all that
+    /// it holds. Accepted tokens are judged anew, because what they open may be another.
+    pub(crate) fn renewed(&self, config: Config) -> Self {
+        self.feed.retune(config.deployment.longest_access_token(), config.feed_bound);
+        Self(Arc::new(Parts {
+            api_keys: Arc::clone(&self.api_keys),
+            audit: self.audit.clone(),
+            authority: Arc::clone(&self.authority),
+            backends: self.backends.renewed(&config.backends, &self.tracker, &self.shutdown),
+            claims: Arc::new(ClaimsCache::new()),
+            clock: self.clock.clone(),
+            feed: Arc::clone(&self.feed),
+            identity: Arc::clone(&self.identity),
+            inflight: self.inflight.clone(),
+            keys: Arc::clone(&self.keys),
+            limits: Arc::new(self.limits.renewed(config.budgets)),
+            metrics: Arc::clone(&self.metrics),
+            name: self.name.clone(),
+            proxies: self.proxies.clone(),
+            sessions: self.sessions.clone(),
+            shutdown: self.shutdown.clone(),
+            surfaces: Surfaces::default(),
+            tracker: self.tracker.clone(),
+            warmup: Arc::clone(&self.warmup),
+            config,
+        }))
     }
 }
 

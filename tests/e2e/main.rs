@@ -63,6 +63,8 @@ mod openid_requests;
 #[cfg(test)]
 mod openid_upstream;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod resource_settings;
 #[cfg(test)]
 mod rfc6749_authorize;

@@ -28,7 +28,8 @@ fn value(text: &str, series: &str) -> f64 {
 async fn the_page_names_exactly_what_is_exported() {
     let world = World::demo().await;
     let gateway = world.gateway.as_ref().unwrap();
-    let names = world.app.metric_names().iter().chain(gateway.metric_names());
+    let of_gateway = gateway.metric_names();
+    let names = world.app.metric_names().iter().chain(&of_gateway);
     let names: BTreeSet<&str> = names.map(String::as_str).collect();
     let page = page();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `vestibule_"));

@@ -16,11 +16,12 @@ import cluster
 import files
 import outages
 import refreshing
+import reload
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SCENARIOS = [*refreshing.SCENARIOS, *outages.SCENARIOS, *cluster.SCENARIOS, *files.SCENARIOS,
-             *clients.SCENARIOS]
+             *clients.SCENARIOS, *reload.SCENARIOS]
 GAPS = {}
 
 

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
     internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
+    problem::Problem,
     secret::Secret,
     time::Clock,
 };
@@ -178,6 +179,12 @@ impl Running {
         Arc::new(gateway::HttpAuthority::new(&base, credential, issuer, &tls).unwrap())
     }
 
+    /// The gateway's configuration in a deployment.
+    pub(crate) fn gateway_config(tables: &Tables) -> Result<gateway::Config, Vec<Problem>> {
+        let raw = tables.gateway.clone().expect("a [gateway] table");
+        gateway::Config::resolve(raw, tables.backends.clone(), &tables.deployment)
+    }
+
     /// Starts the gateway of a deployment.
     pub(crate) fn gateway(
         &self,
@@ -185,14 +192,13 @@ impl Running {
         tables: &Tables,
         shared: &Shared,
         authority: Arc<dyn Authority>,
-    ) -> gateway::App {
-        let raw = tables.gateway.clone().expect("a [gateway] table");
-        let backends = tables.backends.clone();
-        let config = gateway::Config::resolve(raw, backends, &tables.deployment).unwrap();
-        let app = gateway::App::new(AppParts {
+    ) -> gateway::Gateway {
+        let config = Self::gateway_config(tables).unwrap();
+        let gateway = gateway::Gateway::new(AppParts {
             authority,
             clock: shared.clock.clone(),
             config,
+            digest: String::new(),
             identity: Arc::new(ArcSwap::new(Arc::clone(&shared.identity))),
             proxies: trusted_proxies(),
             sessions: shared.sessions.clone(),
@@ -200,9 +206,9 @@ impl Running {
             shutdown: self.shutdown.clone(),
             tracker: self.tracker.clone(),
         });
-        self.serve(listener, gateway::router(app.clone()));
-        app.start();
-        app
+        self.serve(listener, gateway::router(gateway.clone()));
+        gateway.start();
+        gateway
     }
 
     /// Starts the reference CRM behind the gateway at this port.

@@ -8,9 +8,10 @@ use std::{
 
 use auth_server::{AdminPeer, App, Engine, admin_router};
 use axum::{body::Body, extract::Request};
+use gateway::Applied;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
-use shared::{internal::Event, time::Clock};
+use shared::{internal::Event, problem::Problem, time::Clock};
 use store::{Embedded, Redis, test_server::RedisServer};
 use tower::ServiceExt as _;
 use url::Url;
@@ -82,7 +83,7 @@ pub struct World {
     pub app: App,
     pub clock: Clock,
     /// The gateway, if it runs.
-    pub gateway: Option<gateway::App>,
+    pub gateway: Option<gateway::Gateway>,
     pub http: Http,
     pub issuer: String,
     /// The Redis server, if that is the engine.
@@ -174,13 +175,23 @@ impl World {
         }
     }
 
+    /// Changes the gateway to the deployment file changed by `edit`, while it runs.
+    pub async fn reload(&mut self, edit: fn(String) -> String) -> Result<Applied, Vec<Problem>> {
+        let text = edit(self.deployment.clone());
+        let config = Running::gateway_config(&Tables::read(&text))?;
+        let gateway = self.gateway.as_ref().expect("a gateway");
+        let applied = gateway.reload(config, "of a test".to_owned()).await?;
+        self.deployment = text;
+        Ok(applied)
+    }
+
     /// Lets time pass.
     pub fn pass(&self, span: Duration) {
         self.clock.advance(span);
     }
 
     /// A second gateway before the same services, for the same URL; answers where it listens.
-    pub async fn second_gateway(&self) -> (gateway::App, String) {
+    pub async fn second_gateway(&self) -> (gateway::Gateway, String) {
         let listener = listen(0).await;
         let base = format!("http://{}", address(&listener));
         let authority = self.shared.authority(self.app.clone());

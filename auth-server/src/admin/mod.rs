@@ -137,6 +137,31 @@ fn operator(headers: &HeaderMap) -> Option<String> {
     ((1..=64).contains(&name.len())).then(|| name.to_owned())
 }
 
+/// A deployment file that was read again while the server ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Reloaded<'a> {
+    /// What the text that came into use is known by.
+    pub digest: &'a str,
+    /// The headers of the operator's request, if one asked.
+    pub headers: Option<&'a HeaderMap>,
+    pub is_applied: bool,
+    /// Who asked, if it was no signal.
+    pub peer: Option<AdminPeer>,
+}
+
+impl App {
+    /// Keeps in the audit that the deployment file was read again.
+    pub fn note_reload(&self, reloaded: &Reloaded<'_>) {
+        let Reloaded { digest, headers, is_applied, peer } = *reloaded;
+        let actor = peer.map_or(Actor::Signal, |peer| Actor::Operator {
+            name: headers.and_then(operator),
+            pid: peer.pid,
+            uid: peer.uid,
+        });
+        self.audit(&Event::ConfigurationReloaded { actor: &actor, digest, is_applied });
+    }
+}
+
 /// Reads a request's JSON.
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, AdminError> {
     let bytes =

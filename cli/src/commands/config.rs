@@ -1,12 +1,16 @@
-//! `vestibule config check`: whether the deployment file is right, without starting anything.
+//! `vestibule config`: whether the deployment file is right, without starting anything, and
+//! letting a running server read it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
+use super::{Failure, connection};
 use crate::{
-    deployment_file::{File, RawEngine, report},
-    log, redis,
+    admin_socket,
+    deployment_file::{File, RawEngine},
+    log, redis, reload,
     tls::{self, Shown},
 };
 
@@ -26,20 +30,61 @@ enum ConfigCommand {
         #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
         config: PathBuf,
     },
+    /// Let the running server read its deployment file again, as SIGHUP does. What is wrong is
+    /// told with line and remedy, and then nothing changes; exit code 1.
+    #[command(after_help = "Example:\n  vestibule config reload --data-dir /var/lib/vestibule")]
+    Reload {
+        /// The data folder of the server.
+        #[arg(
+            long,
+            value_name = "FOLDER",
+            env = "VESTIBULE_DATA_DIR",
+            default_value = "./.vestibule"
+        )]
+        data_dir: PathBuf,
+        /// The name that the audit shows beside your user id.
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        operator: Option<String>,
+    },
 }
 
 /// Runs the command.
-pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), String> {
-    let ConfigCommand::Check { config } = &arguments.command;
+pub(crate) async fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        ConfigCommand::Check { config } => check(config).map_err(Failure::Misuse),
+        ConfigCommand::Reload { data_dir, operator } => reload(data_dir, operator.as_deref()).await,
+    }
+}
+
+/// Asks every server of the folder: the two services may be two processes.
+async fn reload(data_dir: &Path, operator: Option<&str>) -> Result<(), Failure> {
+    let mut is_anybody_there = false;
+    for name in [admin_socket::AUTH_SERVER, admin_socket::GATEWAY] {
+        let path = data_dir.join(name);
+        let Some(answer) = connection::post(&path, reload::PATH, operator).await? else { continue };
+        is_anybody_there = true;
+        let digest = answer.get("digest").and_then(Value::as_str).unwrap_or_default();
+        log::say(&format!("{name}: the configuration {digest} is in use"));
+        let unread = answer.get("unread_backends").and_then(Value::as_array);
+        for backend in unread.into_iter().flatten().filter_map(Value::as_str) {
+            log::say(&format!("  backend {backend} does not answer yet"));
+        }
+    }
+    if is_anybody_there {
+        return Ok(());
+    }
+    let text = format!("no server runs on {}; name the server's --data-dir", data_dir.display());
+    Err(Failure::Unavailable(text))
+}
+
+fn check(config: &Path) -> Result<(), String> {
     let file = File::read(config)?;
     let deployment = file.deployment()?;
     file.auth()?;
     file.admin_token()?;
     // A file for auth-server alone says nothing of a gateway.
     let gateway = if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
-        let checked =
-            gateway::Config::resolve(file.gateway.clone(), file.backend.clone(), &deployment);
-        Some(checked.map_err(|problems| report(&problems))?)
+        Some(file.gateway()?)
     } else {
         None
     };

@@ -153,6 +153,30 @@ fn is_nobody(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
 }
 
+/// Posts to the server behind a socket; `None` if nobody listens there.
+pub(super) async fn post(
+    socket: &Path,
+    path: &str,
+    operator: Option<&str>,
+) -> Result<Option<Value>, Failure> {
+    let stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        Err(error) if is_nobody(error.kind()) => return Ok(None),
+        Err(error) => {
+            return Err(Failure::Misuse(format!("{} cannot be asked: {error}", socket.display())));
+        }
+    };
+    let mut request = Request::builder().method(Method::POST).uri(path);
+    request = request.header(header::HOST, "localhost");
+    if let Some(name) = operator {
+        request = request.header("vestibule-operator", name);
+    }
+    let request = request.body(Body::empty());
+    let request = request.map_err(|error| Failure::Misuse(error.to_string()))?;
+    let (status, text) = over(stream, request).await?;
+    read(status, &text).map(Some)
+}
+
 async fn open_store(config: &Path, data_dir: &Path) -> Result<App, Failure> {
     let file = File::read(config).map_err(Failure::Misuse)?;
     serve::make_private_folder(data_dir).map_err(Failure::Misuse)?;

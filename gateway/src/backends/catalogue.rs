@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 use shared::scope::Scope;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     backends::{
@@ -21,6 +20,7 @@ use crate::{
         credential::{Identity, Kind},
         error::BackendError,
     },
+    gateway::Gateway,
     rules::{
         arguments::ArgumentSchema,
         catalogue::{Catalogue, Entry, Eras, Tool},
@@ -29,8 +29,8 @@ use crate::{
     state::App,
 };
 
-/// Keeps a backend's catalogue until shutdown.
-pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: CancellationToken) {
+/// Keeps a backend's catalogue until the shutdown, or until the backend has retired.
+pub(crate) async fn watch(backend: Arc<Backend>, gateway: Gateway) {
     let name = &*backend.config().name;
     if let Some(api) = &backend.config().api {
         let tools = api.catalogue.tools.len();
@@ -38,11 +38,11 @@ pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: Cancellatio
         for skipped in &api.skipped {
             tracing::warn!(backend = name, "{skipped}");
         }
-        return keep(&backend, &shutdown).await;
+        return keep(&backend).await;
     }
     let mut retry = FIRST_RETRY;
     loop {
-        let pause = match refresh(&app, &backend).await {
+        let pause = match refresh(&gateway.current(), &backend).await {
             Ok(catalogue) => {
                 let (tools, eras) = (catalogue.tools.len(), catalogue.eras);
                 tracing::info!(backend = name, tools, ?eras, "a backend's catalogue was read");
@@ -59,7 +59,7 @@ pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: Cancellatio
         };
         backend.pool.sweep();
         tokio::select! {
-            () = shutdown.cancelled() => return backend.pool.close(),
+            () = backend.stop.cancelled() => return backend.pool.close(),
             () = sleep(pause) => {}
             // Changes often come several at once.
             () = backend.changed.notified() => sleep(FIRST_RETRY).await,
@@ -68,8 +68,9 @@ pub(crate) async fn watch(backend: Arc<Backend>, app: App, shutdown: Cancellatio
 }
 
 /// What a description says does not change while the gateway runs; connections grow old.
-async fn keep(backend: &Backend, shutdown: &CancellationToken) {
-    while shutdown.run_until_cancelled(sleep(backend.config().catalogue_life)).await.is_some() {
+async fn keep(backend: &Backend) {
+    let pause = || sleep(backend.config().catalogue_life);
+    while backend.stop.run_until_cancelled(pause()).await.is_some() {
         backend.pool.sweep();
     }
     backend.pool.close();

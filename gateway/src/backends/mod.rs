@@ -19,10 +19,16 @@ mod sending;
 pub(crate) mod session;
 mod stream;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, mpsc::Receiver};
+use tokio::{
+    sync::{Notify, mpsc::Receiver},
+    time::sleep,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -39,7 +45,10 @@ pub(crate) use self::{
     pool::PoolLimits,
     relay::{Upstream, UpstreamBody},
 };
-use crate::{config, rules, state::App};
+use crate::{config, gateway::Gateway, rules};
+
+/// How long a backend that is configured no longer may take to hear of its sessions' end.
+const RETIREMENT: Duration = Duration::from_secs(10);
 
 /// Every backend, in the order of the configuration.
 #[derive(Debug)]
@@ -49,7 +58,7 @@ pub(crate) struct Backends(Vec<Arc<Backend>>);
 #[derive(Debug)]
 pub(crate) struct Backend {
     /// What it asked clients whose sessions are relayed.
-    asked: Asked,
+    asked: Arc<Asked>,
     breaker: Breaker,
     catalogue: ArcSwapOption<rules::catalogue::Catalogue>,
     /// Told when the backend says that its lists changed.
@@ -61,15 +70,56 @@ pub(crate) struct Backend {
     identities: Identities,
     pool: Pool,
     sessions: Sessions,
+    /// Ends what keeps its catalogue, at the shutdown or when no configuration names it any longer.
+    stop: CancellationToken,
     target: Target,
     tasks: TaskTracker,
 }
 
 impl Backends {
     /// Prepares the backends; nothing is connected yet.
-    pub(crate) fn new(config: &[config::Backend], tracker: &TaskTracker) -> Self {
-        let backends = config.iter().filter_map(|config| Backend::new(config.clone(), tracker));
-        Self(backends.map(Arc::new).collect())
+    pub(crate) fn new(
+        config: &[config::Backend],
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        Self(Vec::new()).renewed(config, tracker, shutdown)
+    }
+
+    /// The backends of another configuration. Those that are configured as before are the same,
+    /// with their connections, sessions and catalogues.
+    pub(crate) fn renewed(
+        &self,
+        config: &[config::Backend],
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let backends = config.iter().filter_map(|config| {
+            let held = self.find(&config.name);
+            if let Some(same) = held.filter(|held| held.config.fingerprint == config.fingerprint) {
+                return Some(Arc::clone(same));
+            }
+            let mut backend = Backend::new(config.clone(), tracker, shutdown)?;
+            if let Some(held) = held.filter(|held| held.is_the_server_of(&backend)) {
+                // What it offers is known, and what it asked clients of relayed sessions too.
+                backend.asked = Arc::clone(&held.asked);
+                backend.catalogue = ArcSwapOption::from(held.catalogue());
+            }
+            Some(Arc::new(backend))
+        });
+        Self(backends.collect())
+    }
+
+    /// Those that the other configuration does not have.
+    pub(crate) fn without(&self, other: &Self) -> Vec<Arc<Backend>> {
+        let is_gone = |one: &&Arc<Backend>| !other.0.iter().any(|held| Arc::ptr_eq(held, one));
+        self.0.iter().filter(is_gone).cloned().collect()
+    }
+
+    /// The names of those whose catalogue is not known.
+    pub(crate) fn unread(&self) -> Vec<&str> {
+        let unread = self.0.iter().filter(|backend| backend.catalogue().is_none());
+        unread.map(|backend| &*backend.config.name).collect()
     }
 
     /// The backend of that name.
@@ -77,30 +127,32 @@ impl Backends {
         self.0.iter().find(|backend| *backend.config.name == *name)
     }
 
-    /// Begins to keep every backend's catalogue.
-    pub(crate) fn start(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
-        for backend in &app.backends.0 {
-            let backend = Arc::clone(backend);
+    /// Begins to keep the catalogue of every backend for which that was not begun yet.
+    pub(crate) fn start(&self, gateway: &Gateway, tracker: &TaskTracker) {
+        for backend in &self.0 {
             let endings = backend.endings.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(endings) = endings {
-                let (backend, stop) = (Arc::clone(&backend), shutdown.clone());
-                tracker.spawn(reaper::reap(backend, app.clone(), endings, stop));
+                tracker.spawn(reaper::reap(Arc::clone(backend), gateway.clone(), endings));
+                tracker.spawn(catalogue::watch(Arc::clone(backend), gateway.clone()));
             }
-            tracker.spawn(catalogue::watch(backend, app.clone(), shutdown.clone()));
         }
     }
 }
 
 impl Backend {
     /// `None` where the URL is none that can be spoken to; the configuration has said so.
-    fn new(config: config::Backend, tracker: &TaskTracker) -> Option<Self> {
+    fn new(
+        config: config::Backend,
+        tracker: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> Option<Self> {
         let target = Target::of(&config.url)?;
         let limits = config.connection.pool;
         let (sessions, endings) = Sessions::new();
         let (host, tls) = (target.host.clone(), config.tls.clone());
         let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
         Some(Self {
-            asked: Asked::new(),
+            asked: Arc::new(Asked::new()),
             breaker: Breaker::new(config.connection.breaker),
             catalogue: ArcSwapOption::from(
                 config.api.as_ref().map(|api| Arc::clone(&api.catalogue)),
@@ -111,6 +163,7 @@ impl Backend {
             identities: Identities::default(),
             pool,
             sessions,
+            stop: shutdown.child_token(),
             target,
             tasks: tracker.clone(),
         })
@@ -119,6 +172,20 @@ impl Backend {
     /// What it offers, once that is known.
     pub(crate) fn catalogue(&self) -> Option<Arc<rules::catalogue::Catalogue>> {
         self.catalogue.load_full()
+    }
+
+    /// Ends its pooled sessions, and after a while what keeps its catalogue: no configuration names
+    /// it any longer. Calls under way go on.
+    pub(crate) async fn retire(self: Arc<Self>) {
+        self.sessions.sweep(|_| true);
+        self.stop.run_until_cancelled(sleep(RETIREMENT)).await;
+        self.stop.cancel();
+    }
+
+    /// Whether both are one server, however it is configured.
+    fn is_the_server_of(&self, other: &Self) -> bool {
+        let (held, other) = (&self.config, &other.config);
+        held.url == other.url && held.api.is_none() && other.api.is_none()
     }
 
     /// What it is configured to be.

@@ -8,7 +8,6 @@ use tokio::{
     sync::mpsc::Receiver,
     time::{interval, timeout},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     backends::{
@@ -19,6 +18,7 @@ use crate::{
         forward,
         session::Ending,
     },
+    gateway::Gateway,
     state::App,
 };
 
@@ -28,17 +28,13 @@ const SWEEP: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ends sessions until the shutdown.
-pub(super) async fn reap(
-    backend: Arc<Backend>,
-    app: App,
-    endings: Receiver<Ending>,
-    shutdown: CancellationToken,
-) {
+/// Ends sessions until the shutdown, or until the backend has retired.
+pub(super) async fn reap(backend: Arc<Backend>, gateway: Gateway, endings: Receiver<Ending>) {
     let sweep = async {
         let mut sweeps = interval(SWEEP);
         loop {
             sweeps.tick().await;
+            let app = gateway.current();
             backend.sessions.sweep(|caller| app.feed.has_revoked(caller));
         }
     };
@@ -46,12 +42,12 @@ pub(super) async fn reap(
         endings.recv().await.map(|ending| (ending, endings))
     });
     let end = endings.for_each_concurrent(AT_ONCE, async |ending| {
-        if timeout(PATIENCE, end(&backend, &app, ending)).await.is_err() {
+        if timeout(PATIENCE, end(&backend, &gateway.current(), ending)).await.is_err() {
             tracing::debug!(backend = %backend.config.name, "a session's end is not answered");
         }
     });
     tokio::select! {
-        () = shutdown.cancelled() => {}
+        () = backend.stop.cancelled() => {}
         () = sweep => {}
         () = end => {}
     }

@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::*;
@@ -38,7 +38,7 @@ async fn ask(method: &str, times: usize) -> (Option<StatusCode>, usize) {
     let operation = Description::read(&value, &[]).unwrap().operations.remove(0);
     let request = openapi::request(&operation, &config.url, &Members::default()).unwrap();
     let uri: Uri = request.target.parse().unwrap();
-    let backend = Backend::new(config, &TaskTracker::new()).unwrap();
+    let backend = Backend::new(config, &TaskTracker::new(), &CancellationToken::new()).unwrap();
     let identity = HeaderValue::from_static("Bearer identity");
     let written = || written(&backend, (request.clone(), uri.clone()), identity.clone());
     let outcome = backend.send_again(written, operation.is_read_only()).await;

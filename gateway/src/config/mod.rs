@@ -5,6 +5,8 @@ mod limits;
 mod naming;
 mod openapi;
 mod raw;
+mod reload;
+mod route;
 mod rules;
 mod tls;
 
@@ -12,9 +14,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use shared::{
     deployment::{Deployment, Resource},
-    metadata::well_known_path,
     problem::Problem,
-    resource::is_loopback,
 };
 use tokio_rustls::rustls::ClientConfig;
 use url::Url;
@@ -25,7 +25,6 @@ use crate::{
     limit::LimitHeaders,
     rules::{
         catalogue::Naming,
-        origin::normal_host,
         policy::{Pattern, Policies},
         scopes::Implications,
     },
@@ -114,6 +113,8 @@ pub(crate) struct Backend {
     pub(crate) audience: String,
     pub(crate) catalogue_life: Duration,
     pub(crate) connection: Connection,
+    /// The same for two configurations of it that say the same, files included.
+    pub(crate) fingerprint: [u8; 32],
     /// The largest answer or event.
     pub(crate) largest_answer: usize,
     pub(crate) name: Arc<str>,
@@ -239,6 +240,8 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
             let what = "is another backend's audience too, so one could use the other's identities";
             problems.push(Problem::new(place("audience"), what, "give each its own"));
         }
+        // Before the files are read, so that a change in between is seen at the next reload.
+        let fingerprint = reload::fingerprint(&raw);
         let mut policies = rules::policies(&raw, at, problems);
         let naming = naming::naming(&raw, at, problems);
         let api = openapi::api(&raw, at, &mut policies, problems);
@@ -256,6 +259,7 @@ fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Ba
             audience,
             catalogue_life: Duration::from_secs(raw.catalogue_seconds.max(1)),
             connection,
+            fingerprint,
             largest_answer: raw.max_answer_bytes,
             naming: naming.into(),
             name: raw.name.into(),
@@ -322,7 +326,7 @@ fn resolve_routes(
             (None, Some(all)) => Some(limits::headers(all, "gateway.rate_limit_headers", problems)),
             (None, None) => None,
         };
-        match route(gateway, raw, resource, scopes) {
+        match route::route(gateway, raw, resource, scopes) {
             Some(route) => routes.push(Route { limit_headers: headers, ..route }),
             None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),
         }
@@ -334,57 +338,8 @@ fn resolve_routes(
             problems.push(Problem::new("gateway.route", what, remedy));
         }
     }
-    choose_roots(&mut routes);
+    route::choose_roots(&mut routes);
     routes.into_iter().map(Arc::new).collect()
-}
-
-fn route(
-    gateway: &RawGateway,
-    raw: &RawRoute,
-    resource: &Resource,
-    (implies, exempt_tools): (Implications, Vec<Pattern>),
-) -> Option<Route> {
-    let url = Url::parse(resource.indicator.as_str()).ok()?;
-    let host = match url.port() {
-        Some(port) => format!("{}:{port}", url.host_str()?),
-        None => url.host_str()?.to_owned(),
-    };
-    let origin = url.origin().ascii_serialization();
-    let origins = if !gateway.origins_allowed.is_empty() {
-        Origins::Listed(gateway.origins_allowed.clone().into())
-    } else if is_loopback(&url) {
-        Origins::Loopback
-    } else {
-        Origins::Listed(Arc::new([]))
-    };
-    Some(Route {
-        aliases: raw.aliases,
-        audit: raw.audit,
-        backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
-        exempt_tools,
-        host: normal_host(&host),
-        implies,
-        is_root: false,
-        limit_headers: None,
-        on_missing_scope: raw.on_missing_scope,
-        origins,
-        path: url.path().to_owned(),
-        prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
-        relay: raw.session == RawSession::Relay,
-        resource: resource.clone(),
-        row_workspace: raw.row_workspace.clone(),
-        silence: raw.while_feed_is_silent.unwrap_or(gateway.while_feed_is_silent),
-    })
-}
-
-/// Each host's metadata also stands at its root: for the deployment's default resource, or for
-/// the host's only one.
-fn choose_roots(routes: &mut [Route]) {
-    let hosts: Vec<String> = routes.iter().map(|route| route.host.clone()).collect();
-    for route in routes {
-        let alone = hosts.iter().filter(|host| **host == route.host).count() == 1;
-        route.is_root = alone || route.resource.is_default;
-    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{backends::Health, rules::silence::Standing, state::App};
+use crate::{backends::Health, gateway::Gateway, rules::silence::Standing, state::App};
 
 /// The process runs.
 pub(crate) async fn healthz() -> Response {
@@ -16,7 +16,8 @@ pub(crate) async fn healthz() -> Response {
 }
 
 /// Each dependency, in what state it is and why.
-pub(crate) async fn readyz(State(app): State<App>) -> Response {
+pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Response {
+    let app = gateway.current();
     let mut all = vec![keys(&app), feed(&app)];
     all.extend(app.config.backends.iter().map(|one| backend(&app, &one.name)));
     all.extend(shared_limits(&app));
@@ -26,7 +27,21 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
         Condition::Degraded => (StatusCode::OK, "degraded"),
         Condition::Missing => (StatusCode::SERVICE_UNAVAILABLE, "waiting"),
     };
-    web::problem::json(status, json!({ "status": word, "dependencies": all }).to_string())
+    web::problem::json(
+        status,
+        json!({ "status": word, "dependencies": all, "configuration": configuration(&gateway) })
+            .to_string(),
+    )
+}
+
+/// Which configuration is in use, and how the last change went; what was wrong is in the log.
+fn configuration(gateway: &Gateway) -> Value {
+    let generation = gateway.generation();
+    let last = gateway.last_reload().map(|last| {
+        let result = if last.is_applied { "applied" } else { "refused" };
+        json!({ "at": last.at.secs(), "result": result })
+    });
+    json!({ "digest": generation.digest, "last_reload": last, "version": generation.version })
 }
 
 /// What the gateway needs, and how that is.

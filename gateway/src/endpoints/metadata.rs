@@ -16,7 +16,7 @@ use serde::Deserialize;
 use shared::metadata::ProtectedResourceMetadata;
 use web::problem::Problem;
 
-use crate::{config::Route, state::App};
+use crate::{config::Route, gateway::Gateway, state::App};
 
 /// How long a document may be kept.
 const KEEP: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -69,8 +69,11 @@ pub(crate) async fn authorize(State(app): State<App>, OriginalUri(uri): Original
 }
 
 /// GET /.well-known/jwks.json: the keys that sign identities.
-pub(crate) async fn identity_keys(State(app): State<App>) -> Response {
-    kept(app.identity.load().jwks.clone(), HeaderValue::from_static(keys::JWKS_CACHE_CONTROL))
+pub(crate) async fn identity_keys(State(gateway): State<Gateway>) -> Response {
+    kept(
+        gateway.current().identity.load().jwks.clone(),
+        HeaderValue::from_static(keys::JWKS_CACHE_CONTROL),
+    )
 }
 
 fn kept(body: Bytes, keep: HeaderValue) -> Response {

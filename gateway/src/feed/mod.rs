@@ -21,11 +21,11 @@ use shared::{
 
 use crate::{
     authority::AuthorityError,
+    gateway::Gateway,
     rules::{
         caller::Caller,
         silence::{self, Standing},
     },
-    state::App,
 };
 pub(crate) use report::report;
 use revoked::Revoked;
@@ -47,16 +47,16 @@ const MOST_REVOKED: usize = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Feed {
     began: Instant,
-    /// How long it may be silent before nothing is known.
-    bound: Duration,
+    /// How long it may be silent before nothing is known, in milliseconds.
+    bound: AtomicU64,
     /// When it was last heard, in milliseconds after `began`, plus one; 0: never.
     heard: AtomicU64,
     /// Whether auth-server answers, and does not see its store.
     is_blind: AtomicBool,
     /// Whether all that it said is understood here.
     is_understood: AtomicBool,
-    /// How long an entry can matter.
-    life: Duration,
+    /// How long an entry can matter, in milliseconds; it only grows.
+    life: AtomicU64,
     receipts: Mutex<HashSet<Receipt>>,
     revoked: ArcSwap<Revoked>,
 }
@@ -67,20 +67,28 @@ impl Feed {
     pub(crate) fn new(life: Duration, bound: Duration) -> Self {
         Self {
             began: Instant::now(),
-            bound,
+            bound: AtomicU64::new(millis(bound)),
             heard: AtomicU64::new(0),
             is_blind: AtomicBool::new(false),
             is_understood: AtomicBool::new(true),
-            life: life + SKEW,
+            life: AtomicU64::new(millis(life + SKEW)),
             receipts: Mutex::default(),
             revoked: ArcSwap::default(),
         }
     }
 
+    /// Takes these bounds from now on. Tokens of a longer life than the new ones may be about, so
+    /// what is revoked is kept no shorter than before.
+    pub(crate) fn retune(&self, life: Duration, bound: Duration) {
+        self.bound.store(millis(bound), Ordering::Release);
+        self.life.fetch_max(millis(life + SKEW), Ordering::AcqRel);
+    }
+
     /// What it is worth now.
     pub(crate) fn standing(&self) -> Standing {
         let understood = self.is_understood.load(Ordering::Acquire);
-        silence::standing(self.silence(), self.bound, understood)
+        let bound = Duration::from_millis(self.bound.load(Ordering::Acquire));
+        silence::standing(self.silence(), bound, understood)
     }
 
     /// How long it has been silent; nothing if it never spoke.
@@ -141,7 +149,8 @@ impl Feed {
             for event in events {
                 next.add(event, now);
             }
-            next.forget_before(now.minus(self.life));
+            let life = Duration::from_millis(self.life.load(Ordering::Acquire));
+            next.forget_before(now.minus(life));
             if next.bound(MOST_REVOKED, now) {
                 tracing::error!("more is revoked than is kept; tokens issued until now are over");
             }
@@ -159,12 +168,14 @@ impl Feed {
 }
 
 /// Follows the feed until the shutdown.
-pub(crate) async fn follow(app: App) {
+pub(crate) async fn follow(gateway: Gateway) {
+    let shutdown = gateway.current().shutdown.clone();
     let mut cursor: Option<Cursor> = None;
     let mut fetched: Option<Instant> = None;
     let mut ticks = tokio::time::interval(POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let app = gateway.current();
         let asked = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, app.authority.events(cursor.clone())).await;
         let in_time = answer.unwrap_or_else(|_| {

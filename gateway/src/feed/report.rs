@@ -12,7 +12,7 @@ use shared::{
     internal::{Receipt, Usage},
 };
 
-use crate::state::App;
+use crate::gateway::Gateway;
 
 /// How often there may be a report.
 const REPORT: Duration = Duration::from_secs(1);
@@ -20,10 +20,12 @@ const REPORT: Duration = Duration::from_secs(1);
 const STILL_HERE: Duration = Duration::from_secs(10);
 
 /// Reports until the shutdown.
-pub(crate) async fn report(app: App) {
+pub(crate) async fn report(gateway: Gateway) {
+    let shutdown = gateway.current().shutdown.clone();
     let mut ticks = tokio::time::interval(REPORT);
     let mut told: Option<(u64, Vec<KeyId>, Instant)> = None;
-    while app.shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        let app = gateway.current();
         let receipts: HashSet<Receipt> =
             std::mem::take(&mut *app.feed.receipts.lock().unwrap_or_else(PoisonError::into_inner));
         let keys = app.api_keys.take_uses();

@@ -41,39 +41,70 @@ pub(crate) struct Ticket(());
 /// The gateway's budgets.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    addresses: AddressLimits,
+    addresses: Arc<AddressLimits>,
     /// Where budgets are shared with other gateways.
     bank: Option<Arc<Bank>>,
+    budgets: Budgets,
     calls: Gauge,
-    credentials: Limiter<Arc<str>>,
-    discovery: Meter<Arc<str>>,
+    credentials: Arc<Limiter<Arc<str>>>,
+    discovery: Arc<Meter<Arc<str>>>,
     failed: &'static str,
     lookups: &'static str,
     /// What one principal may use of a workspace, so that others find room in it.
-    shares: Meter<(WorkspaceId, Arc<str>)>,
+    shares: Arc<Meter<(WorkspaceId, Arc<str>)>>,
     streams: Gauge,
     /// For calls that name no workspace: by principal.
-    unbound: Meter<Arc<str>>,
-    workspaces: Meter<WorkspaceId>,
+    unbound: Arc<Meter<Arc<str>>>,
+    workspaces: Arc<Meter<WorkspaceId>>,
 }
 
 impl Limits {
     /// Full budgets; those in a bank are shared.
     pub(crate) fn new(budgets: Budgets, bank: Option<Bank>) -> Self {
-        let bank = bank.filter(|_| budgets.shared != RawSharedLimits::Off).map(Arc::new);
+        Self::of(budgets, bank.filter(|_| budgets.shared != RawSharedLimits::Off).map(Arc::new))
+    }
+
+    /// The limits under other budgets, shared as before: what did not change keeps its counts.
+    pub(crate) fn renewed(&self, budgets: Budgets) -> Self {
+        let (held, mut next) = (self.budgets, Self::of(budgets, self.bank.clone()));
+        next.calls = self.calls.clone();
+        next.streams = self.streams.clone();
+        if (held.failed, held.lookups) == (budgets.failed, budgets.lookups) {
+            next.addresses = Arc::clone(&self.addresses);
+        }
+        if held.credential == budgets.credential {
+            next.credentials = Arc::clone(&self.credentials);
+        }
+        if held.discovery == budgets.discovery {
+            next.discovery = Arc::clone(&self.discovery);
+        }
+        if held.share == budgets.share {
+            next.shares = Arc::clone(&self.shares);
+        }
+        if held.unbound == budgets.unbound {
+            next.unbound = Arc::clone(&self.unbound);
+        }
+        if held.workspace == budgets.workspace {
+            next.workspaces = Arc::clone(&self.workspaces);
+        }
+        next
+    }
+
+    fn of(budgets: Budgets, bank: Option<Arc<Bank>>) -> Self {
         let exact = budgets.shared == RawSharedLimits::Exact;
         let shared = bank.as_ref();
         Self {
-            addresses: AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS),
+            addresses: Arc::new(AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS)),
+            budgets,
             calls: Gauge::new("calls under way", MOST_CALLS),
-            credentials: Limiter::new(budgets.credential, MOST_KEYS),
-            discovery: Meter::new(budgets.discovery, shared, exact),
+            credentials: Arc::new(Limiter::new(budgets.credential, MOST_KEYS)),
+            discovery: Arc::new(Meter::new(budgets.discovery, shared, exact)),
             failed: budgets.failed.name,
             lookups: budgets.lookups.name,
-            shares: Meter::new(budgets.share, shared, exact),
+            shares: Arc::new(Meter::new(budgets.share, shared, exact)),
             streams: Gauge::new("open streams", MOST_STREAMS),
-            unbound: Meter::new(budgets.unbound, shared, exact),
-            workspaces: Meter::new(budgets.workspace, shared, exact),
+            unbound: Arc::new(Meter::new(budgets.unbound, shared, exact)),
+            workspaces: Arc::new(Meter::new(budgets.workspace, shared, exact)),
             bank,
         }
     }

@@ -158,7 +158,8 @@ async fn a_backend_that_says_nothing_times_out() {
             let address = silent.local_addr().unwrap();
             config.url = Url::parse(&format!("http://{address}/")).unwrap();
         }
-        let backend = Arc::new(Backend::new(config, &TaskTracker::new()).unwrap());
+        let backend =
+            Arc::new(Backend::new(config, &TaskTracker::new(), &CancellationToken::new()).unwrap());
         let error = call(&backend, expected(Era::Legacy)).await.unwrap_err();
         assert_eq!(error.name(), "timeout");
     }

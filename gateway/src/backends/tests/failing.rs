@@ -37,7 +37,7 @@ const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 fn reaching(address: SocketAddr, connection: Connection) -> Backend {
     let url = Url::parse(&format!("http://{address}/mcp")).unwrap();
     let config = config::Backend { connection, url, ..config() };
-    Backend::new(config, &TaskTracker::new()).unwrap()
+    Backend::new(config, &TaskTracker::new(), &CancellationToken::new()).unwrap()
 }
 
 fn message() -> Outgoing<'static> {

@@ -18,9 +18,7 @@ use web::client_address::TrustedProxies;
 use super::*;
 use crate::{
     authority::{Answer, Authority, AuthorityError},
-    backends::{
-        BackendError, Backends, Relayed, Upstream, UpstreamBody, credential::IDENTITY_TYPE,
-    },
+    backends::{BackendError, Relayed, Upstream, UpstreamBody, credential::IDENTITY_TYPE},
     claims::{Admitted, ClaimsCache},
     config::{Config, RawBackend, RawGateway},
     human, once,
@@ -101,10 +99,11 @@ impl Gateway {
         let config = Config::resolve(gateway, backend, &config::tests::deployment()).unwrap();
         let now = Timestamp::from_secs(1_800_000_000);
         let set = KeySet::first(Purpose::GatewayIdentity, now).unwrap();
-        let app = App::new(AppParts {
+        let gateway = crate::Gateway::new(AppParts {
             authority: Arc::new(Nobody),
             clock: Clock::manual(now),
             config,
+            digest: String::new(),
             identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&set).unwrap())),
             proxies: TrustedProxies::parse::<&str>(&[]).unwrap(),
             sessions: KeySet::first(Purpose::PageSeal, now).unwrap().secrets(),
@@ -112,7 +111,8 @@ impl Gateway {
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         });
-        Backends::start(&app, &app.tracker, &app.shutdown);
+        let app = gateway.current();
+        app.backends.start(&gateway, &app.tracker);
         let read = async {
             while app.backends.find("crm").unwrap().catalogue().is_none() {
                 tokio::task::yield_now().await;

@@ -20,7 +20,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, header::CONTENT_TYPE};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::{Backend, BackendError, BreakerLimits, PoolLimits, mcp::Outgoing};
@@ -84,7 +84,9 @@ impl Double {
     }
 
     fn backend(&self) -> Arc<Backend> {
-        Arc::new(Backend::new(self.config(), &TaskTracker::new()).unwrap())
+        Arc::new(
+            Backend::new(self.config(), &TaskTracker::new(), &CancellationToken::new()).unwrap(),
+        )
     }
 }
 
@@ -95,6 +97,7 @@ pub(super) fn config() -> config::Backend {
         audience: "crm".to_owned(),
         catalogue_life: Duration::from_mins(5),
         connection: connection(),
+        fingerprint: [0; 32],
         largest_answer: 2000,
         name: "crm".into(),
         naming: Arc::default(),

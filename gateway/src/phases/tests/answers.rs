@@ -147,7 +147,7 @@ async fn messages_with_two_meanings_and_bodies_too_large_are_refused() {
         (r#"{"jsonrpc":"#, 400, -32700),
         (large.as_str(), 413, 0),
     ] {
-        let response = router(world.app.clone()).oneshot(raw(body)).await.unwrap();
+        let response = router(world.gateway.clone()).oneshot(raw(body)).await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{body}");
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();

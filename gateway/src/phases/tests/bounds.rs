@@ -81,7 +81,7 @@ async fn an_address_that_guesses_too_often_is_still_told_how_to_get_in() {
         let mut request = World::post("no.such.token").body(Body::empty()).unwrap();
         let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-        let response = router(world.app.clone()).oneshot(request).await.unwrap();
+        let response = router(world.gateway.clone()).oneshot(request).await.unwrap();
         let challenge = response.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
         assert!(challenge.contains("resource_metadata="), "{challenge}");
         statuses.push((response.status().as_u16(), response.headers().contains_key("retry-after")));

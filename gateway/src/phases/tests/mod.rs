@@ -28,7 +28,7 @@ use web::client_address::TrustedProxies;
 
 use super::*;
 use crate::{
-    App, AppParts, Authority, AuthorityError, Config, IdentityKeys, RawBackend, RawGateway,
+    AppParts, Authority, AuthorityError, Config, Gateway, IdentityKeys, RawBackend, RawGateway,
     authority::Answer, router,
 };
 
@@ -81,6 +81,7 @@ impl Authority for Office {
 
 struct World {
     app: App,
+    gateway: Gateway,
     issuer: KeySet,
     office: Arc<Office>,
     seen: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
@@ -233,10 +234,11 @@ async fn world_of(more: &str, route: &str) -> World {
         key_set_version: AtomicU64::new(0),
         usage: Mutex::default(),
     });
-    let app = App::new(AppParts {
+    let gateway = Gateway::new(AppParts {
         authority: Arc::clone(&office) as Arc<dyn Authority>,
         clock: Clock::manual(NOW),
         config: Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
+        digest: String::new(),
         identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
         proxies: TrustedProxies::default(),
         sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),
@@ -244,8 +246,8 @@ async fn world_of(more: &str, route: &str) -> World {
         shutdown: CancellationToken::new(),
         tracker: TaskTracker::new(),
     });
-    app.start();
-    let world = World { app, issuer, office, seen };
+    gateway.start();
+    let world = World { app: gateway.current(), gateway, issuer, office, seen };
     world.until(|answer| answer.status == 200, "/readyz").await;
     world.seen.lock().unwrap().clear();
     world
@@ -275,7 +277,7 @@ impl World {
     async fn send(&self, request: http::request::Builder, body: &Value) -> Answered {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = request.body(Body::from(body)).unwrap();
-        let response = router(self.app.clone()).oneshot(request).await.unwrap();
+        let response = router(self.gateway.clone()).oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
         Answered {

@@ -42,7 +42,7 @@ async fn a_relayed_stream_needs_its_session_and_passes_events_on() {
     };
     assert_eq!(world.send(get(), &Value::Null).await.status, 400);
     let request = get().header("mcp-session-id", &session).body(Body::empty()).unwrap();
-    let response = router(world.app.clone()).oneshot(request).await.unwrap();
+    let response = router(world.gateway.clone()).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert_eq!(response.headers()["x-accel-buffering"], "no");
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();

@@ -91,7 +91,7 @@ async fn the_stream_of_a_relayed_session_carries_no_row_of_another_workspace() {
         .header("last-event-id", "rows")
         .body(Body::empty())
         .unwrap();
-    let response = router(world.app.clone()).oneshot(request).await.unwrap();
+    let response = router(world.gateway.clone()).oneshot(request).await.unwrap();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert!(text.contains("beta") && !text.contains("acme"), "{text}");
