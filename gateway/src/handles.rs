@@ -6,15 +6,19 @@ use serde_json::Value;
 use crate::{
     backends::session::Owner,
     claims::Admitted,
+    config::Route,
     error::Refusal,
     rules::{
         handle::Handles,
         members,
+        narrowing::Narrowing,
+        pages::Pages,
         permit::Permit,
         protocol::{Era, Method},
         rpc::Call,
         task::{self, TaskIds},
         violation::RpcViolation,
+        visible::Surface,
     },
     state::App,
 };
@@ -37,6 +41,27 @@ pub(crate) fn of(app: &App, caller: &Admitted, call: &Call, permit: &Permit) -> 
         arguments.as_deref().unwrap_or_default().as_bytes(),
     ];
     Some(Handles::new(&app.sessions, &parts, app.clock.now()))
+}
+
+/// How a list of this call is cut into pages, where the resource cuts any.
+pub(crate) fn pages(
+    app: &App,
+    (caller, route): (&Admitted, &Route),
+    call: &Call,
+    surface: &Surface,
+) -> Option<Pages> {
+    call.method.list_member()?;
+    let size = route.page_size?;
+    let owner = Owner::of(&caller.caller);
+    let narrowing = surface.narrowing().map(Narrowing::key).unwrap_or_default();
+    let parts: [&[u8]; 5] = [
+        b"page",
+        owner.as_bytes(),
+        caller.caller.resource.as_str().as_bytes(),
+        call.method.name().as_bytes(),
+        narrowing.as_bytes(),
+    ];
+    Some(Pages { handles: Handles::new(&app.sessions, &parts, app.clock.now()), size })
 }
 
 /// Opens the handle that a call brings back.

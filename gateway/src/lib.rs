@@ -38,9 +38,9 @@ pub use authority::{
     Answer, Authority, AuthorityError, HttpAuthority, InternalTls, InternalTlsError,
 };
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawGateway, RawInternalTls,
-    RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
-    RawSharedLimits, RawUpstreamSession, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawDocuments, RawGateway,
+    RawInternalTls, RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule,
+    RawSession, RawSharedLimits, RawStatic, RawUpstreamSession, RawWhoami, SilencePolicy,
 };
 pub use gateway::{Applied, Gateway};
 pub use routes::router;

@@ -1,7 +1,10 @@
 //! Every path, by host. No address is ever built from a request, and what is not listed here is
 //! 404 JSON; a host that is not listed is 421 (RFC 9110 section 15.5.20).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -20,7 +23,10 @@ use web::{cors, problem::Problem};
 
 use crate::{
     config::Route,
-    endpoints::{health, mcp, metadata},
+    endpoints::{
+        documents::{self, Kind},
+        health, mcp, metadata,
+    },
     error::transport,
     gateway::Gateway,
     rules::{origin::normal_host, violation::TransportViolation},
@@ -29,6 +35,8 @@ use crate::{
 
 const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
+const MANIFEST: &str = "/.well-known/mcp.json";
+const OPENAPI: &str = "/openapi.json";
 
 /// The gateway's router.
 pub fn router(gateway: Gateway) -> Router {
@@ -78,7 +86,7 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
     // Without a handler of its own a preflight would be answered past the layer.
     let nothing = || async { StatusCode::NO_CONTENT };
-    let mut paths = Router::new();
+    let mut paths = Router::new().merge(documents(app, routes));
     for route in routes {
         let state = (app.clone(), Arc::clone(route));
         let document = get(metadata::protected_resource).options(nothing).layer(open());
@@ -115,6 +123,30 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
         response.headers_mut().remove(ALLOW);
         response
     })
+}
+
+/// The public documents of a host's resources, where no resource has their path.
+fn documents(app: &App, routes: &[Arc<Route>]) -> Router {
+    let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
+    let nothing = || async { StatusCode::NO_CONTENT };
+    let mut taken: HashSet<String> = routes.iter().map(|route| route.path.clone()).collect();
+    let mut paths = Router::new();
+    for route in routes {
+        let Some(about) = &route.documents else { continue };
+        let card = format!("{}/server-card", route.path.trim_end_matches('/'));
+        for (is_there, path, kind) in [
+            (about.has_server_card, card, Kind::ServerCard),
+            (about.has_manifest && route.is_root, MANIFEST.to_owned(), Kind::Manifest),
+            (about.has_openapi && route.is_root, OPENAPI.to_owned(), Kind::OpenApi),
+        ] {
+            if is_there && taken.insert(path.clone()) {
+                let state = (app.clone(), Arc::clone(route), kind);
+                let document = get(documents::show).options(nothing).layer(open());
+                paths = paths.merge(Router::new().route(&path, document).with_state(state));
+            }
+        }
+    }
+    paths
 }
 
 /// Whether the issuer's addresses are mirrored here; not where they are the issuer's own.

@@ -7,7 +7,10 @@ use shared::resource::ResourceIndicator;
 
 use crate::{
     config::{RawMissingScope, Route},
-    rules::visible::{Source, Surface, Terms, Unread},
+    rules::{
+        policy::Pattern,
+        visible::{Source, Surface, Terms, Unread},
+    },
     state::App,
 };
 
@@ -17,7 +20,8 @@ pub(crate) struct Surfaces(ArcSwap<HashMap<ResourceIndicator, Arc<Surface>>>);
 
 /// What the resource offers, or `None` while no backend's catalogue is known.
 pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
-    let mut sources = Vec::with_capacity(route.backends.len());
+    let own = route.offerings.source();
+    let mut sources = Vec::with_capacity(route.backends.len() + 1);
     let mut unread = Vec::new();
     for name in &route.backends {
         let Some(backend) = app.backends.find(name) else { continue };
@@ -26,13 +30,15 @@ pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
         if let Some(catalogue) = backend.catalogue() {
             sources.push(Source { backend: Arc::clone(name), catalogue, naming, policies });
         } else {
-            let (at, backend) = (sources.len(), Arc::clone(name));
-            unread.push(Unread { at, backend, naming, policies });
+            let at = sources.len() + usize::from(own.is_some());
+            unread.push(Unread { at, backend: Arc::clone(name), naming, policies });
         }
     }
     if sources.is_empty() {
         return None;
     }
+    // What the operator gave the gateway itself goes before what a backend calls the same.
+    sources.splice(0..0, own.cloned());
     let held = app.surfaces.0.load();
     let known = held.get(&route.resource.indicator).filter(|surface| is_of(surface, &sources));
     if let Some(surface) = known {
@@ -62,10 +68,16 @@ fn is_of(surface: &Surface, sources: &[Source]) -> bool {
             .all(|(held, now)| Arc::ptr_eq(&held.catalogue, &now.catalogue))
 }
 
+/// Tools that act in no workspace in particular; who calls is none of a workspace's business.
+fn exempt(route: &Route) -> Vec<Pattern> {
+    let own = route.offerings.whoami().map(Pattern::literal);
+    route.exempt_tools.iter().cloned().chain(own).collect()
+}
+
 fn terms(route: &Route) -> Terms {
     Terms {
         argument: route.resource.workspace_argument.clone(),
-        exempt: route.exempt_tools.clone(),
+        exempt: exempt(route),
         hide: route.on_missing_scope == RawMissingScope::Hide,
         implies: route.implies.clone(),
         known: route.resource.all_scopes(),

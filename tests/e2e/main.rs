@@ -57,6 +57,8 @@ mod mcp_shared_limits;
 #[cfg(test)]
 mod mcp_transport;
 #[cfg(test)]
+mod offerings;
+#[cfg(test)]
 mod openid_connect;
 #[cfg(test)]
 mod openid_requests;

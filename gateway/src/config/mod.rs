@@ -1,13 +1,16 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
 mod connection;
+mod documents;
 mod limits;
 mod naming;
+mod offerings;
 mod openapi;
 mod raw;
 mod reload;
 mod route;
 mod rules;
+mod texts;
 mod tls;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -25,18 +28,24 @@ use crate::{
     limit::LimitHeaders,
     rules::{
         catalogue::Naming,
+        documents::Documents,
+        narrowing::Toolsets,
+        offerings::Offerings,
         policy::{Pattern, Policies},
         scopes::Implications,
     },
 };
 pub(crate) use connection::Connection;
 pub use connection::RawConnection;
+pub use documents::RawDocuments;
 pub use limits::{RawLimitHeaders, RawReset, RawSharedLimits};
+pub use offerings::{RawStatic, RawWhoami};
 pub(crate) use openapi::Api;
 pub use raw::{
-    OneOrMany, RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope,
-    RawOperation, RawRoute, RawRule, RawSession, RawUpstreamSession,
+    RawAudit, RawBackend, RawClass, RawGateway, RawInternalTls, RawMissingScope, RawOperation,
+    RawRoute, RawRule, RawSession, RawUpstreamSession,
 };
+pub use texts::OneOrMany;
 
 /// The longest times, in seconds, that an operator may choose.
 const LONGEST_SILENCE: u64 = 3600;
@@ -82,6 +91,8 @@ pub(crate) struct Route {
     pub(crate) aliases: bool,
     pub(crate) audit: RawAudit,
     pub(crate) backends: Vec<Arc<str>>,
+    /// What everybody may read of it.
+    pub(crate) documents: Option<Documents>,
     /// Tools that act in no workspace in particular.
     pub(crate) exempt_tools: Vec<Pattern>,
     /// `host` or `host:port`, in lower case.
@@ -92,8 +103,12 @@ pub(crate) struct Route {
     pub(crate) is_root: bool,
     /// What says how a budget stands, on every answer.
     pub(crate) limit_headers: Option<LimitHeaders>,
+    /// What the gateway itself offers.
+    pub(crate) offerings: Offerings,
     pub(crate) on_missing_scope: RawMissingScope,
     pub(crate) origins: Origins,
+    /// How many entries of a list are shown at once; `None`: all.
+    pub(crate) page_size: Option<usize>,
     pub(crate) path: String,
     /// Where its metadata is, for challenges.
     pub(crate) prm_url: String,
@@ -103,6 +118,7 @@ pub(crate) struct Route {
     pub(crate) row_workspace: Option<String>,
     /// What goes on while the feed of revocations is silent.
     pub(crate) silence: SilencePolicy,
+    pub(crate) toolsets: Toolsets,
 }
 
 /// A backend.
@@ -326,8 +342,17 @@ fn resolve_routes(
             (None, Some(all)) => Some(limits::headers(all, "gateway.rate_limit_headers", problems)),
             (None, None) => None,
         };
+        let offered = offerings::offered(raw, resource, at, problems);
+        let documents = documents::documents(raw, resource, at, problems);
         match route::route(gateway, raw, resource, scopes) {
-            Some(route) => routes.push(Route { limit_headers: headers, ..route }),
+            Some(route) => routes.push(Route {
+                documents,
+                limit_headers: headers,
+                offerings: offered.offerings,
+                page_size: offered.page_size,
+                toolsets: offered.toolsets,
+                ..route
+            }),
             None => problems.push(Problem::new(place("resource"), "is no URL", "write a URL")),
         }
     }

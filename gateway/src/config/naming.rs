@@ -40,6 +40,8 @@ pub(super) fn check_route<'b>(
     problems: &mut Vec<Problem>,
 ) {
     let mut owners: HashMap<String, &str> = HashMap::new();
+    let own = route.whoami.iter().map(|own| (own.name.clone(), "the gateway itself"));
+    owners.extend(own);
     for backend in backends {
         let naming = &backend.naming;
         let relays = route.session == RawSession::Relay;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
+    OneOrMany, RawDocuments, RawStatic, RawWhoami,
     connection::RawConnection,
     limits::{RawLimitHeaders, RawSharedLimits},
 };
@@ -136,6 +137,18 @@ pub struct RawRoute {
     /// The member that names the workspace of a row: tool results are searched for rows of other
     /// workspaces, which are dropped. Default: results pass as they are.
     pub row_workspace: Option<String>,
+    /// A tool that tells callers who they are. Default: none.
+    pub whoami: Option<RawWhoami>,
+    /// Resources that the gateway itself has.
+    #[serde(default, rename = "static")]
+    pub fixed: Vec<RawStatic>,
+    /// Tools by the names under which an address may ask for them alone: `?toolset=NAME`.
+    #[serde(default)]
+    pub toolsets: BTreeMap<String, Vec<String>>,
+    /// How many entries of a list are shown at once. Default: all.
+    pub page_size: Option<usize>,
+    /// What everybody may read of the resource.
+    pub documents: Option<RawDocuments>,
 }
 
 /// Whose the sessions are.
@@ -329,25 +342,6 @@ pub struct RawOperation {
     pub idempotent: Option<bool>,
     pub open_world: Option<bool>,
     pub read_only: Option<bool>,
-}
-
-/// A text or a list of texts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    Many(Vec<String>),
-    One(String),
-}
-
-impl OneOrMany {
-    /// The texts.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        let texts = match self {
-            Self::Many(texts) => texts.as_slice(),
-            Self::One(text) => std::slice::from_ref(text),
-        };
-        texts.iter().map(String::as_str)
-    }
 }
 
 fn domain_and_access() -> String {

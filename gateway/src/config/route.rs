@@ -7,9 +7,12 @@ use url::Url;
 use web::cors::Origins;
 
 use super::{RawGateway, RawRoute, RawSession, Route};
-use crate::rules::{origin::normal_host, policy::Pattern, scopes::Implications};
+use crate::rules::{
+    narrowing::Toolsets, offerings::Offerings, origin::normal_host, policy::Pattern,
+    scopes::Implications,
+};
 
-/// The route of a resource; `None` where its URL is none.
+/// The route of a resource without what the gateway itself offers; `None` where its URL is none.
 pub(super) fn route(
     gateway: &RawGateway,
     raw: &RawRoute,
@@ -33,19 +36,23 @@ pub(super) fn route(
         aliases: raw.aliases,
         audit: raw.audit,
         backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
+        documents: None,
         exempt_tools,
         host: normal_host(&host),
         implies,
         is_root: false,
         limit_headers: None,
+        offerings: Offerings::default(),
         on_missing_scope: raw.on_missing_scope,
         origins,
+        page_size: None,
         path: url.path().to_owned(),
         prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
         relay: raw.session == RawSession::Relay,
         resource: resource.clone(),
         row_workspace: raw.row_workspace.clone(),
         silence: raw.while_feed_is_silent.unwrap_or(gateway.while_feed_is_silent),
+        toolsets: Toolsets::new(),
     })
 }
 

@@ -53,7 +53,7 @@ struct File {
     backend: Vec<RawBackend>,
 }
 
-fn resolve(text: &str) -> Result<Config, Vec<Problem>> {
+pub(crate) fn resolve(text: &str) -> Result<Config, Vec<Problem>> {
     let File { gateway, backend } = toml::from_str(text).unwrap();
     Config::resolve(gateway, backend, &deployment())
 }

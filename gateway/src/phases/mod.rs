@@ -39,7 +39,10 @@ use crate::{
         caller::Caller,
         credential,
         examine::Examination,
-        logging, origin, own,
+        logging,
+        narrowing::Narrowing,
+        offerings::OWN,
+        origin, own,
         permit::{self, Denied, Permit, Plan},
         protocol::{Era, Method},
         rows::Rows,
@@ -131,7 +134,7 @@ async fn steps(
             trace.id = Some(call.id.clone());
             trace.era = Some(call.era);
             trace.method = call.method.name();
-            request(app, route, &caller, &call, &parts.headers, trace).await
+            request(app, route, &caller, &call, &parts, trace).await
         }
         other => {
             trace.method = "notification";
@@ -142,7 +145,7 @@ async fn steps(
 }
 
 /// Credential, claims, signature, revocation. Who tries tokens that are none pays by address.
-async fn caller(
+pub(crate) async fn caller(
     app: &App,
     route: &Route,
     parts: &Parts,
@@ -200,17 +203,22 @@ async fn request(
     route: &Arc<Route>,
     caller: &Arc<Admitted>,
     call: &Call,
-    headers: &HeaderMap,
+    parts: &Parts,
     trace: &mut Trace,
 ) -> Result<Response, Refusal> {
+    let headers = &parts.headers;
     if call.method.is_handshake() {
         app.limits.charge_discovery(caller, &mut trace.seen).await?;
     } else {
         app.limits.charge_call(caller, &mut trace.seen)?;
     }
-    let surface = surface::current(app, route).ok_or(NOT_READY)?;
+    let mut surface = surface::current(app, route).ok_or(NOT_READY)?;
+    if let Some(narrowing) = Narrowing::of(parts.uri.query(), &route.toolsets)? {
+        surface = Arc::new(surface.narrowed(narrowing));
+    }
+    let pages = handles::pages(app, (caller, route), call, &surface);
     let left = caller.caller.expires.since(app.clock.now());
-    if let Some(result) = own::answer(&surface, &caller.caller, call, left) {
+    if let Some(result) = own::answer(&surface, &caller.caller, call, (left, pages.as_ref())) {
         return Ok(answer::own(&call.id, &result?));
     }
     let decided = permit::permit(&surface, &caller.caller, call, headers);
@@ -221,6 +229,12 @@ async fn request(
     let mut permit = decided?;
     silence::check(app, route, permit.access)?;
     trace.workspace = permit.workspace.as_ref().map(|id| id.as_str().to_owned());
+    if *permit.backend == *OWN {
+        let _room = app.limits.begin_call(caller)?;
+        let _ticket = app.limits.ticket(caller, &permit, &mut trace.seen).await?;
+        let result = route.offerings.answer(&caller.caller, call, left)?;
+        return Ok(answer::own(&call.id, &result));
+    }
     if permit.relay && call.era == Era::Legacy && call.method != Method::Initialize {
         permit.session = relayed::session(app, caller, &permit.backend, headers)?;
     }

@@ -9,6 +9,7 @@ use crate::rules::{
     caller::Caller,
     listing::Choices,
     members::Members,
+    pages::Pages,
     protocol::{Era, Method, Version},
     rpc::Call,
     violation::RpcViolation,
@@ -21,12 +22,12 @@ const KEEP: Duration = Duration::from_mins(1);
 const CAPABILITIES: [&str; 4] = ["completions", "prompts", "resources", "tools"];
 
 /// The result of a call that the gateway answers, or `None` if a backend must. `left` is what
-/// remains of the token's life.
+/// remains of the token's life, `pages` how long lists are cut.
 pub(crate) fn answer(
     surface: &Surface,
     caller: &Caller,
     call: &Call,
-    left: Duration,
+    (left, pages): (Duration, Option<&Pages>),
 ) -> Option<Result<Vec<u8>, RpcViolation>> {
     if surface.relays(call.era) {
         return None;
@@ -34,10 +35,10 @@ pub(crate) fn answer(
     match call.method {
         Method::Discover => Some(Ok(discover(surface, left))),
         Method::Initialize => Some(initialize(surface, call)),
-        Method::ListPrompts => Some(list(surface, caller, call, List::Prompts, left)),
-        Method::ListResources => Some(list(surface, caller, call, List::Resources, left)),
-        Method::ListTemplates => Some(list(surface, caller, call, List::Templates, left)),
-        Method::ListTools => Some(list(surface, caller, call, List::Tools, left)),
+        Method::ListPrompts => Some(list(surface, caller, call, List::Prompts, (left, pages))),
+        Method::ListResources => Some(list(surface, caller, call, List::Resources, (left, pages))),
+        Method::ListTemplates => Some(list(surface, caller, call, List::Templates, (left, pages))),
+        Method::ListTools => Some(list(surface, caller, call, List::Tools, (left, pages))),
         Method::Ping => Some(Ok(b"{}".to_vec())),
         Method::CallTool
         | Method::CancelTask
@@ -93,10 +94,13 @@ fn discover(surface: &Surface, left: Duration) -> Vec<u8> {
     // Everything modern passes to a backend that is alone and modern, its news included.
     let whole = surface.only().filter(|source| source.catalogue.eras.modern);
     let whole = whole.and_then(|source| source.catalogue.capabilities.as_object()).cloned();
-    let capabilities = whole.unwrap_or_else(|| capabilities(surface));
+    let mut known = whole.unwrap_or_default();
+    for (name, capability) in capabilities(surface) {
+        known.entry(name).or_insert(capability);
+    }
     let mut result = Members::default();
     result.set("supportedVersions", versions());
-    result.set("capabilities", capabilities);
+    result.set("capabilities", known);
     if let Some(text) = instructions(surface) {
         result.set("instructions", text);
     }
@@ -109,15 +113,24 @@ fn list(
     caller: &Caller,
     call: &Call,
     list: List,
-    left: Duration,
+    (left, pages): (Duration, Option<&Pages>),
 ) -> Result<Vec<u8>, RpcViolation> {
-    if call.handle.is_some() {
-        // There is one page, so no cursor was ever given out.
-        return Err(RpcViolation::Cursor);
-    }
     let choices = Choices::of(&caller.workspaces);
-    let shown = surface.list(list, &caller.scope, &choices);
+    let mut shown = surface.list(list, &caller.scope, &choices);
     let mut result = Members::default();
+    match (pages, call.handle.as_deref()) {
+        (Some(pages), cursor) => {
+            let page = pages.page(cursor, surface.version(), shown.len())?;
+            shown.truncate(page.to);
+            shown.drain(..page.from);
+            if let Some(next) = page.next {
+                result.set("nextCursor", next);
+            }
+        }
+        // There is one page, so no cursor was ever given out.
+        (None, Some(_)) => return Err(RpcViolation::Cursor),
+        (None, None) => {}
+    }
     result.set(call.method.list_member().unwrap_or_default(), shown);
     if call.era == Era::Modern {
         modern(&mut result, surface, left);
@@ -182,7 +195,7 @@ mod tests {
             panic!("{body}")
         };
         let caller = caller::tests::caller("contacts:read", &["a"]);
-        let result = answer(&surface, &caller, &call, Duration::from_secs(9)).unwrap()?;
+        let result = answer(&surface, &caller, &call, (Duration::from_secs(9), None)).unwrap()?;
         Ok(serde_json::from_slice(&result).unwrap())
     }
 

@@ -144,6 +144,11 @@ impl Pattern {
         Ok(Self { before: before.to_owned(), hole: Some(hole) })
     }
 
+    /// A pattern of this one name, whatever characters it has.
+    pub(crate) fn literal(name: &str) -> Self {
+        Self { before: name.to_owned(), hole: None }
+    }
+
     /// Whether a template's `{word}` is the one this pattern takes.
     pub(crate) fn provides(&self, template: &str) -> bool {
         match &self.hole {

@@ -138,6 +138,8 @@ pub(crate) enum RpcViolation {
     MissingParam(&'static str),
     #[error("clients send no notifications and responses in this revision")]
     ModernNotification,
+    #[error("the address {0}")]
+    Narrowing(&'static str),
     #[error("{1} is not served by this resource")]
     NotServed(Era, &'static str),
     #[error("params is not an object, or one of its members has the wrong type")]
@@ -150,6 +152,8 @@ pub(crate) enum RpcViolation {
     Session,
     #[error("Mcp-Session-Id is missing; begin with initialize")]
     SessionMissing,
+    #[error("the list has changed since the cursor was given; list again from the start")]
+    StaleCursor,
     #[error("the requestState is not one this server gave for this call")]
     State,
     #[error("no such task")]
@@ -190,12 +194,13 @@ impl RpcViolation {
     pub(crate) fn wire(&self) -> (u16, i64, &'static str) {
         match self {
             Self::Batch => (400, -32600, "MCP 2025-06-18, basic, JSON-RPC batching removed"),
-            Self::Cursor => (200, -32602, "MCP server, pagination"),
+            Self::Cursor | Self::StaleCursor => (200, -32602, "MCP server, pagination"),
             Self::Envelope | Self::Id => (400, -32600, "MCP basic, messages"),
             Self::HeaderMismatch(_) => (400, -32020, "MCP 2026-07-28, transports"),
             Self::MissingMeta(_) => (400, -32602, "MCP 2026-07-28, basic, _meta"),
             Self::MissingParam(_) | Self::Params => (200, -32602, "JSON-RPC 2.0 section 5.1"),
             Self::ModernNotification => (400, -32600, "MCP 2026-07-28, transports"),
+            Self::Narrowing(_) => (400, -32602, "MCP server, tools"),
             Self::Parse => (400, -32700, "JSON-RPC 2.0 section 5.1"),
             Self::Scan(_) => (400, -32600, "RFC 7493 section 2"),
             Self::Session => (404, -32600, "MCP transports, session management"),

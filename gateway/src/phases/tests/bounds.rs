@@ -97,7 +97,7 @@ async fn an_address_that_forged_too_often_is_told_to_wait_and_shuts_out_no_neigh
         let mut request = World::post(token).body(Body::from(ping.to_string())).unwrap();
         let peer = std::net::SocketAddr::from(([192, 0, 2, 1], 1));
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-        let response = router(world.app.clone()).oneshot(request).await.unwrap();
+        let response = router(world.gateway.clone()).oneshot(request).await.unwrap();
         let has = |name| response.headers().contains_key(name);
         (response.status().as_u16(), has(WWW_AUTHENTICATE), has(http::header::RETRY_AFTER))
     };

@@ -3,12 +3,17 @@
 //! Invariant: what a caller does not see answers exactly like what does not exist, because both
 //! are looked up here and nowhere else.
 
+mod asked;
 mod owners;
 mod resources;
 mod source;
 mod uris;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
@@ -21,6 +26,7 @@ use self::{source::renamed, uris::Offered};
 use crate::rules::{
     catalogue::Tool,
     listing::{Choices, Hints, Listed},
+    narrowing::Narrowing,
     policy::{Pattern, Policy},
     protocol::Era,
     scopes::{Granted, Implications, Requirement},
@@ -69,22 +75,25 @@ pub(crate) struct VisibleTool<'s> {
     pub(crate) tool: &'s Tool,
 }
 
-/// Everything a resource offers.
-#[derive(Debug)]
+/// Everything a resource offers; cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Surface {
     alarms: Vec<String>,
-    by_name: HashMap<(List, String), usize>,
-    offers: Vec<Offer>,
-    owners: Owners,
+    by_name: Arc<HashMap<(List, String), usize>>,
+    /// Which of its tools remain for one request.
+    narrowing: Option<Narrowing>,
+    offers: Arc<Vec<Offer>>,
+    owners: Arc<Owners>,
     pub(crate) sources: Vec<Source>,
     /// The templates of each source.
-    templates: Vec<Vec<Offered>>,
-    pub(crate) terms: Terms,
+    templates: Arc<Vec<Vec<Offered>>>,
+    pub(crate) terms: Arc<Terms>,
     /// Whose names are not known yet, and so not given to others.
-    unread: Vec<Unread>,
+    unread: Arc<Vec<Unread>>,
+    version: Arc<OnceLock<String>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Offer {
     /// Its place in the source's list.
     at: usize,
@@ -93,6 +102,8 @@ struct Offer {
     list: List,
     /// The text, where it differs from its owner's.
     listed: Option<Listed>,
+    /// What it is called here.
+    name: String,
     /// What its owner calls it, where that is not its name here.
     own_name: Option<String>,
     read_only: bool,
@@ -120,13 +131,15 @@ impl Surface {
         });
         let mut surface = Self {
             alarms: Vec::new(),
-            by_name: HashMap::new(),
-            offers: Vec::new(),
-            owners,
+            by_name: Arc::default(),
+            narrowing: None,
+            offers: Arc::default(),
+            owners: Arc::new(owners),
             sources: Vec::new(),
-            templates: Vec::new(),
-            terms,
-            unread,
+            templates: Arc::default(),
+            terms: Arc::new(terms),
+            unread: Arc::new(unread),
+            version: Arc::default(),
         };
         for (source, owner) in sources.iter().enumerate() {
             let Source { catalogue, policies, .. } = owner;
@@ -210,7 +223,7 @@ impl Surface {
                 }
                 _ => self.is_shown(&offer.required, scope),
             };
-            offer.list == list && is_shown()
+            offer.list == list && self.admits(offer) && is_shown()
         });
         shown
             .filter_map(|offer| {
@@ -243,6 +256,7 @@ impl Surface {
         let scope = &self.granted(scope);
         self.sources.iter().any(|source| {
             let policy = match list {
+                List::Tools if !self.admits_name(name) => return false,
                 List::Prompts => &source.policies.prompts,
                 List::Resources => &source.policies.resources,
                 List::Templates => return self.shows_template(source, name, scope),
@@ -254,10 +268,8 @@ impl Surface {
 
     /// The only backend, where the configuration names only one.
     pub(crate) fn only(&self) -> Option<&Source> {
-        match self.sources.as_slice() {
-            [only] if self.unread.is_empty() => Some(only),
-            _ => None,
-        }
+        let mut backends = self.sources.iter().filter(|source| !source.is_own());
+        backends.next().filter(|_| self.unread.is_empty() && backends.next().is_none())
     }
 
     /// Whether the backend's own sessions and lists serve callers of this era.
@@ -271,7 +283,8 @@ impl Surface {
 
     fn find(&self, list: List, name: &str, scope: &Scope) -> Option<&Offer> {
         let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
-        self.is_shown(&offer.required, &self.granted(scope)).then_some(offer)
+        let is_there = self.admits(offer) && self.is_shown(&offer.required, &self.granted(scope));
+        is_there.then_some(offer)
     }
 
     fn is_shown(&self, required: &Requirement, scope: &Granted<'_>) -> bool {
@@ -341,11 +354,21 @@ impl Surface {
         });
         let idempotent =
             tool.is_some_and(|tool| hints.tightened(Hints::of(&tool.raw)).idempotent == Some(true));
-        let offer =
-            Offer { at, binding, idempotent, list, listed, own_name, read_only, required, source };
-        self.owners.note(list, &public, &owner.backend);
-        self.by_name.insert((list, public), self.offers.len());
-        self.offers.push(offer);
+        Arc::make_mut(&mut self.owners).note(list, &public, owner);
+        let at_end = self.offers.len();
+        Arc::make_mut(&mut self.by_name).insert((list, public.clone()), at_end);
+        Arc::make_mut(&mut self.offers).push(Offer {
+            at,
+            binding,
+            idempotent,
+            list,
+            listed,
+            name: public,
+            own_name,
+            read_only,
+            required,
+            source,
+        });
     }
 
     fn alarm(&mut self, owner: &Source, list: List, name: &str, why: &str) {

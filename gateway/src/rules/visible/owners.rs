@@ -48,9 +48,14 @@ impl Owners {
         self.templates.retain(|(owner, _)| is_configured(owner));
     }
 
-    /// Notes a name's owner.
-    pub(super) fn note(&mut self, list: List, name: &str, backend: &Arc<str>) {
-        self.names.entry((list, name.to_owned())).or_insert_with(|| Arc::clone(backend));
+    /// Notes a name's owner. What the operator gave the gateway itself is the gateway's, whoever
+    /// had the name before.
+    pub(super) fn note(&mut self, list: List, name: &str, owner: &Source) {
+        let backend = || Arc::clone(&owner.backend);
+        let known = self.names.entry((list, name.to_owned())).or_insert_with(backend);
+        if owner.is_own() {
+            *known = backend();
+        }
     }
 
     /// The place of a template among those that came before, if it did.
@@ -116,8 +121,12 @@ impl Surface {
         public: &str,
     ) -> Option<&'static str> {
         let is_held = || self.by_name.contains_key(&(list, public.to_owned()));
-        if is_held() || self.owners.is_taken(list, public, &owner.backend) {
+        let is_taken = || self.owners.is_taken(list, public, &owner.backend);
+        if is_held() || !owner.is_own() && is_taken() {
             return Some("the name is taken already");
+        }
+        if owner.is_own() {
+            return None;
         }
         if self.may_be_of_an_earlier(source, list, public) {
             return Some("it may be the name of an earlier backend, which was not read yet");
@@ -139,12 +148,12 @@ impl Surface {
         if !self.unread.is_empty() {
             return;
         }
-        let all = self.sources.iter().zip(&self.templates).flat_map(|(source, templates)| {
+        let all = self.sources.iter().zip(&*self.templates).flat_map(|(source, templates)| {
             templates.iter().map(|one| (Arc::clone(&source.backend), one.text.clone()))
         });
         let mut all: Vec<(Arc<str>, String)> = all.collect();
         all.sort_by_key(|(backend, text)| self.owners.rank(backend, text).unwrap_or(usize::MAX));
         let offered = self.by_name.keys().cloned().collect();
-        self.owners.settle(all, &offered);
+        Arc::make_mut(&mut self.owners).settle(all, &offered);
     }
 }

@@ -1,5 +1,7 @@
 //! Resources and templates: whose a URI is, what it needs, and which workspace it names.
 
+use std::sync::Arc;
+
 use shared::scope::Scope;
 
 use super::{
@@ -39,7 +41,7 @@ impl Surface {
     /// The backend from whose templates a URI can have been made: the first that had one, unless
     /// an earlier one was not read yet that may have one, too.
     fn maker(&self, uri: &str) -> Option<&Source> {
-        let fitting = self.sources.iter().zip(&self.templates).enumerate();
+        let fitting = self.sources.iter().zip(&*self.templates).enumerate();
         let fitting = fitting.filter_map(|(at, (source, templates))| {
             let fits = templates.iter().filter(|one| one.fits(uri));
             let rank = |one: &Offered| self.owners.rank(&source.backend, &one.text);
@@ -83,12 +85,13 @@ impl Surface {
             } else if owner.policies.resources.reaching(literal_start(text)).next().is_none() {
                 self.alarm(owner, List::Templates, text, "no rule names it");
             } else {
-                self.offers.push(Offer {
+                Arc::make_mut(&mut self.offers).push(Offer {
                     at,
                     binding: None,
                     idempotent: true,
                     list: List::Templates,
                     listed: None,
+                    name: text.clone(),
                     own_name: None,
                     read_only: true,
                     required: Requirement::default(),
@@ -97,6 +100,6 @@ impl Surface {
             }
             templates.push(offered);
         }
-        self.templates.push(templates);
+        Arc::make_mut(&mut self.templates).push(templates);
     }
 }

@@ -8,6 +8,7 @@ use super::List;
 use crate::rules::{
     catalogue::{Catalogue, Naming},
     members::Members,
+    offerings::OWN,
     policy::Policies,
 };
 
@@ -21,6 +22,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// Whether it is the gateway's own, and no backend's.
+    pub(crate) fn is_own(&self) -> bool {
+        *self.backend == *OWN
+    }
+
     /// What an entry is called here.
     pub(super) fn public_name(&self, list: List, own: &str) -> String {
         match list {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::rules::uri_template::{InvalidTemplate, Template, Untold, Values, escaped, named};
 
 /// A template that a backend offers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Offered {
     /// Why it is not offered here, although URIs may be made from it.
     pub(super) fault: Option<Fault>,
