@@ -30,7 +30,7 @@ pub(crate) async fn any(
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let address = peer.map(|peer| app.proxies.client_address(peer, &parts.headers));
-    phases::answer(&app, &route, Incoming { address, body, parts }).await
+    Box::pin(phases::answer(&app, &route, Incoming { address, body, parts })).await
 }
 
 /// What scripts may send and read beyond what every endpoint allows: API keys, the headers that
