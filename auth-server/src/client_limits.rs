@@ -18,6 +18,9 @@ const BY_METADATA: Budget = Budget { name: REGISTRATION, burst: 600, per_minute:
 /// Wrong secrets of a client at a network.
 const WRONG_SECRETS: Budget = Budget { name: TOKEN, burst: 20, per_minute: 10 };
 
+/// How long a count of the clients is good for. Other servers' new clients are seen that much
+/// later.
+const COUNT_LIFE: Duration = Duration::from_secs(1);
 /// How many keys each budget remembers.
 const MOST_KEYS: usize = 100_000;
 /// How many blocks are remembered before those that are over are forgotten.
@@ -29,7 +32,15 @@ pub(crate) struct ClientLimits {
     blocked: Mutex<HashMap<SecretHash, Timestamp>>,
     by_metadata: Limiter<SecretHash>,
     overall: Limiter<()>,
+    room: Mutex<Room>,
     wrong_secrets: Limiter<SecretHash>,
+}
+
+/// For how many more clients there was room when they were last counted.
+#[derive(Debug, Default)]
+struct Room {
+    counted: Timestamp,
+    left: u64,
 }
 
 impl ClientLimits {
@@ -41,6 +52,7 @@ impl ClientLimits {
             blocked: Mutex::default(),
             by_metadata: Limiter::new(BY_METADATA, MOST_KEYS),
             overall: Limiter::new(overall, 1),
+            room: Mutex::default(),
             wrong_secrets: Limiter::new(WRONG_SECRETS, MOST_KEYS),
         }
     }
@@ -49,6 +61,22 @@ impl ClientLimits {
     pub(crate) fn charge_new(&self, metadata: &str) -> Result<(), Limited> {
         self.by_metadata.check(&SecretHash::of(metadata.as_bytes()))?;
         self.overall.check(&())
+    }
+
+    /// Takes room for a client, if clients were counted within the last second and there is some.
+    pub(crate) fn takes_room(&self, now: Timestamp) -> bool {
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = room.left > 0 && now < room.counted.plus(COUNT_LIFE);
+        room.left -= u64::from(is_known);
+        is_known
+    }
+
+    /// Takes note of a count; whether there is room for one more, which it then takes.
+    pub(crate) fn counted(&self, count: u64, capacity: u64, now: Timestamp) -> bool {
+        let room = capacity.saturating_sub(count);
+        let mut held = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = Room { counted: now, left: room.saturating_sub(1) };
+        room > 0
     }
 
     /// Refuses while wrong secrets have spent the budget of the client at this network.

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::Deref,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -43,7 +44,19 @@ use crate::{
 
 /// Everything a request needs; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of an [`App`].
+#[derive(Clone, Debug)]
+pub struct Parts {
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) audit_log: Arc<AuditLog>,
     /// Where the sweep of clients goes on.
@@ -136,7 +149,7 @@ impl App {
             browser: Cookie::new("vestibule-auth", "browser", config.public()),
             session: Cookie::new("vestibule-auth", "session", config.public()),
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Parts {
             accounts: Arc::new(Accounts::open(&config.users, Arc::clone(&store))?),
             audit_log: Arc::new(AuditLog::new(Arc::clone(&store), config.audit)),
             client_sweep: Arc::default(),
@@ -152,14 +165,21 @@ impl App {
             config: Arc::new(config),
             store,
             whole,
-        })
+        })))
     }
 
     /// The same server under another configuration. People, workspaces, providers, keys and what
     /// is dialled are those of the start.
     #[must_use]
     pub fn reconfigured(&self, config: Config) -> Self {
-        Self { metadata: metadata::document(&config), config: Arc::new(config), ..self.clone() }
+        let metadata = metadata::document(&config);
+        Self(Arc::new(Parts { metadata, config: Arc::new(config), ..Parts::clone(self) }))
+    }
+
+    /// The same server with other keys and their store.
+    #[cfg(test)]
+    pub(crate) fn with_keys(&self, keys: Arc<KeySets>, store: Arc<dyn Store>) -> Self {
+        Self(Arc::new(Parts { keys, store, ..Parts::clone(self) }))
     }
 
     /// The published keys (RFC 7517), for a gateway in the same process.

@@ -144,11 +144,9 @@ async fn shared_client(
         if let Some(held) = held {
             return Ok(held);
         }
-        app.limits.clients.charge_new(&id).map_err(RegistrationError::Limited)?;
-        match app.store.create_client_within(&client, app.config.client_capacity).await? {
-            Some(true) => return Ok(client),
-            Some(false) => {}
-            None => return Err(full(app)),
+        refuse_full(app, &id).await?;
+        if app.store.create_client(&client).await? {
+            return Ok(client);
         }
     }
 }
@@ -221,16 +219,17 @@ fn new_client(
 /// Refuses a client that would be new where there are too many, or where too many come at once.
 /// The sweep makes room.
 async fn refuse_full(app: &App, metadata: &str) -> Result<(), RegistrationError> {
-    app.limits.clients.charge_new(metadata).map_err(RegistrationError::Limited)?;
-    if app.store.count(Kind::Client).await? >= app.config.client_capacity {
-        return Err(full(app));
+    let (clients, now) = (&app.limits.clients, app.clock.now());
+    clients.charge_new(metadata).map_err(RegistrationError::Limited)?;
+    if clients.takes_room(now) {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn full(app: &App) -> RegistrationError {
-    tracing::warn!(capacity = app.config.client_capacity, "no room for another client");
-    RegistrationError::Full
+    let (count, capacity) = (app.store.count(Kind::Client).await?, app.config.client_capacity);
+    if clients.counted(count, capacity, now) {
+        return Ok(());
+    }
+    tracing::warn!(capacity, "no room for another client");
+    Err(RegistrationError::Full)
 }
 
 /// What is registered of a client (RFC 7591 section 3.2.1); absent members are left out, because

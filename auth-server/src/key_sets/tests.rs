@@ -62,7 +62,7 @@ impl Fixture {
         let (store, kek) = (Arc::clone(&self.store), self.kek.clone());
         let keys = KeySets::open(store, kek, policy, self.clock.clone(), name.to_owned()).await;
         let keys = Arc::new(keys.unwrap());
-        App { keys, store: Arc::clone(&self.store), ..app }
+        app.with_keys(keys, Arc::clone(&self.store))
     }
 }
 

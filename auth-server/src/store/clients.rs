@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::future::try_join;
 use shared::{ids::ClientId, secret::SecretHash, time::Timestamp};
 
 use super::{Expected, Kind, Owner, Standing, Store, StoreError, record::decode};
@@ -23,23 +22,6 @@ impl dyn Store + '_ {
         let cutoff = self.read(Kind::ClientCutoff, key).await?;
         let client = Client { cutoff, ..client.clone() };
         self.create(Kind::Client, key, &client, None).await
-    }
-
-    /// The same where there are fewer than so many clients; nothing where there is no room.
-    pub(crate) async fn create_client_within(
-        &self,
-        client: &Client,
-        capacity: u64,
-    ) -> Result<Option<bool>, StoreError> {
-        let key = client.id.as_str();
-        let asked =
-            try_join(self.count(Kind::Client), self.read::<Timestamp>(Kind::ClientCutoff, key));
-        let (count, cutoff) = asked.await?;
-        if count >= capacity {
-            return Ok(None);
-        }
-        let client = Client { cutoff, ..client.clone() };
-        self.create(Kind::Client, key, &client, None).await.map(Some)
     }
 
     /// Notes that a client is alive, if that is not noted yet; none if there is no such client.

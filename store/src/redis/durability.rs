@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt::{self, Debug},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{
@@ -22,6 +22,9 @@ use crate::StoreError;
 
 /// How many durable writes may be under way at once.
 const CONNECTIONS: usize = 8;
+/// A connection that worked so lately is not asked whether it still works, unless the one that
+/// all share has failed since.
+const FRESH: Duration = Duration::from_millis(500);
 
 /// The connections for durable writes.
 pub(super) struct Durable {
@@ -37,6 +40,9 @@ pub(super) struct Durable {
 struct Line {
     connection: MultiplexedConnection,
     disk: Disk,
+    /// How often the connection that all share had failed when this one was used.
+    faults: u64,
+    used: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +68,7 @@ impl Durable {
     pub(super) async fn check(&self, server: &Server) -> Result<(), StoreError> {
         for place in server.places().await? {
             let line = self.open(server, &place).await?;
-            self.put_back(&place, line);
+            self.put_back(server, &place, line);
         }
         Ok(())
     }
@@ -101,7 +107,7 @@ impl Durable {
         let done = match taken {
             Ok(mut line) => match self.run_on(&mut line, place, call).await {
                 Ok(value) => {
-                    self.put_back(place, line);
+                    self.put_back(server, place, line);
                     return Ok(value);
                 }
                 Err(failure) => failure,
@@ -172,6 +178,9 @@ impl Durable {
     async fn take(&self, server: &Server, place: &Place) -> Result<Line, StoreError> {
         let idle = self.idle().get_mut(&place.name()).and_then(Vec::pop);
         if let Some(mut line) = idle {
+            if line.used.elapsed() < FRESH && line.faults == server.faults() {
+                return Ok(line);
+            }
             let ping = redis::cmd("PING");
             if self.answer(ping.query_async::<Value>(&mut line.connection)).await.is_ok() {
                 return Ok(line);
@@ -184,7 +193,7 @@ impl Durable {
     async fn open(&self, server: &Server, place: &Place) -> Result<Line, StoreError> {
         let mut connection = server.own(place).await?;
         let disk = self.disk(&mut connection).await?;
-        Ok(Line { connection, disk })
+        Ok(Line { connection, disk, faults: server.faults(), used: Instant::now() })
     }
 
     /// How the server writes to its disk; asked on every new connection, for the server may be
@@ -239,7 +248,8 @@ impl Durable {
             .map_err(|error| fault(&error))
     }
 
-    fn put_back(&self, place: &Place, line: Line) {
+    fn put_back(&self, server: &Server, place: &Place, line: Line) {
+        let line = Line { faults: server.faults(), used: Instant::now(), ..line };
         self.idle().entry(place.name()).or_default().push(line);
     }
 

@@ -68,6 +68,32 @@ impl Redis {
         self.0.observed.by(observer);
     }
 
+    /// A string as it is stored, or [`Reply::Nil`].
+    pub async fn get(&self, key: &str) -> Result<Reply, StoreError> {
+        self.ask("get", "GET", key).await
+    }
+
+    /// How many members a sorted set has.
+    pub async fn count(&self, key: &str) -> Result<Reply, StoreError> {
+        self.ask("count", "ZCARD", key).await
+    }
+
+    /// Whether one server holds every key, so that one script may reach any of them.
+    pub fn is_one_server(&self) -> bool {
+        self.0.server.is_one()
+    }
+
+    /// Asks something of one key that needs no script.
+    async fn ask(&self, name: &'static str, command: &str, key: &str) -> Result<Reply, StoreError> {
+        let (server, mut connection) = (&self.0.server, self.0.server.shared());
+        let mut question = redis::cmd(command);
+        question.arg([self.0.prefix.as_str(), key].concat());
+        let began = Instant::now();
+        let answer = server.answer(question.query_async(&mut connection)).await;
+        self.0.observed.tell(name, began, answer.is_ok());
+        Reply::from_value(answer?)
+    }
+
     /// Runs a script, all at once and on one slot, and answers without waiting for the disk.
     ///
     /// [`StoreError::Unavailable`] leaves open whether it ran: a verb must be safe to repeat.
@@ -128,11 +154,12 @@ impl Redis {
     }
 
     /// The keys as they are stored. All of one call share a slot, on every topology, so that what
-    /// works on one server works in a Cluster.
+    /// works on one server works in a Cluster; scripts across slots have a twin that does.
     fn keys(&self, script: &Script, keys: &[&str]) -> Result<Vec<String>, StoreError> {
         let keys: Vec<String> =
             keys.iter().map(|key| [self.0.prefix.as_str(), key].concat()).collect();
-        if keys.len() > 1 && !share_a_slot(&keys) {
+        let may_differ = script.is_across_slots() && self.is_one_server();
+        if keys.len() > 1 && !may_differ && !share_a_slot(&keys) {
             let name = script.name();
             return Err(StoreError::Invalid(format!("the keys of {name} are in several slots")));
         }

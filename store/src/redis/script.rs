@@ -7,6 +7,7 @@ use redis::ScriptInvocation;
 /// A script and the name it has in logs. Keep it in a `static`: its digest is computed once.
 #[derive(Debug)]
 pub struct Script {
+    across_slots: bool,
     hashed: OnceLock<redis::Script>,
     name: &'static str,
     source: &'static str,
@@ -15,12 +16,24 @@ pub struct Script {
 impl Script {
     /// A script from its source.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Self { hashed: OnceLock::new(), name, source }
+        Self { across_slots: false, hashed: OnceLock::new(), name, source }
+    }
+
+    /// The same for keys in several slots: only where one server has them all
+    /// ([`Redis::is_one_server`](super::Redis::is_one_server)).
+    #[must_use]
+    pub const fn across_slots(mut self) -> Self {
+        self.across_slots = true;
+        self
     }
 
     /// The name it has in logs.
     pub const fn name(&self) -> &'static str {
         self.name
+    }
+
+    pub(super) const fn is_across_slots(&self) -> bool {
+        self.across_slots
     }
 
     pub(super) fn call(&self, keys: &[String], arguments: &[&[u8]]) -> ScriptInvocation<'_> {

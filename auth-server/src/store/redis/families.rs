@@ -4,7 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::{
+    TryFutureExt,
+    future::{try_join, try_join_all},
+};
 use shared::{
     ids::FamilyId,
     internal::{Event, Receipt},
@@ -32,8 +35,8 @@ use crate::{
 };
 
 static CONFIRM: Script = Script::new("confirm", include_str!("confirm.lua"));
-static FAMILY: Script = Script::new("family", "return redis.call('GET', KEYS[1])");
 pub(in crate::store) static INDEX: Script = Script::new("index", include_str!("index.lua"));
+static INDEX_BOTH: Script = Script::new("index_both", include_str!("index.lua")).across_slots();
 static MISS_CODE: Script = Script::new("miss_code", include_str!("miss_code.lua"));
 static PUT_CODE: Script = Script::new("put_code", include_str!("put_code.lua"));
 static READ_CODE: Script =
@@ -111,12 +114,19 @@ impl Families for RedisStore {
         let grant = &created.grant;
         let [of_client, of_person] =
             [Owner::Client(&grant.client), Owner::Person(&grant.user)].map(index_key);
-        let index = async |index: &str| -> Result<(), StoreError> {
-            self.redis.run(&INDEX, &[index], &index_arguments).await?;
-            Ok(())
+        let index = async || {
+            let both = [of_client.as_str(), &of_person];
+            if self.redis.is_one_server() {
+                return self.redis.run(&INDEX_BOTH, &both, &index_arguments).await;
+            }
+            let [of_client, of_person] = both.map(|one| [one]);
+            let client = self.redis.run(&INDEX, &of_client, &index_arguments);
+            let person = self.redis.run(&INDEX, &of_person, &index_arguments);
+            try_join(client, person).await.map(|(_, person)| person)
         };
         // Sent together.
-        try_join3(self.keep_terms(created), index(&of_client), index(&of_person)).await?;
+        let index = index().map_err(StoreError::from);
+        try_join(self.keep_terms(created), index).await?;
         let (code, family) = (code_key(family, code), family_key(family));
         for _ in 0..LOOKS {
             match self.redeem(&code, &family, now, created).await {
@@ -134,7 +144,7 @@ impl Families for RedisStore {
     }
 
     async fn family(&self, family: FamilyId) -> Result<Option<Family>, StoreError> {
-        let reply = self.redis.run(&FAMILY, &[&family_key(family)], &[]).await?;
+        let reply = self.redis.get(&family_key(family)).await?;
         if reply.is_nil() {
             return Ok(None);
         }

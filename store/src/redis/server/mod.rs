@@ -120,6 +120,11 @@ impl Server {
         self.response_timeout
     }
 
+    /// Whether one server has every key.
+    pub(super) fn is_one(&self) -> bool {
+        !matches!(self.topology, Reached::Cluster(_))
+    }
+
     /// Where a key's durable calls go.
     pub(super) async fn place(&self, key: Option<&str>) -> Result<Place, StoreError> {
         let (Reached::Cluster(cluster), Shared::Cluster(mut connection), Some(key)) =
