@@ -1,15 +1,20 @@
 //! Answers that wait until what was written cannot be lost: on the server's disk, and on as many
-//! replicas as configured. The waiting commands block a connection, so each use has its own.
+//! replicas as configured. The waiting commands block a connection, so each use has its own; where
+//! nothing has to be waited for, the connection that all share will do.
 
 use std::{
     collections::HashMap,
     fmt::{self, Debug},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use redis::{
-    ErrorKind, RedisResult, ScriptInvocation, ServerErrorKind, Value, aio::MultiplexedConnection,
+    ErrorKind, RedisResult, ScriptInvocation, ServerErrorKind, Value,
+    aio::{ConnectionLike, MultiplexedConnection},
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -22,12 +27,17 @@ use crate::StoreError;
 
 /// How many durable writes may be under way at once.
 const CONNECTIONS: usize = 8;
+/// No number of faults.
+const NEVER: u64 = u64::MAX;
 /// A connection that worked so lately is not asked whether it still works, unless the one that
 /// all share has failed since.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// The connections for durable writes.
 pub(super) struct Durable {
+    /// How often the shared connection had failed when it was found to lead to a server that puts
+    /// every write on its disk before it answers.
+    always: AtomicU64,
     /// By the server they lead to.
     idle: Mutex<HashMap<String, Vec<Line>>>,
     permits: Semaphore,
@@ -56,6 +66,7 @@ enum Disk {
 impl Durable {
     pub(super) fn new(config: &RedisConfig) -> Self {
         Self {
+            always: AtomicU64::new(NEVER),
             idle: Mutex::default(),
             permits: Semaphore::new(CONNECTIONS),
             prefix: config.prefix.clone(),
@@ -80,6 +91,9 @@ impl Durable {
         key: Option<&str>,
         call: &ScriptInvocation<'_>,
     ) -> Result<Value, StoreError> {
+        if self.always.load(Ordering::SeqCst) == server.faults() {
+            return server.answer(call.invoke_async(&mut server.shared())).await;
+        }
         let permit = timeout(self.response_timeout, self.permits.acquire()).await;
         let _permit = permit
             .map_err(|_| StoreError::Busy)?
@@ -107,6 +121,7 @@ impl Durable {
         let done = match taken {
             Ok(mut line) => match self.run_on(&mut line, place, call).await {
                 Ok(value) => {
+                    self.consider_shared(server, line.disk).await;
                     self.put_back(server, place, line);
                     return Ok(value);
                 }
@@ -174,6 +189,20 @@ impl Durable {
         Ok(Ok(()))
     }
 
+    /// Finds out whether the next calls may take the connection that all share.
+    async fn consider_shared(&self, server: &Server, disk: Disk) {
+        let faults = server.faults();
+        if disk == Disk::Always
+            && self.replicas == 0
+            && server.is_one()
+            && self.always.load(Ordering::SeqCst) != faults
+            // It may lead to another server.
+            && self.check_always(&mut server.shared()).await.is_ok()
+        {
+            self.always.store(faults, Ordering::SeqCst);
+        }
+    }
+
     /// An idle connection that still works, or a new one.
     async fn take(&self, server: &Server, place: &Place) -> Result<Line, StoreError> {
         let idle = self.idle().get_mut(&place.name()).and_then(Vec::pop);
@@ -221,7 +250,7 @@ impl Durable {
         Ok(Disk::Always)
     }
 
-    async fn check_always(&self, connection: &mut MultiplexedConnection) -> Result<(), StoreError> {
+    async fn check_always(&self, connection: &mut impl ConnectionLike) -> Result<(), StoreError> {
         let settings =
             [("appendonly", "yes"), ("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")];
         for (name, wanted) in settings {
