@@ -8,6 +8,7 @@ use axum::{
     extract::{ConnectInfo, State},
     response::Response,
 };
+use futures_util::future::try_join;
 use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -140,12 +141,15 @@ async fn shared_client(
     let client = new_client(app, registration, &id, Origin::Open)?;
     let client = Client { redirects, ..client };
     loop {
-        let held = app.store.touch_client(&client.id, Touch::Registered, client.registered).await?;
+        let touched = app.store.touch_client(&client.id, Touch::Registered, client.registered);
+        // Asked together.
+        let (held, cutoff) = try_join(touched, app.store.client_cutoff(&client.id)).await?;
         if let Some(held) = held {
             return Ok(held);
         }
         refuse_full(app, &id).await?;
-        if app.store.create_client(&client).await? {
+        let client = Client { cutoff, ..client.clone() };
+        if app.store.create_client_anew(&client).await? {
             return Ok(client);
         }
     }

@@ -18,10 +18,21 @@ impl dyn Store + '_ {
 
     /// Creates a client; grants that were ended under its id stay ended. False if there is one.
     pub(crate) async fn create_client(&self, client: &Client) -> Result<bool, StoreError> {
-        let key = client.id.as_str();
-        let cutoff = self.read(Kind::ClientCutoff, key).await?;
-        let client = Client { cutoff, ..client.clone() };
-        self.create(Kind::Client, key, &client, None).await
+        let cutoff = self.client_cutoff(&client.id).await?;
+        self.create_client_anew(&Client { cutoff, ..client.clone() }).await
+    }
+
+    /// The same where the cutoff of its id was read.
+    pub(crate) async fn create_client_anew(&self, client: &Client) -> Result<bool, StoreError> {
+        self.create(Kind::Client, client.id.as_str(), client, None).await
+    }
+
+    /// Up to when grants under an id are over, if it was a client's before.
+    pub(crate) async fn client_cutoff(
+        &self,
+        id: &ClientId,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        self.read(Kind::ClientCutoff, id.as_str()).await
     }
 
     /// Notes that a client is alive, if that is not noted yet; none if there is no such client.
