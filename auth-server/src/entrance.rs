@@ -1,5 +1,5 @@
-//! The way in, which every request takes once: the check of its host, keys that are fresh, the
-//! documents that are in memory, and one event for logs and for the demo's readable lines, with
+//! The way in, which every request takes once: the check of its host, the documents that are in
+//! memory or else keys that are fresh, and one event for logs and for the demo's readable lines, with
 //! method, path, status and time; never a query, a body or a header.
 
 use std::{sync::Arc, time::Instant};
@@ -38,14 +38,21 @@ impl Entrance {
         Self { app, host, jwks, metadata }
     }
 
+    /// The answer to a request for a document that is in memory.
+    pub(crate) fn at_once(&self, request: &Request) -> Option<Response> {
+        let since = Instant::now();
+        let response = self.document(request).filter(|_| self.is_ours(request))?;
+        let (method, uri) = (request.method(), request.uri());
+        let answered = Answered { since, status: response.status() };
+        self.note(uri.path(), (method, uri), &answered);
+        Some(response)
+    }
+
     async fn answer(&self, request: Request, next: Next) -> Response {
         if !self.is_ours(&request) {
             let text = format!("this server answers for {} only", self.host);
             let refusal = Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text);
             return refusal.into_response();
-        }
-        if let Some(document) = self.document(&request) {
-            return document;
         }
         self.app.keys.keep_fresh().await;
         next.run(request).await
@@ -80,10 +87,10 @@ impl Entrance {
     }
 
     /// Notes an answer when its head is ready.
-    fn note(&self, route: Option<&MatchedPath>, (method, uri): (&Method, &Uri), answer: &Answered) {
+    fn note(&self, route: &str, (method, uri): (&Method, &Uri), answer: &Answered) {
         let Answered { since, status } = *answer;
         let took = since.elapsed();
-        self.app.metrics.request(route.map_or("other", MatchedPath::as_str), status, took);
+        self.app.metrics.request(route, status, took);
         let (path, status, micros) = (uri.path(), status.as_u16(), took.as_micros());
         tracing::info!(target: TARGET, service = "auth", %method, %path, status, micros = %micros);
     }
@@ -105,7 +112,8 @@ pub(crate) async fn enter(
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = entrance.answer(request, next).await;
     let answered = Answered { since, status: response.status() };
-    entrance.note(route.as_ref(), (&method, &uri), &answered);
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    entrance.note(route, (&method, &uri), &answered);
     response
 }
 

@@ -27,6 +27,7 @@ mod metrics;
 mod mint;
 mod outbound;
 mod pages;
+mod public;
 mod routes;
 mod rules;
 mod sign_in;
@@ -44,7 +45,8 @@ pub use self::{
     engine::Engine,
     grants::LiveGrant,
     key_sets::KeyChangeError,
-    routes::{internal_router, router},
+    public::Public,
+    routes::internal_router,
     state::{App, StartError},
     store::{Census, StoreError},
     upstream::HttpError,

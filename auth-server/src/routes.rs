@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The public paths, under the issuer's own path. Requests for another host are refused.
-pub fn router(app: App) -> Router {
+pub(crate) fn router(app: App, entrance: Arc<Entrance>) -> Router {
     let path = |endpoint: &str| app.config.path(endpoint);
     let mut public = Router::new()
         .route(&path("/jwks"), get(jwks::show))
@@ -60,7 +60,6 @@ pub fn router(app: App) -> Router {
         .route(&path("/login"), get(login::show).post(login::submit))
         .route(&path("/logout"), post(account::sign_out))
         .method_not_allowed_fallback(wrong_method);
-    let entrance = Arc::new(Entrance::new(app.clone()));
     public
         .merge(pages)
         .fallback(|| async { Problem::not_found() })

@@ -3,14 +3,18 @@
 //!
 //! Invariant: a request is answered under one configuration, the one in use when it came.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use auth_server::App;
+use auth_server::{App, Public};
 use axum::{Router, extract::Request};
 use shared::{problem::chain, secret::Secret};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 /// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
@@ -25,7 +29,7 @@ pub(crate) struct Served {
     pub(crate) admin: Router,
     pub(crate) app: App,
     pub(crate) internal: Router,
-    pub(crate) public: Router,
+    pub(crate) public: Public,
 }
 
 impl AuthServer {
@@ -65,6 +69,11 @@ impl AuthServer {
         })
     }
 
+    /// The public paths, as they are at each request.
+    pub(crate) fn public(&self) -> Current {
+        Current(Arc::clone(&self.0))
+    }
+
     /// One of the routers, as it is at each request.
     pub(crate) fn router(&self, which: fn(&Served) -> &Router) -> Router {
         let held = Arc::clone(&self.0);
@@ -78,12 +87,30 @@ impl AuthServer {
     }
 }
 
+/// The public paths under the configuration in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<ArcSwap<Served>>);
+
+impl Service<Request> for Current {
+    type Error = <Public as Service<Request>>::Error;
+    type Future = <Public as Service<Request>>::Future;
+    type Response = <Public as Service<Request>>::Response;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        self.0.load().public.clone().call(request)
+    }
+}
+
 impl Served {
     fn of(app: App) -> Self {
         Self {
             admin: auth_server::admin_router(app.clone()),
             internal: auth_server::internal_router(app.clone()),
-            public: auth_server::router(app.clone()),
+            public: Public::new(app.clone()),
             app,
         }
     }

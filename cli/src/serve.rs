@@ -121,7 +121,7 @@ pub(crate) async fn both(
     let auth = AuthServer::new(open_auth_server(&file, &running.data_dir).await?);
     let gateway = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let tasks = [
-        running.start(listeners.auth, auth.router(|served| &served.public)),
+        running.start(listeners.auth, auth.public()),
         running.start(listeners.gateway, gateway::router(gateway.clone())),
     ];
     start_internal(&file, &auth, &running).await?;
@@ -143,7 +143,7 @@ async fn auth_server_alone(
     config: &Path,
 ) -> Result<(), String> {
     let auth = AuthServer::new(open_auth_server(file, &running.data_dir).await?);
-    let task = running.start(listeners, auth.router(|served| &served.public));
+    let task = running.start(listeners, auth.public());
     start_internal(file, &auth, running).await?;
     metrics::start(file, running, Some(auth.current()), None).await?;
     let reloader = Reloader::new(config.to_owned(), file, Some(auth.clone()), None);

@@ -154,7 +154,7 @@ impl Running {
         let (engine, clock) = (shared.engine.clone(), shared.clock.clone());
         let app = auth_server::App::open(config, engine, clock, &shared.key).await.unwrap();
         self.tracker.spawn(app.clone().keep_audit(self.shutdown.clone()));
-        self.serve(listener, auth_server::router(app.clone()));
+        self.serve(listener, auth_server::Public::new(app.clone()));
         app
     }
 

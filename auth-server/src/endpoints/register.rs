@@ -8,7 +8,6 @@ use axum::{
     extract::{ConnectInfo, State},
     response::Response,
 };
-use futures_util::future::try_join;
 use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -28,12 +27,11 @@ use crate::{
     mint,
     rules::{
         client::{Client, ClientAuth, ClientKeys, Life, Origin, SecretMethod},
-        client_life::Touch,
         client_metadata::{AuthMethod, Registration, check, method_name},
         violation::RegistrationViolation,
     },
     state::REGISTRATION,
-    store::Kind,
+    store::{Kind, Registered},
 };
 
 const MOST_BYTES: usize = 64 * 1024;
@@ -141,12 +139,10 @@ async fn shared_client(
     let client = new_client(app, registration, &id, Origin::Open)?;
     let client = Client { redirects, ..client };
     loop {
-        let touched = app.store.touch_client(&client.id, Touch::Registered, client.registered);
-        // Asked together.
-        let (held, cutoff) = try_join(touched, app.store.client_cutoff(&client.id)).await?;
-        if let Some(held) = held {
-            return Ok(held);
-        }
+        let cutoff = match app.store.registered(&client.id, client.registered).await? {
+            Registered::Known(held) => return Ok(held),
+            Registered::Unknown { cutoff } => cutoff,
+        };
         refuse_full(app, &id).await?;
         let client = Client { cutoff, ..client.clone() };
         if app.store.create_client_anew(&client).await? {

@@ -10,6 +10,16 @@ use crate::rules::{client::Client, client_life::Touch, initial_access::InitialAc
 /// How many grants of a client are looked at; one with more is alive.
 const MOST_GRANTS: usize = 200;
 
+/// What is known of an id that registers.
+#[derive(Debug)]
+pub(crate) enum Registered {
+    Known(Client),
+    /// Nobody's; up to `cutoff` grants under it are over, if it was a client's before.
+    Unknown {
+        cutoff: Option<Timestamp>,
+    },
+}
+
 impl dyn Store + '_ {
     /// A stored client.
     pub(crate) async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
@@ -18,7 +28,7 @@ impl dyn Store + '_ {
 
     /// Creates a client; grants that were ended under its id stay ended. False if there is one.
     pub(crate) async fn create_client(&self, client: &Client) -> Result<bool, StoreError> {
-        let cutoff = self.client_cutoff(&client.id).await?;
+        let cutoff = self.read(Kind::ClientCutoff, client.id.as_str()).await?;
         self.create_client_anew(&Client { cutoff, ..client.clone() }).await
     }
 
@@ -27,12 +37,29 @@ impl dyn Store + '_ {
         self.create(Kind::Client, client.id.as_str(), client, None).await
     }
 
-    /// Up to when grants under an id are over, if it was a client's before.
-    pub(crate) async fn client_cutoff(
+    /// Whether an id is a client's that registers again, which is noted.
+    pub(crate) async fn registered(
         &self,
         id: &ClientId,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        self.read(Kind::ClientCutoff, id.as_str()).await
+        now: Timestamp,
+    ) -> Result<Registered, StoreError> {
+        let at = [(Kind::Client, id.as_str()), (Kind::ClientCutoff, id.as_str())];
+        let mut found = self.records_at(&at).await?.into_iter();
+        let (client, cutoff) = (found.next().flatten(), found.next().flatten());
+        let client: Option<Client> = client.map(|bytes| decode(&bytes)).transpose()?;
+        let Some(client) = client else {
+            let cutoff = cutoff.map(|bytes| decode(&bytes)).transpose()?;
+            return Ok(Registered::Unknown { cutoff });
+        };
+        if client.touched(Touch::Registered, now).is_none() {
+            return Ok(Registered::Known(client));
+        }
+        if let Some(touched) = self.touch_client(id, Touch::Registered, now).await? {
+            return Ok(Registered::Known(touched));
+        }
+        // Deleted meanwhile.
+        let cutoff = self.read(Kind::ClientCutoff, id.as_str()).await?;
+        Ok(Registered::Unknown { cutoff })
     }
 
     /// Notes that a client is alive, if that is not noted yet; none if there is no such client.

@@ -43,6 +43,7 @@ use shared::time::Timestamp;
 pub use self::transfer::Census;
 pub(crate) use self::{
     accounts::{Account, Workspace},
+    clients::Registered,
     embedded::EmbeddedStore,
     families::{CodeRecord, Families, Redemption, Rotation, WRONG_VERIFIERS},
     feed::{EventFeed, Feed},

@@ -238,6 +238,11 @@ pub(crate) trait Records: Sync {
     /// A record. One that has expired may still be found: its reader compares the time.
     async fn record(&self, kind: Kind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// The same for some records at once, in the order in which they are asked for.
+    async fn records_at(&self, at: &[(Kind, &str)]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        try_join_all(at.iter().map(|(kind, key)| self.record(*kind, key))).await
+    }
+
     /// Writes a record, or deletes it without a value, if what is stored is as expected. False
     /// if it is not.
     async fn replace_record(

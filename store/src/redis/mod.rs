@@ -70,12 +70,18 @@ impl Redis {
 
     /// A string as it is stored, or [`Reply::Nil`].
     pub async fn get(&self, key: &str) -> Result<Reply, StoreError> {
-        self.ask("get", "GET", key).await
+        self.ask("get", "GET", &[key]).await
+    }
+
+    /// Several strings in one answer, each as [`get`](Self::get) has it. Where one server has them
+    /// all ([`is_one_server`](Self::is_one_server)).
+    pub async fn get_all(&self, keys: &[&str]) -> Result<Vec<Reply>, StoreError> {
+        self.ask("get_all", "MGET", keys).await?.into_array()
     }
 
     /// How many members a sorted set has.
     pub async fn count(&self, key: &str) -> Result<Reply, StoreError> {
-        self.ask("count", "ZCARD", key).await
+        self.ask("count", "ZCARD", &[key]).await
     }
 
     /// Whether one server holds every key, so that one script may reach any of them.
@@ -83,11 +89,18 @@ impl Redis {
         self.0.server.is_one()
     }
 
-    /// Asks something of one key that needs no script.
-    async fn ask(&self, name: &'static str, command: &str, key: &str) -> Result<Reply, StoreError> {
+    /// Asks something that needs no script.
+    async fn ask(
+        &self,
+        name: &'static str,
+        command: &str,
+        keys: &[&str],
+    ) -> Result<Reply, StoreError> {
         let (server, mut connection) = (&self.0.server, self.0.server.shared());
         let mut question = redis::cmd(command);
-        question.arg([self.0.prefix.as_str(), key].concat());
+        for key in keys {
+            question.arg([self.0.prefix.as_str(), key].concat());
+        }
         let began = Instant::now();
         let answer = server.answer(question.query_async(&mut connection)).await;
         self.0.observed.tell(name, began, answer.is_ok());

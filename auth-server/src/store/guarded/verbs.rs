@@ -80,6 +80,10 @@ impl Records for GuardedStore {
         }
     }
 
+    async fn records_at(&self, at: &[(Kind, &str)]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        repeated!(self, self.inner.records_at(at))
+    }
+
     async fn replace_record(
         &self,
         kind: Kind,

@@ -33,8 +33,10 @@ impl Recent {
         }
     }
 
-    pub(super) fn forget(&self, key: &str) {
-        self.0.invalidate(key);
+    pub(super) fn forget(&self, kind: Kind, key: &str) {
+        if kind.may_lag() {
+            self.0.invalidate(key);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use shared::time::Timestamp;
-use store::Script;
+use store::{Reply, Script};
 
 use super::{
     RedisStore,
@@ -49,6 +49,18 @@ impl Records for RedisStore {
         let value = reply.into_bytes()?;
         self.recent.keep(kind, &key, &value);
         Ok(Some(value))
+    }
+
+    async fn records_at(&self, at: &[(Kind, &str)]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        if !self.redis.is_one_server() {
+            return try_join_all(at.iter().map(|(kind, key)| self.record(*kind, key))).await;
+        }
+        let keys: Vec<String> = at.iter().map(|(kind, key)| record_key(*kind, key)).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let values = self.redis.get_all(&keys).await?.into_iter();
+        let value =
+            |reply: Reply| if reply.is_nil() { Ok(None) } else { reply.into_bytes().map(Some) };
+        Ok(values.map(value).collect::<Result<_, _>>()?)
     }
 
     async fn replace_record(
@@ -176,7 +188,7 @@ impl RedisStore {
             self.redis.run(script, keys, &arguments).await
         };
         // Whatever came of it: who reads next must see it, or what another process wrote.
-        self.recent.forget(&at);
+        self.recent.forget(kind, &at);
         Ok(reply?.as_int()? == 1)
     }
 
@@ -222,7 +234,7 @@ impl RedisStore {
         };
         // Whatever came of it, as for a single record.
         for at in keys.iter().skip(1) {
-            self.recent.forget(at);
+            self.recent.forget(kind, at);
         }
         done?;
         Ok(())
