@@ -13,6 +13,7 @@ use crate::{
     claims::{self, Admitted},
     config::Route,
     error::Refusal,
+    issuers,
     jwks::NoKey,
     rules::{
         caller::{self, Expectation},
@@ -38,13 +39,25 @@ pub(crate) async fn admit(
     }
 }
 
-async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitted>, Refusal> {
-    // A token that does not begin as the resource's do was not issued for it.
-    let token = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
+/// Verifies an access token for a resource, whoever issued it.
+pub(crate) async fn admit_token(
+    app: &App,
+    route: &Route,
+    token: &str,
+) -> Result<Arc<Admitted>, Refusal> {
     let digest = claims::digest(token);
     let admitted = match app.claims.find(&digest) {
-        Some(held) if held.caller.key.is_some() && app.keys.is_good(held.generation) => held,
-        _ => verify(app, route, token, digest).await?,
+        Some(held) if is_good(app, route, &held) => held,
+        _ => {
+            if let Some(issuer) = issuers::of(route, token) {
+                // Boxed, so that tokens of ours have no room for it.
+                Box::pin(issuers::verify(app, route, issuer, token, digest)).await?
+            } else {
+                // A token of ours that does not begin as the resource's do was not issued for it.
+                let bare = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
+                verify(app, route, bare, digest).await?
+            }
+        }
     };
     let violation = if admitted.caller.resource != route.resource.indicator {
         BearerViolation::Audience
@@ -59,6 +72,18 @@ async fn admit_token(app: &App, route: &Route, token: &str) -> Result<Arc<Admitt
         app.claims.forget(&digest);
     }
     Err(violation.into())
+}
+
+/// Whether what was accepted before would be accepted now, as far as keys and trust go.
+fn is_good(app: &App, route: &Route, held: &Admitted) -> bool {
+    match &held.foreign {
+        Some(issuer) => {
+            // Each route says for itself whom it trusts and how far.
+            route.issuers.iter().any(|one| Arc::ptr_eq(one, issuer))
+                && app.issuers.is_good(issuer, held.generation)
+        }
+        None => held.caller.key.is_some() && app.keys.is_good(held.generation),
+    }
 }
 
 async fn verify(

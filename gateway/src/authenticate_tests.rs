@@ -6,22 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
 use keys::{KeySet, Purpose};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::{
     ids::{FamilyId, KeyId, TokenId},
     internal::{Cursor, Event, Events, Principal, PrincipalQuery, Usage},
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web::client_address::TrustedProxies;
 
 use super::*;
 use crate::{
-    AppParts, Authority, AuthorityError, Config, IdentityKeys, RawBackend, RawGateway,
-    authority::Answer, config::tests::deployment,
+    Authority, AuthorityError, Config, RawBackend, RawGateway, authority::Answer,
+    config::tests::deployment, state::tests::parts,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -125,20 +122,12 @@ impl World {
         let backend: RawBackend =
             toml::from_str("name = \"crm\"\nurl = \"http://127.0.0.1:9/mcp\"").unwrap();
         let keys = [0, 1].map(|_| KeySet::first(Purpose::Issuer, NOW).unwrap());
-        let identity = KeySet::first(Purpose::GatewayIdentity, NOW).unwrap();
         let office = Arc::new(Office::default());
-        let app = App::new(AppParts {
-            authority: Arc::clone(&office) as Arc<dyn Authority>,
-            clock: Clock::manual(NOW),
-            config: Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
-            digest: String::new(),
-            identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
-            proxies: TrustedProxies::default(),
-            sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),
-            shared_store: None,
-            shutdown: CancellationToken::new(),
-            tracker: TaskTracker::new(),
-        });
+        let app = App::new(parts(
+            Arc::clone(&office) as Arc<dyn Authority>,
+            Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
+            NOW,
+        ));
         let tokens = (0..TOKENS).map(|token| {
             let claims = json!({
                 "iss": "http://localhost:7410", "aud": "http://localhost:7400/mcp",

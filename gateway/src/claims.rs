@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::{backends::Identities, rules::caller::Caller};
+use crate::{backends::Identities, config::TrustedIssuer, rules::caller::Caller};
 
 /// Entries beyond this push out those used least.
 const MOST: u64 = 10_000;
@@ -21,6 +21,8 @@ pub(crate) struct Admitted {
     pub(crate) caller: Caller,
     /// SHA-256 of the token.
     pub(crate) digest: Digest32,
+    /// The further issuer that vouches for it, if it is not ours.
+    pub(crate) foreign: Option<Arc<TrustedIssuer>>,
     /// The generation of the issuer's keys it was verified in.
     pub(crate) generation: u64,
     /// The identities signed for it so far.
@@ -51,11 +53,33 @@ impl ClaimsCache {
 
     /// Keeps an accepted token.
     pub(crate) fn keep(&self, caller: Caller, digest: Digest32, generation: u64) -> Arc<Admitted> {
+        self.put(caller, digest, generation, None)
+    }
+
+    /// Keeps an accepted token of a further issuer.
+    pub(crate) fn keep_foreign(
+        &self,
+        caller: Caller,
+        digest: Digest32,
+        generation: u64,
+        issuer: &Arc<TrustedIssuer>,
+    ) -> Arc<Admitted> {
+        self.put(caller, digest, generation, Some(Arc::clone(issuer)))
+    }
+
+    fn put(
+        &self,
+        caller: Caller,
+        digest: Digest32,
+        generation: u64,
+        foreign: Option<Arc<TrustedIssuer>>,
+    ) -> Arc<Admitted> {
         let person = format!("{} {}", caller.issuer, caller.subject);
         let principal = format!("{person} {}", caller.client);
         let admitted = Arc::new(Admitted {
             caller,
             digest,
+            foreign,
             generation,
             identities: Identities::default(),
             person: person.into(),

@@ -21,6 +21,7 @@ mod gateway;
 mod handles;
 mod human;
 mod inflight;
+mod issuers;
 mod jwks;
 mod limit;
 mod metrics;
@@ -38,9 +39,10 @@ pub use authority::{
     Answer, Authority, AuthorityError, HttpAuthority, InternalTls, InternalTlsError,
 };
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawDocuments, RawGateway,
-    RawInternalTls, RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule,
-    RawSession, RawSharedLimits, RawStatic, RawUpstreamSession, RawWhoami, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawCredential, RawDocuments,
+    RawExchange, RawGateway, RawIdentity, RawIdentityMode, RawInternalTls, RawIssuer,
+    RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
+    RawSharedLimits, RawStatic, RawTokenType, RawUpstreamSession, RawWhoami, SilencePolicy,
 };
 pub use gateway::{Applied, Gateway};
 pub use routes::router;

@@ -20,6 +20,7 @@ use crate::{
     endpoints::documents::Made,
     feed::Feed,
     inflight::Inflight,
+    issuers::Issuers,
     jwks::IssuerKeys,
     limit::{Bank, Limits},
     metrics::Metrics,
@@ -82,6 +83,7 @@ pub(crate) struct Parts {
     pub(crate) feed: Arc<Feed>,
     pub(crate) identity: Arc<ArcSwap<IdentityKeys>>,
     pub(crate) inflight: Inflight,
+    pub(crate) issuers: Issuers,
     pub(crate) keys: Arc<IssuerKeys>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
@@ -119,6 +121,7 @@ impl App {
             feed: Arc::new(Feed::new(life, config.feed_bound)),
             identity: parts.identity,
             inflight: Inflight::default(),
+            issuers: Issuers::new(&config, &parts.tracker),
             keys: Arc::new(IssuerKeys::new(config.jwks_refetch, config.jwks_stale)),
             limits: Arc::new(Limits::new(config.budgets, bank)),
             metrics,
@@ -148,6 +151,7 @@ impl App {
             feed: Arc::clone(&self.feed),
             identity: Arc::clone(&self.identity),
             inflight: self.inflight.clone(),
+            issuers: self.issuers.renewed(&config, &self.tracker),
             keys: Arc::clone(&self.keys),
             limits: Arc::new(self.limits.renewed(config.budgets)),
             metrics: Arc::clone(&self.metrics),
@@ -186,5 +190,30 @@ impl fmt::Debug for Parts {
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use keys::Purpose;
+    use shared::time::Timestamp;
+
+    use super::*;
+
+    /// What a test's gateway is made of, at this time, with keys that nobody else has.
+    pub(crate) fn parts(authority: Arc<dyn Authority>, config: Config, now: Timestamp) -> AppParts {
+        let identity = KeySet::first(Purpose::GatewayIdentity, now).unwrap();
+        AppParts {
+            authority,
+            clock: Clock::manual(now),
+            config,
+            digest: String::new(),
+            identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
+            proxies: TrustedProxies::default(),
+            sessions: KeySet::first(Purpose::PageSeal, now).unwrap().secrets(),
+            shared_store: None,
+            shutdown: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        }
     }
 }

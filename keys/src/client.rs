@@ -53,7 +53,7 @@ pub enum ClientKeyError {
 pub struct ClientKeySet(Vec<ClientKey>);
 
 #[derive(Clone, Debug)]
-struct ClientKey {
+pub(crate) struct ClientKey {
     kid: Option<String>,
     members: Map<String, Value>,
 }
@@ -103,7 +103,7 @@ impl ClientKeySet {
 
 impl ClientKey {
     /// The key, if it is one for signatures that we verify.
-    fn of(members: &Map<String, Value>) -> Result<Option<Self>, ClientKeyError> {
+    pub(crate) fn of(members: &Map<String, Value>) -> Result<Option<Self>, ClientKeyError> {
         let text = |name: &str| members.get(name).and_then(Value::as_str);
         let kind = text("kty").ok_or(ClientKeyError::Malformed)?;
         if kind == "oct" || PRIVATE.iter().any(|name| members.contains_key(*name)) {

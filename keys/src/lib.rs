@@ -7,6 +7,7 @@
 
 mod client;
 mod error;
+mod foreign;
 #[cfg(test)]
 mod fuzz;
 mod generate;
@@ -26,6 +27,7 @@ pub use client::{
     AssertionClaims, Audience, CLIENT_ALGORITHMS, ClientAssertion, ClientKeyError, ClientKeySet,
 };
 pub use error::{KeyError, TokenError};
+pub use foreign::{FOREIGN_ALGORITHMS, ForeignKeys, ForeignToken};
 pub use json::is_strict_object;
 pub use jwks::VerifyingKeys;
 pub use key::{SigningKey, VerifyingKey};

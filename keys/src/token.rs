@@ -1,5 +1,5 @@
-//! Tokens: claims to JWS and back (RFC 9068 section 4, RFC 7515 section 7.1). The only maker of
-//! [`Verified`].
+//! Tokens: claims to JWS and back (RFC 9068 section 4, RFC 7515 section 7.1). Beside `foreign.rs`
+//! the only maker of [`Verified`].
 //!
 //! What has not been verified may only refuse: [`Presented`] is read strictly and compared with
 //! what is expected before anybody pays for the signature.
@@ -29,11 +29,16 @@ pub const MAX_TOKEN_BYTES: usize = 4096;
 /// 9999-12-31T23:59:59Z: a time beyond it is a mistake or a trick.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Claims whose token carried a valid signature. Only this module makes one.
+/// Claims whose token carried a valid signature. Only this module and `foreign.rs` make one.
 #[derive(Clone, Debug)]
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
+    /// Claims whose signature was just found valid.
+    pub(crate) fn new(claims: T) -> Self {
+        Self(claims)
+    }
+
     /// The claims.
     pub fn claims(&self) -> &T {
         &self.0

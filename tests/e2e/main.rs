@@ -43,6 +43,10 @@ mod mcp_eras;
 #[cfg(test)]
 mod mcp_health;
 #[cfg(test)]
+mod mcp_identity;
+#[cfg(test)]
+mod mcp_issuers;
+#[cfg(test)]
 mod mcp_limits;
 #[cfg(test)]
 mod mcp_modern;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{HeaderValue, Method as HttpMethod};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -174,6 +174,7 @@ fn post<'a>(terms: &Terms, body: &Value) -> Outgoing<'a> {
         body: body.to_string().into(),
         last_event_id: None,
         method: HttpMethod::POST,
+        passed: HeaderMap::new(),
         repeated: None,
         session: terms.session.clone(),
         version: None,

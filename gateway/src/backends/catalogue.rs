@@ -10,14 +10,13 @@ use std::{
 use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
-use shared::scope::Scope;
 use tokio::time::{sleep, timeout};
 
 use crate::{
     backends::{
         Backend,
         ask::{self, Terms},
-        credential::{Identity, Kind},
+        authorization,
         error::BackendError,
     },
     gateway::Gateway,
@@ -84,28 +83,9 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_PAGES: usize = 200;
 
 async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Catalogue, BackendError> {
-    let header = own_identity(app, backend)?;
+    let header = authorization::own(app, backend).await?;
     let reading = read(backend, header);
     timeout(LONGEST, reading).await.map_err(|_| BackendError::Timeout)?
-}
-
-/// The identity with which the gateway speaks for itself.
-pub(super) fn own_identity(app: &App, backend: &Backend) -> Result<HeaderValue, BackendError> {
-    let now = app.clock.now();
-    let issuer = app.config.identity_issuer.as_str();
-    let identity = Identity {
-        audience: &backend.config().audience,
-        client_id: issuer,
-        expires: now.plus(LONGEST * 2),
-        issuer,
-        kind: Kind::Gateway,
-        scope: &Scope::default(),
-        sub: issuer,
-        sub_iss: issuer,
-        workspaces: &[],
-    };
-    let signing = &app.identity.load().signing;
-    backend.identities.header(&identity, signing, now).map_err(BackendError::Identity)
 }
 
 /// Reads everything a backend offers, in the newest era it speaks.

@@ -5,7 +5,7 @@
 //! bound to a workspace names only that workspace.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +18,8 @@ use shared::{
     scope::Scope,
     time::Timestamp,
 };
+
+use super::exchange::Slot;
 
 /// The `typ` of an identity: never that of an access token, so that none passes for the other.
 pub(crate) const IDENTITY_TYPE: &str = "vestibule-identity+jwt";
@@ -59,7 +61,19 @@ pub(crate) struct Identity<'a> {
 /// The identities made for one verified credential at one resource; it dies with that credential's
 /// place in the cache.
 #[derive(Debug, Default)]
-pub(crate) struct Identities(Mutex<Vec<Made>>);
+pub(crate) struct Identities {
+    /// What token endpoints gave for them.
+    exchanged: Mutex<Vec<Exchanged>>,
+    made: Mutex<Vec<Made>>,
+}
+
+#[derive(Debug)]
+struct Exchanged {
+    /// The backend as it was configured.
+    backend: [u8; 32],
+    slot: Arc<Slot>,
+    workspaces: Vec<WorkspaceId>,
+}
 
 #[derive(Debug)]
 struct Made {
@@ -92,9 +106,24 @@ struct Claims<'a> {
     iat: u64,
     exp: u64,
     jti: &'a str,
+    #[serde(flatten)]
+    call: Option<CallClaims<'a>>,
 }
 
-const LIFE: Duration = Duration::from_mins(1);
+/// What an identity says of the one call that it is for.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct CallClaims<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workspace: Option<&'a WorkspaceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool: Option<&'a str>,
+    pub(super) args_sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<&'a str>,
+}
+
+/// How long an identity lives at most.
+pub(super) const LIFE: Duration = Duration::from_mins(1);
 /// An identity with less time left is not sent: it could end on the way.
 const LEAST_LEFT: Duration = Duration::from_secs(10);
 /// Backends times workspaces that one credential keeps identities for.
@@ -110,7 +139,7 @@ impl Identities {
         now: Timestamp,
     ) -> Result<HeaderValue, IdentityError> {
         let least = now.plus(LEAST_LEFT);
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let found = made.iter().find(|made| {
             made.expires > least
                 && made.audience == identity.audience
@@ -121,7 +150,7 @@ impl Identities {
             return Ok(found.header.clone());
         }
         let expires = now.plus(LIFE).min(identity.expires);
-        let header = sign(identity, key, now, expires)?;
+        let header = sign(identity, key, now, expires, None)?;
         made.retain(|made| made.expires > least);
         if made.len() >= MOST_KEPT {
             made.remove(0);
@@ -135,6 +164,42 @@ impl Identities {
         });
         Ok(header)
     }
+
+    /// The place of what a token endpoint gives for an identity. Backends are told apart by all of
+    /// their configuration, because API keys' identities outlive a change of it.
+    pub(super) fn slot(&self, backend: [u8; 32], identity: &Identity<'_>) -> Arc<Slot> {
+        let mut all = self.exchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same =
+            |one: &&Exchanged| one.backend == backend && one.workspaces == identity.workspaces;
+        if let Some(found) = all.iter().find(is_same) {
+            return Arc::clone(&found.slot);
+        }
+        if all.len() >= MOST_KEPT {
+            all.remove(0);
+        }
+        let slot = Arc::new(Slot::default());
+        all.push(Exchanged {
+            backend,
+            slot: Arc::clone(&slot),
+            workspaces: identity.workspaces.to_vec(),
+        });
+        slot
+    }
+}
+
+/// `Bearer` and an identity for one call; it is never used again.
+pub(super) fn for_call(
+    identity: &Identity<'_>,
+    call: CallClaims<'_>,
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<HeaderValue, IdentityError> {
+    sign(identity, key, now, now.plus(LIFE).min(identity.expires), Some(call))
+}
+
+/// Bytes as JSON Web Signatures write them.
+pub(super) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn sign(
@@ -142,6 +207,7 @@ fn sign(
     key: &SigningKey,
     now: Timestamp,
     expires: Timestamp,
+    call: Option<CallClaims<'_>>,
 ) -> Result<HeaderValue, IdentityError> {
     let jti = token_id()?;
     let claims = Claims {
@@ -156,6 +222,7 @@ fn sign(
         iat: now.secs(),
         exp: expires.secs(),
         jti: &jti,
+        call,
     };
     let token = keys::sign(key, IDENTITY_TYPE, &claims)?;
     // A JWS is base64url and full stops, which every header may hold.
@@ -165,7 +232,8 @@ fn sign(
     Ok(header)
 }
 
-fn token_id() -> Result<String, IdentityError> {
+/// An id that nobody can guess.
+pub(super) fn token_id() -> Result<String, IdentityError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| IdentityError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -23,6 +23,15 @@ pub(crate) enum BackendError {
     /// It asked for time with 429 or 503.
     #[error("is not available now and asks for time; try again in {} s", seconds(.0))]
     Deferred(Duration),
+    /// The backend's token endpoint is away; nothing was sent.
+    #[error("was not called, because its token endpoint is not available now; try again later")]
+    ExchangeAway,
+    /// The backend's token endpoint gives no token; nothing was sent.
+    #[error(
+        "was not called, because its token endpoint gives no token for this caller; whoever runs \
+         the gateway must correct that"
+    )]
+    ExchangeRefused,
     /// This gateway could not make the identity it sends.
     #[error("was not called, because its identity could not be signed; try again later")]
     Identity(#[source] crate::backends::credential::IdentityError),
@@ -54,16 +63,20 @@ impl BackendError {
     /// The HTTP status that says so.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Answer(_) | Self::Broken | Self::Refused | Self::TooLarge => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Answer(_)
+            | Self::Broken
+            | Self::ExchangeRefused
+            | Self::Refused
+            | Self::TooLarge => StatusCode::BAD_GATEWAY,
             Self::Identity(_) | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotAsked => StatusCode::BAD_REQUEST,
             Self::SessionGone => StatusCode::NOT_FOUND,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy | Self::Deferred(_) | Self::Spared { .. } | Self::Unavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy
+            | Self::Deferred(_)
+            | Self::ExchangeAway
+            | Self::Spared { .. }
+            | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -72,7 +85,7 @@ impl BackendError {
         match self {
             Self::Busy => Some(1),
             Self::Deferred(span) | Self::Spared { left: span, .. } => Some(seconds(span)),
-            Self::Unavailable => Some(2),
+            Self::ExchangeAway | Self::Unavailable => Some(2),
             _ => None,
         }
     }
@@ -99,6 +112,8 @@ impl BackendError {
             Self::Broken => "broken",
             Self::Busy => "busy",
             Self::Deferred(_) => "deferred",
+            Self::ExchangeAway => "exchange_away",
+            Self::ExchangeRefused => "exchange_refused",
             Self::Identity(_) => "identity",
             Self::NotAsked => "not_asked",
             Self::Refused => "refused",

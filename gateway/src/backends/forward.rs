@@ -3,17 +3,16 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method as HttpMethod};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::ids::WorkspaceId;
 
 use crate::{
     backends::{
         Backend, BackendError, Upstream,
         aside::Aside,
         ask::{self, Terms},
-        credential::{self, Identity},
+        authorization::{About, authorize},
         mcp::{Outgoing, Repeated},
         relay::{self, Expected},
         rest,
@@ -24,7 +23,6 @@ use crate::{
     human::Clearance,
     limit::Ticket,
     rules::{
-        caller::{Caller, Kind},
         permit::Permit,
         protocol::{Era, Method, Version},
         rpc::Call,
@@ -42,26 +40,29 @@ pub(crate) async fn forward(
     _clearance: Clearance,
 ) -> Result<Upstream, BackendError> {
     let backend = app.backends.find(&permit.backend).ok_or(BackendError::Unknown)?;
-    let authorization = authorize(app, caller, backend, permit.workspace.as_ref())?;
     // A stream that waits for news ends with its listener.
     let whole = backend.config().connection.whole.filter(|_| call.method != Method::Listen);
     let deadline = whole.map(|whole| Instant::now() + whole);
     if let Some(api) = &backend.config().api {
-        return rest::call(backend, api, authorization, (call, permit), deadline).await;
+        let calling = rest::call((app, &**caller), backend, api, (call, permit), deadline);
+        return Box::pin(calling).await;
     }
-    let way = Way { app, authorization, backend, call, caller, deadline, permit };
+    let about = Some(About { permit, request: None });
+    let workspace = permit.workspace.as_ref();
+    let authorization = authorize(app, caller, backend, workspace, about).await?;
     let pooled = !permit.relay
         && permit.era == Era::Legacy
         && backend.config().session == UpstreamSession::Pooled;
-    let mut upstream = if pooled {
-        match way.send(Some(way.lend().await?)).await {
-            // The backend did not look at the call, so it may be sent again.
-            Err(BackendError::SessionGone) => way.send(Some(way.open().await?)).await?,
-            outcome => outcome?,
-        }
+    // A proof of the call is none of what is said beside it.
+    let beside = if pooled {
+        authorize(app, caller, backend, workspace, None).await?
     } else {
-        way.send(None).await?
+        authorization.clone()
     };
+    let way = Way { app, authorization, backend, beside, call, caller, deadline, permit };
+    // Boxed, so that calls without sessions have no room for one.
+    let mut upstream =
+        if pooled { Box::pin(way.send_pooled()).await? } else { way.send(None).await? };
     upstream.session = upstream.session.filter(|_| permit.relay);
     Ok(upstream)
 }
@@ -71,6 +72,8 @@ struct Way<'a> {
     app: &'a App,
     authorization: HeaderValue,
     backend: &'a Arc<Backend>,
+    /// What goes out with messages beside the call.
+    beside: HeaderValue,
     call: &'a Call,
     caller: &'a Arc<Admitted>,
     /// When the whole answer must have come.
@@ -79,6 +82,14 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
+    async fn send_pooled(&self) -> Result<Upstream, BackendError> {
+        match self.send(Some(self.lend().await?)).await {
+            // The backend did not look at the call, so it may be sent again.
+            Err(BackendError::SessionGone) => self.send(Some(self.open().await?)).await,
+            outcome => outcome,
+        }
+    }
+
     async fn send(&self, mut lease: Option<Lease>) -> Result<Upstream, BackendError> {
         let permit = self.permit;
         let pooled = lease.as_ref().and_then(Lease::session);
@@ -94,7 +105,7 @@ impl Way<'_> {
         };
         let mut aside = pooled.map(|session| {
             let terms = Terms {
-                authorization: self.authorization.clone(),
+                authorization: self.beside.clone(),
                 session: session.id.clone(),
                 version: session.version,
             };
@@ -106,6 +117,7 @@ impl Way<'_> {
             body: permit.body.clone(),
             last_event_id: None,
             method: HttpMethod::POST,
+            passed: permit.passed.clone(),
             repeated: (permit.era == Era::Modern).then_some(repeated),
             session,
             version: pooled.map(|session| session.version).or(permit.version),
@@ -150,7 +162,7 @@ impl Way<'_> {
 
     async fn fill(&self, mut lease: Lease) -> Result<Lease, BackendError> {
         // A session outlives the call, so it is not bound to the call's workspace.
-        let authorization = authorize(self.app, self.caller, self.backend, None)?;
+        let authorization = authorize(self.app, self.caller, self.backend, None, None).await?;
         let terms = Terms { authorization, session: None, version: self.version() };
         let opened = ask::initialize(self.backend, &terms).await?;
         let opened = opened.ok_or(BackendError::Answer("it opens no session"))?;
@@ -190,10 +202,11 @@ pub(crate) async fn relay(
         return Err(BackendError::NotAsked);
     }
     let outgoing = Outgoing {
-        authorization: authorize(app, caller, backend, None)?,
+        authorization: authorize(app, caller, backend, None, None).await?,
         body: relayed.body,
         last_event_id: relayed.last_event_id,
         method: relayed.method,
+        passed: HeaderMap::new(),
         repeated: None,
         session: relayed.session.as_ref().and_then(|id| HeaderValue::try_from(id).ok()),
         version: relayed.version,
@@ -220,41 +233,4 @@ fn answered(body: &[u8]) -> Option<Box<RawValue>> {
     }
     let head: Head = serde_json::from_slice(body).ok()?;
     head.id.filter(|_| head.method.is_none())
-}
-
-/// The identity that goes out for a caller: bound to a workspace, or for all that it has.
-fn authorize(
-    app: &App,
-    admitted: &Admitted,
-    backend: &Backend,
-    workspace: Option<&WorkspaceId>,
-) -> Result<HeaderValue, BackendError> {
-    let identity = identity(app, &admitted.caller, backend, workspace);
-    let signing = &app.identity.load().signing;
-    let header = admitted.identities.header(&identity, signing, app.clock.now());
-    header.map_err(BackendError::Identity)
-}
-
-/// What it says.
-pub(super) fn identity<'a>(
-    app: &'a App,
-    caller: &'a Caller,
-    backend: &'a Backend,
-    workspace: Option<&'a WorkspaceId>,
-) -> Identity<'a> {
-    Identity {
-        audience: &backend.config().audience,
-        client_id: caller.client.as_str(),
-        expires: caller.expires,
-        issuer: &app.config.identity_issuer,
-        kind: match caller.kind {
-            Kind::Client => credential::Kind::Client,
-            Kind::Key => credential::Kind::Key,
-            Kind::Person => credential::Kind::Person,
-        },
-        scope: &caller.scope,
-        sub: &caller.subject,
-        sub_iss: &caller.issuer,
-        workspaces: workspace.map_or(&caller.workspaces, std::slice::from_ref),
-    }
 }

@@ -1,7 +1,8 @@
 //! A request to another MCP server, built afresh: only the headers listed here go out.
 //!
-//! Invariant: nothing of the client's own headers is copied but `Mcp-Param-*` and
-//! `Last-Event-ID`, which the caller of this module hands over; its credential never is.
+//! Invariant: nothing of the client's own headers is copied but `Mcp-Param-*`, `Last-Event-ID` and
+//! those that the backend's configuration lists, which the caller of this module hands over; its
+//! credential never is.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: Bytes,
     pub(crate) last_event_id: Option<HeaderValue>,
     pub(crate) method: Method,
+    /// Headers of the client's that the backend is to get.
+    pub(crate) passed: HeaderMap,
     /// What repeats the body in headers, in the modern era.
     pub(crate) repeated: Option<Repeated<'a>>,
     /// The backend's own session id.
@@ -79,12 +82,18 @@ impl Target {
         })
     }
 
+    /// Path and query.
+    pub(crate) fn path(&self) -> &Uri {
+        &self.path
+    }
+
     /// The request as it goes out.
     pub(crate) fn request(&self, outgoing: Outgoing<'_>) -> Request<Full<Bytes>> {
         let posts = outgoing.method == Method::POST;
         let mut request = Request::new(Full::new(outgoing.body));
         *request.method_mut() = outgoing.method;
         *request.uri_mut() = self.path.clone();
+        *request.headers_mut() = outgoing.passed;
         let headers = request.headers_mut();
         headers.reserve(10);
         headers.insert(HOST, self.authority.clone());
@@ -149,6 +158,7 @@ mod tests {
             body: Bytes::from_static(b"{}"),
             last_event_id: None,
             method: Method::POST,
+            passed: HeaderMap::new(),
             repeated: None,
             session: None,
             version: Some(Version::November2025),

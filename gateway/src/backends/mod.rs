@@ -5,10 +5,12 @@
 
 pub(crate) mod aside;
 pub(crate) mod ask;
+mod authorization;
 mod breaker;
 pub(crate) mod catalogue;
 pub(crate) mod credential;
 pub(crate) mod error;
+mod exchange;
 pub(crate) mod forward;
 pub(crate) mod mcp;
 pub(crate) mod pool;
@@ -31,21 +33,26 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    breaker::Breaker,
-    mcp::Target,
-    pool::Pool,
-    session::{Asked, Ending, Sessions},
-};
 pub(crate) use self::{
+    authorization::describe,
     breaker::{BreakerLimits, Health},
     credential::Identities,
     error::BackendError,
     forward::{Relayed, forward, relay},
-    pool::PoolLimits,
+    mcp::Target,
+    pool::{Pool, PoolLimits},
     relay::{Upstream, UpstreamBody},
 };
-use crate::{config, gateway::Gateway, rules};
+use self::{
+    breaker::Breaker,
+    exchange::Exchange,
+    session::{Asked, Ending, Sessions},
+};
+use crate::{
+    config::{self, IdentityMode},
+    gateway::Gateway,
+    rules,
+};
 
 /// How long a backend that is configured no longer may take to hear of its sessions' end.
 const RETIREMENT: Duration = Duration::from_secs(10);
@@ -66,6 +73,8 @@ pub(crate) struct Backend {
     config: config::Backend,
     /// Pooled sessions that are to be ended, until somebody sees to it.
     endings: Mutex<Option<Receiver<Ending>>>,
+    /// Where identities are exchanged for tokens, if they are.
+    exchange: Option<Exchange>,
     /// The gateway's own, for reading the catalogue.
     identities: Identities,
     pool: Pool,
@@ -127,6 +136,15 @@ impl Backends {
         self.0.iter().find(|backend| *backend.config.name == *name)
     }
 
+    /// Reads again the files of what backends ask of everybody.
+    pub(crate) fn read_credentials(&self) {
+        for backend in &self.0 {
+            if let Some(credential) = &backend.config.credential {
+                credential.refresh(&backend.config.name);
+            }
+        }
+    }
+
     /// Begins to keep the catalogue of every backend for which that was not begun yet.
     pub(crate) fn start(&self, gateway: &Gateway, tracker: &TaskTracker) {
         for backend in &self.0 {
@@ -151,6 +169,12 @@ impl Backend {
         let (sessions, endings) = Sessions::new();
         let (host, tls) = (target.host.clone(), config.tls.clone());
         let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
+        let exchange = match &config.identity.mode {
+            IdentityMode::Exchanged(exchange) => {
+                Some(Exchange::new((**exchange).clone(), config.fingerprint, tracker.clone())?)
+            }
+            _ => None,
+        };
         Some(Self {
             asked: Arc::new(Asked::new()),
             breaker: Breaker::new(config.connection.breaker),
@@ -160,6 +184,7 @@ impl Backend {
             changed: Notify::new(),
             config,
             endings: Mutex::new(Some(endings)),
+            exchange,
             identities: Identities::default(),
             pool,
             sessions,

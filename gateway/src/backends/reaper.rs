@@ -13,9 +13,7 @@ use crate::{
     backends::{
         Backend,
         ask::{self, Terms},
-        catalogue::own_identity,
-        credential::Identities,
-        forward,
+        authorization,
         session::Ending,
     },
     gateway::Gateway,
@@ -56,15 +54,11 @@ pub(super) async fn reap(backend: Arc<Backend>, gateway: Gateway, endings: Recei
 /// Ends a session as the principal it was opened for. One that is shut out, or whose credential
 /// has ended, is spoken for no longer: there the gateway ends as itself what it opened.
 async fn end(backend: &Backend, app: &App, Ending { caller, session }: Ending) {
-    let now = app.clock.now();
-    let lives = caller.expires > now && !app.feed.has_revoked(&caller);
-    let own = lives.then(|| {
-        let identity = forward::identity(app, &caller, backend, None);
-        Identities::default().header(&identity, &app.identity.load().signing, now).ok()
-    });
-    let authorization = match own.flatten() {
+    let lives = caller.expires > app.clock.now() && !app.feed.has_revoked(&caller);
+    let own = if lives { authorization::afresh(app, &caller, backend).await.ok() } else { None };
+    let authorization = match own {
         Some(own) => own,
-        None => match own_identity(app, backend) {
+        None => match authorization::own(app, backend).await {
             Ok(gateways) => gateways,
             Err(_) => return,
         },

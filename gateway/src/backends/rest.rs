@@ -17,9 +17,11 @@ use serde_json::{json, value::RawValue};
 use crate::{
     backends::{
         Backend, BackendError, Upstream, UpstreamBody,
+        authorization::{About, authorize},
         relay::{self, Media},
         sending,
     },
+    claims::Admitted,
     config::Api,
     rules::{
         eras,
@@ -29,13 +31,14 @@ use crate::{
         protocol::Method,
         rpc::Call,
     },
+    state::App,
 };
 
 /// Calls the operation that a tool is.
 pub(super) async fn call(
+    (app, caller): (&App, &Admitted),
     backend: &Arc<Backend>,
     api: &Api,
-    authorization: HeaderValue,
     (call, permit): (&Call, &Permit),
     deadline: Option<Instant>,
 ) -> Result<Upstream, BackendError> {
@@ -58,7 +61,12 @@ pub(super) async fn call(
     };
     // Only escaped text and what the configuration says is in it, so it can be read.
     let uri: Uri = request.target.parse().map_err(|_| BackendError::Unknown)?;
-    let written = || written(backend, (request.clone(), uri.clone()), authorization.clone());
+    // What the backend sees is what a proof of this call is about.
+    let about = Some(About { permit, request: Some(&request) });
+    let workspace = permit.workspace.as_ref();
+    let authorization = authorize(app, caller, backend, workspace, about).await?;
+    let parts = || (permit.passed.clone(), request.clone(), uri.clone());
+    let written = || written(backend, parts(), authorization.clone());
     let response = backend.send_again(written, operation.is_read_only()).await?;
     let (head, body) = response.into_parts();
     match head.status.as_u16() {
@@ -77,7 +85,7 @@ pub(super) async fn call(
 
 fn written(
     backend: &Backend,
-    (request, uri): (RestRequest, Uri),
+    (passed, request, uri): (HeaderMap, RestRequest, Uri),
     authorization: HeaderValue,
 ) -> Request<Full<Bytes>> {
     let RestRequest { body, headers, method, target: _ } = request;
@@ -85,7 +93,9 @@ fn written(
     let mut request = Request::new(Full::new(body.unwrap_or_default()));
     *request.method_mut() = method;
     *request.uri_mut() = uri;
+    *request.headers_mut() = passed;
     let own = request.headers_mut();
+    // What the arguments say stands above what the client adds.
     own.extend(headers);
     own.insert(HOST, backend.target.authority.clone());
     own.insert(AUTHORIZATION, authorization);

@@ -40,7 +40,8 @@ async fn ask(method: &str, times: usize) -> (Option<StatusCode>, usize) {
     let uri: Uri = request.target.parse().unwrap();
     let backend = Backend::new(config, &TaskTracker::new(), &CancellationToken::new()).unwrap();
     let identity = HeaderValue::from_static("Bearer identity");
-    let written = || written(&backend, (request.clone(), uri.clone()), identity.clone());
+    let parts = || (HeaderMap::new(), request.clone(), uri.clone());
+    let written = || written(&backend, parts(), identity.clone());
     let outcome = backend.send_again(written, operation.is_read_only()).await;
     (outcome.ok().map(|response| response.status()), seen.load(Ordering::SeqCst))
 }

@@ -67,8 +67,9 @@ impl Backend {
     /// Sends any request and waits for the head of its response.
     pub(super) async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<Response<PooledBody>, BackendError> {
+        self.dress(&mut request);
         let attempt = self
             .breaker
             .admit(Instant::now())

@@ -1,7 +1,10 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
+mod backends;
 mod connection;
 mod documents;
+mod identity;
+mod issuers;
 mod limits;
 mod naming;
 mod offerings;
@@ -13,8 +16,9 @@ mod rules;
 mod texts;
 mod tls;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
 use shared::{
     deployment::{Deployment, Resource},
     problem::Problem,
@@ -38,6 +42,10 @@ use crate::{
 pub(crate) use connection::Connection;
 pub use connection::RawConnection;
 pub use documents::RawDocuments;
+pub(crate) use identity::{Exchange, IdentityMode, IdentitySettings, StaticCredential};
+pub use identity::{RawCredential, RawExchange, RawIdentity, RawIdentityMode};
+pub(crate) use issuers::{KeySource, TrustedIssuer};
+pub use issuers::{RawIssuer, RawTokenType};
 pub use limits::{RawLimitHeaders, RawReset, RawSharedLimits};
 pub use offerings::{RawStatic, RawWhoami};
 pub(crate) use openapi::Api;
@@ -101,6 +109,8 @@ pub(crate) struct Route {
     pub(crate) implies: Implications,
     /// Whether its metadata also stands at the root of its host.
     pub(crate) is_root: bool,
+    /// Who else's tokens open it.
+    pub(crate) issuers: Vec<Arc<TrustedIssuer>>,
     /// What says how a budget stands, on every answer.
     pub(crate) limit_headers: Option<LimitHeaders>,
     /// What the gateway itself offers.
@@ -129,8 +139,13 @@ pub(crate) struct Backend {
     pub(crate) audience: String,
     pub(crate) catalogue_life: Duration,
     pub(crate) connection: Connection,
+    /// What it asks of everybody.
+    pub(crate) credential: Option<StaticCredential>,
     /// The same for two configurations of it that say the same, files included.
     pub(crate) fingerprint: [u8; 32],
+    /// The headers of clients that it gets.
+    pub(crate) forwarded: Vec<HeaderName>,
+    pub(crate) identity: IdentitySettings,
     /// The largest answer or event.
     pub(crate) largest_answer: usize,
     pub(crate) name: Arc<str>,
@@ -159,7 +174,7 @@ impl Config {
         deployment: &Deployment,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let backends = resolve_backends(backends, &mut problems);
+        let backends = backends::resolve(backends, deployment, &mut problems);
         let routes = resolve_routes(&gateway, &backends, deployment, &mut problems);
         check_bounds(&gateway, &mut problems);
         let budgets = limits::budgets(&gateway, &mut problems);
@@ -237,70 +252,6 @@ fn check_bounds(gateway: &RawGateway, problems: &mut Vec<Problem>) {
     }
 }
 
-fn resolve_backends(raw: Vec<RawBackend>, problems: &mut Vec<Problem>) -> Vec<Backend> {
-    let mut names = HashSet::new();
-    let mut audiences = HashSet::new();
-    let mut backends = Vec::new();
-    for (at, raw) in raw.into_iter().enumerate() {
-        let place = |key: &str| format!("backend[{at}].{key}");
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if raw.name.is_empty() || !raw.name.bytes().all(plain) {
-            let what = "is not made of letters, digits, - and _";
-            problems.push(Problem::new(place("name"), what, "write a plain name such as crm"));
-        }
-        if !names.insert(raw.name.clone()) {
-            problems.push(Problem::new(place("name"), "is given twice", "rename one"));
-        }
-        let audience = raw.audience.clone().unwrap_or_else(|| raw.url.clone());
-        if !audiences.insert(audience.clone()) {
-            let what = "is another backend's audience too, so one could use the other's identities";
-            problems.push(Problem::new(place("audience"), what, "give each its own"));
-        }
-        // Before the files are read, so that a change in between is seen at the next reload.
-        let fingerprint = reload::fingerprint(&raw);
-        let mut policies = rules::policies(&raw, at, problems);
-        let naming = naming::naming(&raw, at, problems);
-        let api = openapi::api(&raw, at, &mut policies, problems);
-        let tls = tls::client(&raw, at, problems);
-        let connect = Duration::from_millis(raw.connect_timeout_ms.max(1));
-        let connection = connection::connection(&raw.connection, connect, at, problems);
-        let Some(url) = base(&raw.url, raw.openapi.is_some()) else {
-            let what = "is no http or https URL, or has a query or a user";
-            let remedy = "write the backend's URL, like http://127.0.0.1:7420/mcp";
-            problems.push(Problem::new(place("url"), what, remedy));
-            continue;
-        };
-        backends.push(Backend {
-            api: api.map(Arc::new),
-            audience,
-            catalogue_life: Duration::from_secs(raw.catalogue_seconds.max(1)),
-            connection,
-            fingerprint,
-            largest_answer: raw.max_answer_bytes,
-            naming: naming.into(),
-            name: raw.name.into(),
-            policies: Arc::new(policies),
-            response_timeout: Duration::from_millis(raw.timeout_ms.max(1)),
-            session: match raw.session {
-                RawUpstreamSession::None => UpstreamSession::None,
-                RawUpstreamSession::Pooled => UpstreamSession::Pooled,
-            },
-            tls,
-            url,
-        });
-    }
-    backends
-}
-
-/// The URL of a backend; a REST backend's has no query, because its operations have their own.
-fn base(text: &str, is_rest: bool) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_plain = url.username().is_empty() && url.password().is_none();
-    let is_base = url.query().is_none() && url.fragment().is_none();
-    let fits = matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain;
-    (fits && (is_base || !is_rest)).then_some(url)
-}
-
 fn resolve_routes(
     gateway: &RawGateway,
     backends: &[Backend],
@@ -344,9 +295,12 @@ fn resolve_routes(
         };
         let offered = offerings::offered(raw, resource, at, problems);
         let documents = documents::documents(raw, resource, at, problems);
+        let own = deployment.issuer.as_str();
+        let issuers = issuers::issuers(&raw.issuer, at, (own, resource), problems);
         match route::route(gateway, raw, resource, scopes) {
             Some(route) => routes.push(Route {
                 documents,
+                issuers,
                 limit_headers: headers,
                 offerings: offered.offerings,
                 page_size: offered.page_size,

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::{
     OneOrMany, RawDocuments, RawStatic, RawWhoami,
     connection::RawConnection,
+    identity::{RawCredential, RawIdentity},
+    issuers::RawIssuer,
     limits::{RawLimitHeaders, RawSharedLimits},
 };
 use crate::rules::silence::SilencePolicy;
@@ -126,6 +128,9 @@ pub struct RawRoute {
     pub aliases: bool,
     /// What goes on here while the feed of revocations is silent. Default: what `[gateway]` says.
     pub while_feed_is_silent: Option<SilencePolicy>,
+    /// Who else's tokens open the resource, and what they may give.
+    #[serde(default)]
+    pub issuer: Vec<RawIssuer>,
     /// The headers that say how a budget stands. Default: what `[gateway]` says.
     pub rate_limit_headers: Option<RawLimitHeaders>,
     /// Scopes that bring others with them: `"contacts:write" = ["contacts:read"]`.
@@ -230,6 +235,15 @@ pub struct RawBackend {
     /// How many connections it gets, and what happens when it fails.
     #[serde(default)]
     pub connection: RawConnection,
+    /// What it asks of everybody, beside the identity.
+    #[serde(default)]
+    pub credential: Option<RawCredential>,
+    /// Headers of clients that it gets. Default: none.
+    #[serde(default)]
+    pub forward_headers: Vec<String>,
+    /// What it is shown of a caller.
+    #[serde(default)]
+    pub identity: RawIdentity,
     /// How long its catalogue is kept before it is fetched again, in seconds.
     #[serde(default = "sixty")]
     pub catalogue_seconds: u64,

@@ -10,7 +10,11 @@ use super::{Config, RawBackend};
 pub(super) fn fingerprint(raw: &RawBackend) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(format!("{raw:?}"));
-    for path in [&raw.openapi, &raw.ca_file].into_iter().flatten() {
+    let exchange = raw.identity.exchange.as_ref();
+    let authorities = exchange.and_then(|exchange| exchange.ca_file.as_ref());
+    let secret = exchange.and_then(|exchange| exchange.client_secret_file.as_ref());
+    let files = [raw.openapi.as_ref(), raw.ca_file.as_ref(), authorities, secret];
+    for path in files.into_iter().flatten() {
         // What cannot be read is a problem that is reported elsewhere.
         digest.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
     }

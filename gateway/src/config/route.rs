@@ -41,6 +41,7 @@ pub(super) fn route(
         host: normal_host(&host),
         implies,
         is_root: false,
+        issuers: Vec::new(),
         limit_headers: None,
         offerings: Offerings::default(),
         on_missing_scope: raw.on_missing_scope,

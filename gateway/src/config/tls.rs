@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use shared::problem::Problem;
+use shared::{problem::Problem, resource::is_loopback};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
+use url::Url;
 
 use super::RawBackend;
 
@@ -17,11 +18,21 @@ pub(super) fn client(
     at: usize,
     problems: &mut Vec<Problem>,
 ) -> Option<Arc<ClientConfig>> {
-    let is_secure = raw.url.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
-    let place = || format!("backend[{at}].ca_file");
-    let roots = match &raw.ca_file {
+    of(&raw.url, raw.ca_file.as_deref(), &format!("backend[{at}]"), problems)
+}
+
+/// The same for any URL, with the authorities of a file or the system's.
+pub(super) fn of(
+    url: &str,
+    authorities: Option<&str>,
+    place: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<ClientConfig>> {
+    let is_secure = url.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("https:"));
+    let place = || format!("{place}.ca_file");
+    let roots = match authorities {
         Some(_) if !is_secure => {
-            let what = "is given for a backend that is not at https";
+            let what = "is given for what is not at https";
             problems.push(Problem::new(place(), what, "remove it, or write an https URL"));
             return None;
         }
@@ -45,6 +56,11 @@ pub(super) fn client(
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Some(Arc::new(config))
+}
+
+/// Whether nobody on the way can read or change what is sent: https, or this machine.
+pub(super) fn is_safe(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
 }
 
 /// The authorities of a file, and no others.

@@ -21,6 +21,11 @@ pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Response {
     let mut all = vec![keys(&app), feed(&app)];
     all.extend(app.config.backends.iter().map(|one| backend(&app, &one.name)));
     all.extend(shared_limits(&app));
+    all.extend(app.issuers.known().map(|(issuer, known)| {
+        let reason = (!known).then(|| "its keys are not known".to_owned());
+        let state = if known { Condition::Ok } else { Condition::Degraded };
+        Dependency { name: format!("issuer {issuer}"), reason, state }
+    }));
     let worst = all.iter().map(|one| one.state).max().unwrap_or(Condition::Ok);
     let (status, word) = match worst {
         Condition::Ok => (StatusCode::OK, "ready"),

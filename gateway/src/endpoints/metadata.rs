@@ -27,7 +27,10 @@ pub(crate) async fn protected_resource(State((app, route)): State<(App, Arc<Rout
     let document = ProtectedResourceMetadata {
         resource: route.resource.indicator.as_str().to_owned(),
         resource_name: route.resource.name.clone(),
-        authorization_servers: vec![app.config.deployment.issuer.as_str().to_owned()],
+        authorization_servers: std::iter::once(app.config.deployment.issuer.as_str())
+            .chain(route.issuers.iter().filter(|one| one.advertise).map(|one| &*one.issuer))
+            .map(str::to_owned)
+            .collect(),
         scopes_supported: route.resource.prm_scopes.iter().map(str::to_owned).collect(),
         bearer_methods_supported: vec!["header"],
     };

@@ -103,6 +103,10 @@ impl Revoked {
 
     /// Whether the caller's credential is taken back.
     pub(super) fn covers(&self, caller: &Caller) -> bool {
+        // Others' subjects, clients and keys may have the names of ours.
+        if caller.is_foreign {
+            return false;
+        }
         caller.family.is_some_and(|family| self.families.contains_key(&family))
             || caller.key.as_ref().is_some_and(|key| self.keys.contains_key(key))
             || caller.token.as_ref().is_some_and(|token| self.tokens.contains_key(token))

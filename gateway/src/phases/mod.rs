@@ -263,6 +263,8 @@ async fn request(
         to: call.era,
         workspaces: caller.caller.workspaces.clone(),
     });
+    backends::describe(app, &mut permit, headers)?;
+    trace.request_id.clone_from(&permit.request_id);
     let carried = (headers, &mut trace.seen);
     forward(app, (route.silence, caller), call, (permit, examination), carried).await
 }

@@ -14,7 +14,7 @@ use shared::{
     time::Timestamp,
 };
 
-use crate::rules::violation::BearerViolation;
+use crate::rules::{foreign::Mapped, violation::BearerViolation};
 
 /// How far ahead of ours the issuer's clock may go.
 pub(crate) const SKEW: Duration = Duration::from_mins(1);
@@ -34,7 +34,8 @@ pub(crate) enum Kind {
     Person,
 }
 
-/// A verified principal with what it may do. Made only by [`admit`] and [`of_key`].
+/// A verified principal with what it may do. Made only by [`admit`], [`of_key`] and
+/// [`Caller::of_foreign`].
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The API key, if that is the credential, with its revision.
@@ -46,6 +47,9 @@ pub(crate) struct Caller {
     pub(crate) family: Option<FamilyId>,
     pub(crate) generation: Option<u32>,
     pub(crate) issued: Timestamp,
+    /// Whether another issuer than ours vouches for it: what we know of our own people and clients
+    /// says nothing about it.
+    pub(crate) is_foreign: bool,
     pub(crate) issuer: String,
     /// The key that signed the token, if a token is the credential.
     pub(crate) key: Option<KeyId>,
@@ -115,6 +119,7 @@ pub(crate) fn admit(
         family: claims.fam,
         generation: claims.generation,
         issued: Timestamp::from_secs(claims.iat),
+        is_foreign: false,
         issuer: claims.iss,
         key: Some(key),
         kind,
@@ -153,6 +158,7 @@ pub(crate) fn of_key(
         family: None,
         generation: None,
         issued: expected.now,
+        is_foreign: false,
         issuer: expected.issuer.to_owned(),
         key: None,
         kind: Kind::Key,
@@ -167,6 +173,35 @@ pub(crate) fn of_key(
 }
 
 impl Caller {
+    /// Makes a caller of what another issuer's verified token says, in our words.
+    pub(crate) fn of_foreign(
+        mapped: Mapped,
+        issuer: &str,
+        resource: &ResourceIndicator,
+        (begins, ends): (Timestamp, Timestamp),
+    ) -> Self {
+        Self {
+            api_key: None,
+            auth_time: begins,
+            client: mapped.client,
+            expires: ends,
+            family: None,
+            generation: None,
+            issued: begins,
+            is_foreign: true,
+            issuer: issuer.to_owned(),
+            key: None,
+            kind: if mapped.is_client { Kind::Client } else { Kind::Person },
+            reads_only: false,
+            resource: resource.clone(),
+            scope: mapped.scope,
+            subject: mapped.subject,
+            token: None,
+            workspaces: mapped.workspaces,
+            _made_here: MadeHere,
+        }
+    }
+
     /// Whether an API key's caller is as it was when it was looked up before.
     pub(crate) fn is_as(&self, before: &Self) -> bool {
         self.api_key.is_some()
@@ -225,6 +260,7 @@ pub(crate) mod tests {
             family: None,
             generation: None,
             issued: Timestamp::from_secs(claims.iat),
+            is_foreign: false,
             issuer: claims.iss,
             key: Some(KeyId::parse("k").unwrap()),
             kind: Kind::Person,

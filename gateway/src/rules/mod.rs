@@ -10,6 +10,7 @@ pub(crate) mod credential;
 pub(crate) mod documents;
 pub(crate) mod eras;
 pub(crate) mod examine;
+pub(crate) mod foreign;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod handle;

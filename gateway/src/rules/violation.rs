@@ -59,6 +59,8 @@ pub(crate) enum BearerViolation {
     Algorithm,
     #[error("the token is meant for another resource")]
     Audience,
+    #[error("the token is bound to a key of its client, which cannot be shown here")]
+    Bound,
     #[error("the token has expired")]
     Expired,
     #[error("the token travels in the address, where it is logged")]
@@ -99,6 +101,7 @@ impl BearerViolation {
             Self::Audience | Self::Expired | Self::Issuer | Self::Malformed | Self::Signature => {
                 invalid("RFC 9068 section 4")
             }
+            Self::Bound => invalid("RFC 7800 section 3"),
             Self::InQuery => (400, Some("invalid_request"), "RFC 6750 section 2.3"),
             Self::InsufficientScope { .. } => {
                 (403, Some("insufficient_scope"), "RFC 6750 section 3.1")

@@ -21,6 +21,7 @@ fn outgoing() -> Outgoing<'static> {
         body: Bytes::from_static(b"{}"),
         last_event_id: None,
         method: HttpMethod::POST,
+        passed: HeaderMap::new(),
         repeated: None,
         session: None,
         version: Some(Version::November2025),

@@ -46,6 +46,7 @@ fn message() -> Outgoing<'static> {
         body: "{}".into(),
         last_event_id: None,
         method: http::Method::POST,
+        passed: HeaderMap::new(),
         repeated: None,
         session: None,
         version: None,

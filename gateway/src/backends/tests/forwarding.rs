@@ -10,10 +10,8 @@ use keys::{KeySet, Presented, Purpose};
 use serde_json::json;
 use shared::{
     internal::{Cursor, Events, Principal, PrincipalQuery, Usage},
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
-use tokio_util::sync::CancellationToken;
-use web::client_address::TrustedProxies;
 
 use super::*;
 use crate::{
@@ -27,7 +25,7 @@ use crate::{
         permit::permit,
         rpc::{Call, Message, read},
     },
-    state::{App, AppParts, IdentityKeys},
+    state::{App, AppParts, IdentityKeys, tests::parts},
     surface,
 };
 
@@ -100,16 +98,8 @@ impl Gateway {
         let now = Timestamp::from_secs(1_800_000_000);
         let set = KeySet::first(Purpose::GatewayIdentity, now).unwrap();
         let gateway = crate::Gateway::new(AppParts {
-            authority: Arc::new(Nobody),
-            clock: Clock::manual(now),
-            config,
-            digest: String::new(),
             identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&set).unwrap())),
-            proxies: TrustedProxies::parse::<&str>(&[]).unwrap(),
-            sessions: KeySet::first(Purpose::PageSeal, now).unwrap().secrets(),
-            shared_store: None,
-            shutdown: CancellationToken::new(),
-            tracker: TaskTracker::new(),
+            ..parts(Arc::new(Nobody), config, now)
         });
         let app = gateway.current();
         app.backends.start(&gateway, &app.tracker);

@@ -25,7 +25,7 @@ use url::Url;
 
 use super::{Backend, BackendError, BreakerLimits, PoolLimits, mcp::Outgoing};
 use crate::{
-    config::{self, Connection, UpstreamSession},
+    config::{self, Connection, IdentityMode, IdentitySettings, UpstreamSession},
     rules::policy::Policies,
 };
 
@@ -97,7 +97,13 @@ pub(super) fn config() -> config::Backend {
         audience: "crm".to_owned(),
         catalogue_life: Duration::from_mins(5),
         connection: connection(),
+        credential: None,
         fingerprint: [0; 32],
+        forwarded: Vec::new(),
+        identity: IdentitySettings {
+            header: http::header::AUTHORIZATION,
+            mode: IdentityMode::Reused,
+        },
         largest_answer: 2000,
         name: "crm".into(),
         naming: Arc::default(),

@@ -10,7 +10,6 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use arc_swap::ArcSwap;
 use axum::{Router, body::to_bytes, extract::Request};
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use keys::{KeySet, Purpose};
@@ -19,17 +18,16 @@ use shared::{
     deployment::{Deployment, RawDeployment, RawResource},
     ids::{FamilyId, UserId},
     internal::{Cursor, Event, Events, Principal, PrincipalQuery, Receipt, Usage},
-    time::{Clock, Timestamp},
+    time::Timestamp,
 };
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
-use web::client_address::TrustedProxies;
 
 use super::*;
 use crate::{
-    AppParts, Authority, AuthorityError, Config, Gateway, IdentityKeys, RawBackend, RawGateway,
-    authority::Answer, router,
+    Authority, AuthorityError, Config, Gateway, RawBackend, RawGateway, authority::Answer, router,
+    state::tests::parts,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -225,7 +223,6 @@ async fn world_of(more: &str, route: &str) -> World {
     ))
     .unwrap();
     let issuer = KeySet::first(Purpose::Issuer, NOW).unwrap();
-    let identity = KeySet::first(Purpose::GatewayIdentity, NOW).unwrap();
     let office = Arc::new(Office {
         events: Mutex::default(),
         fetches: AtomicU64::new(0),
@@ -234,18 +231,11 @@ async fn world_of(more: &str, route: &str) -> World {
         key_set_version: AtomicU64::new(0),
         usage: Mutex::default(),
     });
-    let gateway = Gateway::new(AppParts {
-        authority: Arc::clone(&office) as Arc<dyn Authority>,
-        clock: Clock::manual(NOW),
-        config: Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
-        digest: String::new(),
-        identity: Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&identity).unwrap())),
-        proxies: TrustedProxies::default(),
-        sessions: KeySet::first(Purpose::PageSeal, NOW).unwrap().secrets(),
-        shared_store: None,
-        shutdown: CancellationToken::new(),
-        tracker: TaskTracker::new(),
-    });
+    let gateway = Gateway::new(parts(
+        Arc::clone(&office) as Arc<dyn Authority>,
+        Config::resolve(gateway, vec![backend], &deployment()).unwrap(),
+        NOW,
+    ));
     gateway.start();
     let world = World { app: gateway.current(), gateway, issuer, office, seen };
     world.until(|answer| answer.status == 200, "/readyz").await;

@@ -46,9 +46,13 @@ pub(crate) struct Permit {
     pub(crate) method: Method,
     /// What `Mcp-Name` says in the modern era.
     pub(crate) name: Option<String>,
+    /// Headers of the client's that the backend is to get.
+    pub(crate) passed: HeaderMap,
     pub(crate) plan: Plan,
     /// Whether the session is the backend's own.
     pub(crate) relay: bool,
+    /// What the backend is told as the call's id, where it is told about calls.
+    pub(crate) request_id: Option<String>,
     /// The backend's session, when it is relayed.
     pub(crate) session: Option<String>,
     pub(crate) version: Option<Version>,
@@ -283,8 +287,10 @@ fn toward(surface: &Surface, call: &Call, source: &Source, body: Bytes) -> Resul
         may_repeat: silence::access(call.method) == Access::Read,
         method: call.method,
         name,
+        passed: HeaderMap::new(),
         plan: if examined { Plan::Examined } else { Plan::Untouched },
         relay: surface.relays(call.era),
+        request_id: None,
         session: None,
         version,
         workspace: None,
