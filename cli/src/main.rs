@@ -30,6 +30,10 @@ use crate::{
     commands::Failure,
 };
 
+/// Every request makes and drops many small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a wrong flag, file, folder or port leads to: one line and this code.
 const MISUSE: u8 = 2;
 

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::{
     client_address::TrustedProxies,
-    listener::{ServeOptions, tls::Certificates},
+    listener::{Answering, ServeOptions, tls::Certificates},
 };
 
 use crate::{
@@ -181,16 +181,16 @@ async fn gateway_alone(
 }
 
 impl Running {
-    /// Serves a router in the background.
+    /// Serves requests in the background.
     pub(crate) fn start(
         &self,
         listeners: Vec<TcpListener>,
-        router: axum::Router,
+        service: impl Answering,
     ) -> tokio::task::JoinHandle<()> {
         let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
         let (proxies, tls) = (self.proxies.clone(), self.tls.clone());
         let options = ServeOptions { proxies, tls, ..options() };
-        self.tracker.spawn(web::listener::serve(listeners, router, options, shutdown, tracker))
+        self.tracker.spawn(web::listener::serve(listeners, service, options, shutdown, tracker))
     }
 
     /// Shows the certificates anew when their files change.

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that one crate alone may name.
-const CONFINED: [(&str, &[&str]); 11] = [
+const CONFINED: [(&str, &[&str]); 12] = [
     ("aws-lc-rs", &["keys"]),
     ("josekit", &["keys"]),
     ("p256", &["keys"]),
@@ -29,6 +29,7 @@ const CONFINED: [(&str, &[&str]); 11] = [
     ("redb", &["store"]),
     ("argon2", &["auth-server"]),
     ("governor", &["web"]),
+    ("mimalloc", &["cli"]),
     ("prometheus-client", &["web"]),
     ("rustix", &["cli"]),
     ("rustls-native-certs", &["auth-server", "gateway"]),

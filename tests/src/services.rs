@@ -13,7 +13,6 @@ use auth_server::{
     Engine,
     config::{Parts, RawAuth, RawClient, RawKeys},
 };
-use axum::Router;
 use gateway::{Answer, AppParts, Authority, AuthorityError, IdentityKeys, RawBackend, RawGateway};
 use keys::{KeyEncryptionKey, KeySet, Purpose, SecretRing};
 use serde::de::DeserializeOwned;
@@ -26,7 +25,10 @@ use shared::{
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web::{client_address::TrustedProxies, listener};
+use web::{
+    client_address::TrustedProxies,
+    listener::{self, Answering},
+};
 
 /// The audience of identities for the CRM.
 pub const CRM_AUDIENCE: &str = "urn:vestibule:crm";
@@ -121,11 +123,11 @@ impl Tables {
 }
 
 impl Running {
-    /// Serves a router.
-    pub(crate) fn serve(&self, listener: TcpListener, router: Router) {
+    /// Serves requests.
+    pub(crate) fn serve(&self, listener: TcpListener, service: impl Answering) {
         let options = listener::ServeOptions::default();
         let (shutdown, tracker) = (self.shutdown.clone(), self.tracker.clone());
-        self.tracker.spawn(listener::serve(vec![listener], router, options, shutdown, tracker));
+        self.tracker.spawn(listener::serve(vec![listener], service, options, shutdown, tracker));
     }
 
     /// Ends everything that was started.

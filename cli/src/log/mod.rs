@@ -1,6 +1,7 @@
 //! The log: JSON lines or readable text on stderr; in the demo one readable line per request on
 //! stdout.
 
+mod line;
 mod writer;
 
 use std::{fmt::Write as _, io::IsTerminal};
@@ -17,7 +18,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::writer::Lines as Waiting;
+use self::{line::Plain, writer::Lines as Waiting};
 use crate::arguments::{Arguments, Command};
 
 /// The target of the event that each request ends with.
@@ -60,13 +61,13 @@ pub(crate) fn start(arguments: &Arguments) -> Log {
     let lines = demo.then(|| Lines.with_filter(filter_fn(|meta| meta.target() == REQUEST)));
     let registry = tracing_subscriber::registry().with(lines);
     let waiting = Waiting::new(std::io::stderr());
-    let format = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(waiting.clone())
-        .with_target(true);
+    let format = tracing_subscriber::fmt::layer().with_writer(waiting.clone()).with_target(true);
     if json {
         registry.with(format.json().with_filter(filter)).init();
+    } else if std::io::stderr().is_terminal() {
+        registry.with(format.with_ansi(true).with_filter(filter)).init();
     } else {
+        let format = format.with_ansi(false).event_format(Plain);
         registry.with(format.with_filter(filter)).init();
     }
     if let Err(error) = waiting.write_in_background() {

@@ -1,12 +1,13 @@
 //! One HTTP/1.1 connection (RFC 9112 section 9): its deadlines and the way it is closed.
 //!
-//! The HTTP library has one timer for a head and for the rest between requests, which want 5
-//! seconds and a minute: so the wait for a head that has begun is timed here, at the socket.
+//! The HTTP library sets a timer for every request; here one timer of the connection serves the
+//! wait for a head that has begun and the rest between requests, and is seldom set.
 
 use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::{
         Arc,
@@ -16,23 +17,24 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{body::Body, extract::ConnectInfo};
 use bytes::Bytes;
-use http::{Request, Response};
+use futures_util::{FutureExt, future::CatchUnwind};
+use http::{HeaderValue, Request, Response, header::STRICT_TRANSPORT_SECURITY};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::{
     body::Incoming,
     server::conn::http1::{Builder, Connection},
     service::Service,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep_until},
 };
-use tower::Service as _;
 
-use super::ServeOptions;
+use super::{Answering, ServeOptions, after_panic};
 
 /// The largest request head; a larger one is answered 431.
 const MAX_HEAD: usize = 32 << 10;
@@ -43,20 +45,19 @@ const LINGER_BYTES: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// The connection as a future that ends with it.
-pub(super) fn http1<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
+pub(super) fn http1<I: AsyncRead + AsyncWrite + Unpin, S: Answering>(
+    stream: I,
     peer: SocketAddr,
-    router: Router,
+    service: S,
     options: &ServeOptions,
-) -> Connection<TokioIo<Timed<S>>, Handler> {
+) -> Connection<TokioIo<Timed<I>>, Handler<S>> {
     let phase = Phase::default();
-    let io = TokioIo::new(Timed::new(stream, phase.clone(), options.header_timeout));
+    let times = Times { head: options.header_timeout, rest: options.idle_timeout };
+    let io = TokioIo::new(Timed::new(stream, phase.clone(), times));
     Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.idle_timeout)
         .max_buf_size(MAX_BUFFER)
         .max_header_size(MAX_HEAD)
-        .serve_connection(io, Handler { peer, phase, router })
+        .serve_connection(io, Handler { by_tls: options.tls.is_some(), peer, phase, service })
 }
 
 /// Where the connection is between two heads, as socket, request and answer see it.
@@ -65,6 +66,8 @@ struct Phase(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
+    /// A head was taken since this was last asked for.
+    answered: AtomicBool,
     /// A request is being answered; otherwise the connection waits for a head.
     answering: AtomicBool,
     /// The request's body has not been read to its end.
@@ -72,6 +75,16 @@ struct Flags {
 }
 
 impl Phase {
+    fn begin(&self, unread: bool) {
+        self.set_unread(unread);
+        self.0.answered.store(true, Ordering::Release);
+        self.set_answering(true);
+    }
+
+    fn take_answered(&self) -> bool {
+        self.0.answered.load(Ordering::Acquire) && self.0.answered.swap(false, Ordering::AcqRel)
+    }
+
     fn set_answering(&self, answering: bool) {
         self.0.answering.store(answering, Ordering::Release);
     }
@@ -89,29 +102,60 @@ impl Phase {
     }
 }
 
-/// Hands requests to the router, with the peer's address.
+/// Hands requests to the service, with the peer's address.
 #[derive(Debug)]
-pub(super) struct Handler {
+pub(super) struct Handler<S> {
+    /// Whether answers say that plain http is never to be spoken to this host.
+    by_tls: bool,
     peer: SocketAddr,
     phase: Phase,
-    router: Router,
+    service: S,
 }
 
-impl Service<Request<Incoming>> for Handler {
+impl<S: Answering> Service<Request<Incoming>> for Handler<S> {
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answered<S::Future>;
     type Response = Response<Answer>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.phase.set_answering(true);
-        self.phase.set_unread(!request.body().is_end_stream());
+        self.phase.begin(!request.body().is_end_stream());
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let asked = self.phase.clone();
-        let request = request.map(|body| Body::new(Asked { body, phase: asked }));
         let phase = self.phase.clone();
-        // A router is always ready.
-        let answer = self.router.clone().call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Answer { body, phase })) })
+        let request = request.map(|body| Body::new(Asked { body, phase }));
+        // What is behind is always ready, and a panic leaves nothing of it that is used again.
+        let called = panic::catch_unwind(AssertUnwindSafe(|| self.service.clone().call(request)));
+        let future = called.ok().map(|future| AssertUnwindSafe(future).catch_unwind());
+        Answered { by_tls: self.by_tls, future, phase: self.phase.clone() }
+    }
+}
+
+pin_project! {
+    /// The answer of the service; 503 if it panics.
+    pub(super) struct Answered<F> {
+        by_tls: bool,
+        #[pin]
+        future: Option<CatchUnwind<AssertUnwindSafe<F>>>,
+        phase: Phase,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for Answered<F> {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = match this.future.as_pin_mut().map(|future| future.poll(cx)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(Ok(Ok(response)))) => response,
+            Some(Poll::Ready(Err(_))) | None => after_panic(),
+        };
+        if *this.by_tls {
+            // A browser that was here once never speaks plain http to this host again.
+            let always = HeaderValue::from_static("max-age=31536000");
+            response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(always);
+        }
+        let phase = this.phase.clone();
+        Poll::Ready(Ok(response.map(|body| Answer { body, phase })))
     }
 }
 
@@ -179,22 +223,68 @@ impl Drop for Answer {
     }
 }
 
-/// A stream that fails when a head that has begun does not arrive in time.
+/// A stream that fails when a head that has begun, or the next one, does not arrive in time.
 #[derive(Debug)]
 pub(super) struct Timed<S> {
-    deadline: Pin<Box<Sleep>>,
+    /// When the timer was last set to go off: later than due is never, earlier is looked at again.
+    armed: Instant,
     head_begun: bool,
-    header_timeout: Duration,
     lingered: Option<usize>,
     phase: Phase,
+    /// Since when a head, or the next request, is waited for.
+    since: Instant,
     stream: S,
+    timer: Pin<Box<Sleep>>,
+    times: Times,
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// For the end of a head that has begun.
+    head: Duration,
+    /// For the next request.
+    rest: Duration,
 }
 
 impl<S> Timed<S> {
-    fn new(stream: S, phase: Phase, header_timeout: Duration) -> Self {
+    fn new(stream: S, phase: Phase, within: Times) -> Self {
         // A new connection is there to send a head: its time runs from the start.
-        let deadline = Box::pin(sleep(header_timeout));
-        Self { deadline, head_begun: true, header_timeout, lingered: None, phase, stream }
+        let since = Instant::now();
+        let armed = since + within.head;
+        let timer = Box::pin(sleep_until(armed));
+        let lingered = None;
+        Self { armed, head_begun: true, lingered, phase, since, stream, timer, times: within }
+    }
+
+    /// Whether a head is under way; a head that was taken is none any longer.
+    fn has_begun(&mut self) -> bool {
+        if self.phase.take_answered() {
+            self.head_begun = false;
+            self.since = Instant::now();
+        }
+        self.head_begun
+    }
+
+    /// Whether what is waited for is late.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let wait = if self.head_begun { self.times.head } else { self.times.rest };
+        let due = self.since + wait;
+        loop {
+            if self.armed > due {
+                self.arm(due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            if self.armed >= due {
+                return Poll::Ready(());
+            }
+            self.arm(due);
+        }
+    }
+
+    fn arm(&mut self, at: Instant) {
+        self.timer.as_mut().reset(at);
+        self.armed = at;
     }
 }
 
@@ -207,17 +297,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if self.phase.is_answering() {
-            self.head_begun = false;
             return read;
         }
-        if buffer.filled().len() > before && !self.head_begun {
+        if !self.has_begun() && buffer.filled().len() > before {
             self.head_begun = true;
-            let deadline = Instant::now() + self.header_timeout;
-            self.deadline.as_mut().reset(deadline);
+            self.since = Instant::now();
         }
-        if read.is_pending() && self.head_begun {
-            ready!(self.deadline.as_mut().poll(cx));
-            let late = io::Error::new(io::ErrorKind::TimedOut, "the request head took too long");
+        if read.is_pending() {
+            ready!(self.poll_late(cx));
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the request took too long");
             return Poll::Ready(Err(late));
         }
         read
@@ -235,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
                     *lingered += buffer.filled().len();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.deadline.as_mut().poll(cx),
+                Poll::Pending => return self.timer.as_mut().poll(cx),
             }
         }
         Poll::Ready(())
@@ -272,11 +360,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
             lingered
         } else {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            let deadline = Instant::now() + LINGER;
-            self.deadline.as_mut().reset(deadline);
+            self.arm(Instant::now() + LINGER);
             0
         };
-        if !self.head_begun && !self.phase.is_unread() {
+        if !self.has_begun() && !self.phase.is_unread() {
             // Nothing is under way that could arrive after the end and reset the connection.
             return Poll::Ready(Ok(()));
         }

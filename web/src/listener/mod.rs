@@ -5,10 +5,18 @@ mod addresses;
 mod connection;
 pub mod tls;
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
-use axum::{Router, response::IntoResponse};
-use http::{HeaderValue, Response, header::STRICT_TRANSPORT_SECURITY};
+use axum::{body::Body, response::IntoResponse};
+use http::{Request, Response};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -17,7 +25,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
+use tower::Service;
 
 use self::{addresses::Addresses, tls::Certificates};
 use crate::{client_address::TrustedProxies, problem::Problem};
@@ -67,27 +75,39 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves the router on every listener until `shutdown`, then stops accepting, drains, and
+/// What answers requests: a router, or something of a service's own. It is always ready.
+pub trait Answering:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Answering for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// Serves requests on every listener until `shutdown`, then stops accepting, drains, and
 /// returns when the last connection has ended. Handlers find the peer's address as
 /// `axum::extract::ConnectInfo<SocketAddr>`; a handler that panics answers 503.
-pub async fn serve(
+pub async fn serve<S: Answering>(
     listeners: Vec<TcpListener>,
-    router: Router,
+    service: S,
     options: ServeOptions,
     shutdown: CancellationToken,
     tracker: TaskTracker,
 ) {
-    let mut router = router.layer(CatchPanicLayer::custom(after_panic));
-    if options.tls.is_some() {
-        // A browser that was here once never speaks plain http to this host again.
-        let always = HeaderValue::from_static("max-age=31536000");
-        router =
-            router.layer(SetResponseHeaderLayer::if_not_present(STRICT_TRANSPORT_SECURITY, always));
-    }
     let permits = Arc::new(Semaphore::new(options.max_connections as usize));
     let max_connections = options.max_connections;
     let addresses = Addresses::new(options.max_per_address, options.proxies.clone());
-    let server = Arc::new(Server { addresses, options, permits, router, shutdown, tracker });
+    let server = Arc::new(Server { addresses, options, permits, service, shutdown, tracker });
     for listener in listeners {
         let server = Arc::clone(&server);
         let tracker = server.tracker.clone();
@@ -98,16 +118,16 @@ pub async fn serve(
     let _all_ended = server.permits.acquire_many(max_connections).await;
 }
 
-struct Server {
+struct Server<S> {
     addresses: Addresses,
     options: ServeOptions,
     permits: Arc<Semaphore>,
-    router: Router,
+    service: S,
     shutdown: CancellationToken,
     tracker: TaskTracker,
 }
 
-impl Server {
+impl<S: Answering> Server<S> {
     async fn accept_all(self: Arc<Self>, listener: TcpListener) {
         let stop = self.shutdown.clone();
         while let Some(Some((permit, stream, peer))) =
@@ -145,9 +165,18 @@ impl Server {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         // Without it small answers wait for the peer's delayed acknowledgement.
         let _best_effort = stream.set_nodelay(true);
-        let Some(certificates) = &self.options.tls else { return self.http(stream, peer).await };
+        match &self.options.tls {
+            None => self.http(stream, peer).await,
+            // Apart, so that a connection without TLS does not hold the room for one.
+            Some(certificates) => Box::pin(self.https(stream, peer, certificates)).await,
+        }
+    }
+
+    async fn https(&self, stream: TcpStream, peer: SocketAddr, certificates: &Certificates) {
         let handshake = timeout(self.options.header_timeout, handshake(stream, certificates));
-        match self.shutdown.run_until_cancelled(handshake).await {
+        // Its room is given back before the first request.
+        let secured = self.shutdown.run_until_cancelled(Box::pin(handshake)).await;
+        match secured {
             Some(Ok(Ok(stream))) => self.http(stream, peer).await,
             Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
             Some(Err(_)) => tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -155,13 +184,13 @@ impl Server {
         }
     }
 
-    async fn http<S>(&self, stream: S, peer: SocketAddr)
+    async fn http<I>(&self, stream: I, peer: SocketAddr)
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = connection::http1(stream, peer, self.router.clone(), &self.options);
+        let connection = connection::http1(stream, peer, self.service.clone(), &self.options);
         let mut connection = pin!(connection);
-        let first = self.shutdown.run_until_cancelled(connection.as_mut()).await;
+        let first = until(&self.shutdown, connection.as_mut()).await;
         let ended = if let Some(ended) = first {
             Ok(ended)
         } else {
@@ -197,9 +226,28 @@ async fn handshake(
     certificates.acceptor().accept(stream).await
 }
 
-type PanicPayload = Box<dyn std::any::Any + Send + 'static>;
+/// What the future comes to, or nothing after the shutdown. The token is asked to wake this task
+/// once, and not each time the connection is looked at.
+async fn until<F: Future>(
+    shutdown: &CancellationToken,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
+    let mut cancelled = pin!(shutdown.cancelled());
+    let mut woken_by: Option<Waker> = None;
+    poll_fn(|cx| {
+        if woken_by.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            woken_by = Some(cx.waker().clone());
+            let _registered = cancelled.as_mut().poll(cx);
+        }
+        if shutdown.is_cancelled() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
 
-fn after_panic(_: PanicPayload) -> Response<axum::body::Body> {
+fn after_panic() -> Response<Body> {
     tracing::error!("a request handler panicked");
     Problem::unavailable("the request could not be handled", 5).into_response()
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{
+    Router,
     body::{Body, Bytes},
     extract::ConnectInfo,
     routing::{get, post},
