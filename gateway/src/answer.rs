@@ -147,9 +147,11 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         let shutdown = self.listener.app.shutdown.clone();
         let cancelled = self.listener.underway.as_ref().map(|call| call.cancelled.clone());
         let cancelled = async move {
-            match cancelled {
-                Some(cancelled) => cancelled.cancelled().await,
-                None => std::future::pending().await,
+            if let Some(cancelled) = cancelled {
+                // Nothing else ends the wait.
+                let _never: Option<()> = cancelled.or(std::future::pending()).await;
+            } else {
+                std::future::pending::<()>().await;
             }
         };
         tokio::pin!(cancelled);

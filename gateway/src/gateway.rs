@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::{
     background,
     config::Config,
+    entrance::Endpoints,
     routes,
     state::{App, AppParts},
 };
@@ -47,6 +48,7 @@ struct Inner {
 pub(crate) struct Generation {
     pub(crate) app: App,
     pub(crate) digest: String,
+    pub(crate) endpoints: Endpoints,
     pub(crate) hosts: HashMap<String, Router>,
     pub(crate) version: u64,
 }
@@ -146,6 +148,7 @@ impl Gateway {
 
 impl Generation {
     fn of(app: App, digest: String, version: u64) -> Self {
-        Self { hosts: routes::hosts(&app), app, digest, version }
+        let endpoints = Endpoints::of(&app.config.routes);
+        Self { endpoints, hosts: routes::hosts(&app), app, digest, version }
     }
 }

@@ -81,13 +81,23 @@ pub(crate) fn tasks(
     caller: &Admitted,
     (method, backend): (Method, &str),
 ) -> Option<TaskIds> {
-    let may_name = matches!(method, Method::CallTool | Method::ListTasks | Method::Listen);
-    if !may_name && !method.is_about_task() {
+    if !may_name_task(method) {
         return None;
     }
     let owner = Owner::of(&caller.caller);
     let resource = caller.caller.resource.as_str().as_bytes();
     Some(TaskIds::new(&app.sessions, &[owner.as_bytes(), backend.as_bytes(), resource]))
+}
+
+/// Whether the answer to such a call may name a task.
+pub(crate) fn may_name_task(method: Method) -> bool {
+    matches!(method, Method::CallTool | Method::ListTasks | Method::Listen)
+        || method.is_about_task()
+}
+
+/// Whether the answer to a call may hold a handle.
+pub(crate) fn may_hold(call: &Call) -> bool {
+    name(call).is_some()
 }
 
 /// Gives the backend its own id of the task that a call names.

@@ -3,12 +3,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
 };
 
+use futures_util::task::AtomicWaker;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio_util::sync::CancellationToken;
 
 use crate::claims::Digest32;
 
@@ -16,21 +22,31 @@ type Key = (Digest32, Box<str>);
 
 /// The calls under way, by credential and request id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inflight(Arc<Mutex<HashMap<Key, Vec<CancellationToken>>>>);
+pub(crate) struct Inflight(Arc<Mutex<HashMap<Key, Vec<Cancelled>>>>);
 
 /// A call under way; it is forgotten when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Underway {
     calls: Inflight,
     key: Key,
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) cancelled: Cancelled,
+}
+
+/// Whether a call is cancelled. One task at a time waits for it: the one that answers the call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancelled(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    is_set: AtomicBool,
+    waiting: AtomicWaker,
 }
 
 impl Inflight {
     /// Notes a call.
     pub(crate) fn begin(&self, credential: Digest32, id: &RawValue) -> Underway {
         let key = (credential, id.get().into());
-        let cancelled = CancellationToken::new();
+        let cancelled = Cancelled::default();
         self.lock().entry(key.clone()).or_default().push(cancelled.clone());
         Underway { calls: self.clone(), key, cancelled }
     }
@@ -38,15 +54,39 @@ impl Inflight {
     /// Cancels the call that a `notifications/cancelled` names. Several clients may share a
     /// credential and count their ids alike, so a name that fits several calls cancels none.
     pub(crate) fn cancel(&self, credential: Digest32, body: &[u8]) {
-        let Ok(Cancelled { params }) = serde_json::from_slice(body) else { return };
+        let Ok(Cancellation { params }) = serde_json::from_slice(body) else { return };
         let key = (credential, params.request_id.get().into());
         if let Some([only]) = self.lock().get(&key).map(Vec::as_slice) {
             only.cancel();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<CancellationToken>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Cancelled>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cancelled {
+    /// What the future comes to, or nothing if the call is cancelled before.
+    pub(crate) async fn or<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.0.waiting.register(cx.waker());
+            if self.is_cancelled() {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    fn cancel(&self) {
+        self.0.is_set.store(true, Ordering::Release);
+        self.0.waiting.wake();
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_set.load(Ordering::Acquire)
     }
 }
 
@@ -65,7 +105,7 @@ impl Drop for Underway {
 }
 
 #[derive(Deserialize)]
-struct Cancelled<'a> {
+struct Cancellation<'a> {
     #[serde(borrow)]
     params: CancelledParams<'a>,
 }

@@ -15,6 +15,7 @@ mod background;
 mod claims;
 mod config;
 mod endpoints;
+mod entrance;
 mod error;
 mod feed;
 mod gateway;
@@ -44,6 +45,6 @@ pub use config::{
     RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
     RawSharedLimits, RawStatic, RawTokenType, RawUpstreamSession, RawWhoami, SilencePolicy,
 };
+pub use entrance::{Entrance, router};
 pub use gateway::{Applied, Gateway};
-pub use routes::router;
 pub use state::{AppParts, IdentityKeys};

@@ -27,6 +27,8 @@ pub(crate) struct Metrics {
     call_tokens: Counts<3>,
     calls: Times<3>,
     configuration: Level,
+    /// The series of each way a request ends, so that a request looks them up once.
+    ends: RwLock<HashMap<End, EndSeries>>,
     feed_silence: Level,
     feed_standing: Level,
     jwks_age: Level,
@@ -46,9 +48,20 @@ pub(crate) struct Metrics {
     tools: RwLock<HashMap<String, Arc<ToolSeries>>>,
 }
 
+/// A method, an outcome and a status.
+type End = (&'static str, &'static str, u16);
+
+/// What is counted of requests that end in one way.
+#[derive(Clone, Debug)]
+struct EndSeries {
+    /// `None` where they were answered.
+    refusals: Option<Count>,
+    requests: Count,
+}
+
 /// What is noted of the calls of one tool in one workspace.
 #[derive(Debug)]
-struct ToolSeries {
+pub(crate) struct ToolSeries {
     answered: Size,
     answered_tokens: Count,
     asked: Size,
@@ -62,13 +75,15 @@ const MOST_TOOLS: usize = 1000;
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// A call whose answer has gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) answered: u64,
     pub(crate) asked: u64,
     /// How its stream ended, or that its client was gone before.
     pub(crate) fate: Option<&'static str>,
     pub(crate) method: &'static str,
+    /// The series of its tool, where it was noted before.
+    pub(crate) series: Option<Arc<ToolSeries>>,
     pub(crate) what: Option<&'a str>,
     pub(crate) workspace: Option<&'a str>,
 }
@@ -116,6 +131,7 @@ impl Metrics {
                 "configuration_version",
                 "Configurations since the start, the one in use included",
             ),
+            ends: RwLock::default(),
             feed_silence: of.level(
                 "feed_silence_seconds",
                 "Time since the feed of revocations was heard; -1 if it never was",
@@ -165,20 +181,20 @@ impl Metrics {
         self.reloads.add([(if is_applied { "applied" } else { "refused" }).into()]);
     }
 
-    /// Notes a request to an MCP endpoint.
-    pub(crate) fn note(&self, call: Measured<'_>) {
-        let status: Value = call.status.as_u16().to_string().into();
-        self.requests.add([call.method.into(), status, call.outcome.into()]);
-        if call.outcome != "ok" {
-            self.refusals.add([call.outcome.into()]);
-        }
-        let Some(tool) = call.what.filter(|_| call.method == CALL_TOOL) else { return };
-        if call.outcome == "ok" {
-            return self.tool(tool, call.workspace).ok.note(call.took);
+    /// Notes a request to an MCP endpoint; of a tool that was called it gives the series, which
+    /// the end of the answer asks for again.
+    pub(crate) fn note(&self, call: Measured<'_>) -> Option<Arc<ToolSeries>> {
+        self.end((call.method, call.outcome, call.status.as_u16()));
+        let tool = call.what.filter(|_| call.method == CALL_TOOL)?;
+        if call.outcome == OK {
+            let series = self.tool(tool, call.workspace);
+            series.ok.note(call.took);
+            return Some(series);
         }
         let workspace = call.workspace.unwrap_or_default().to_owned();
         let values = [tool.to_owned().into(), workspace.into(), call.outcome.into()];
         self.calls.note(values, call.took);
+        None
     }
 
     /// Notes a call whose answer has gone.
@@ -187,7 +203,7 @@ impl Metrics {
             self.streams.add([fate.into()]);
         }
         let Some(tool) = call.what.filter(|_| call.method == CALL_TOOL) else { return };
-        let series = self.tool(tool, call.workspace);
+        let series = call.series.unwrap_or_else(|| self.tool(tool, call.workspace));
         series.asked.note(call.asked);
         series.answered.note(call.answered);
         series.asked_tokens.add(call.asked.div_ceil(BYTES_PER_TOKEN));
@@ -197,6 +213,21 @@ impl Metrics {
     /// Notes what the store was asked.
     pub(crate) fn store(&self, verb: &'static str, took: Duration, done: bool) {
         self.store.note([verb.into(), if done { "ok" } else { "failed" }.into()], took);
+    }
+
+    fn end(&self, end: End) {
+        let held = self.ends.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = held.get(&end) {
+            return series.add();
+        }
+        drop(held);
+        let (method, outcome, status) = end;
+        let refusals = (outcome != OK).then(|| self.refusals.of([outcome.into()]));
+        let values = [method.into(), status.to_string().into(), outcome.into()];
+        let series = EndSeries { refusals, requests: self.requests.of(values) };
+        series.add();
+        // Methods, outcomes and statuses are the program's own, so they are few.
+        self.ends.write().unwrap_or_else(PoisonError::into_inner).insert(end, series);
     }
 
     fn tool(&self, tool: &str, workspace: Option<&str>) -> Arc<ToolSeries> {
@@ -225,6 +256,16 @@ impl Metrics {
 }
 
 const CALL_TOOL: &str = "tools/call";
+const OK: &str = "ok";
+
+impl EndSeries {
+    fn add(&self) {
+        self.requests.add(1);
+        if let Some(refusals) = &self.refusals {
+            refusals.add(1);
+        }
+    }
+}
 
 impl Gateway {
     /// Appends the gateway's numbers to a text in the `OpenMetrics` form.

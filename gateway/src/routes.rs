@@ -38,8 +38,8 @@ const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
 const MANIFEST: &str = "/.well-known/mcp.json";
 const OPENAPI: &str = "/openapi.json";
 
-/// The gateway's router.
-pub fn router(gateway: Gateway) -> Router {
+/// Every path, for whatever does not go straight to an endpoint.
+pub(crate) fn router(gateway: Gateway) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -20,6 +20,11 @@ pub(crate) struct Surfaces(ArcSwap<HashMap<ResourceIndicator, Arc<Surface>>>);
 
 /// What the resource offers, or `None` while no backend's catalogue is known.
 pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
+    let held = app.surfaces.0.load();
+    let known = held.get(&route.resource.indicator);
+    if let Some(surface) = known.filter(|surface| is_current(app, route, surface)) {
+        return Some(Arc::clone(surface));
+    }
     let own = route.offerings.source();
     let mut sources = Vec::with_capacity(route.backends.len() + 1);
     let mut unread = Vec::new();
@@ -39,13 +44,8 @@ pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
     }
     // What the operator gave the gateway itself goes before what a backend calls the same.
     sources.splice(0..0, own.cloned());
-    let held = app.surfaces.0.load();
-    let known = held.get(&route.resource.indicator).filter(|surface| is_of(surface, &sources));
-    if let Some(surface) = known {
-        return Some(Arc::clone(surface));
-    }
     // Whoever had a name before keeps it.
-    let owners = held.get(&route.resource.indicator).map(|surface| surface.owners().clone());
+    let owners = known.map(|surface| surface.owners().clone());
     let surface = Surface::join(sources, terms(route), unread, owners.unwrap_or_default());
     let surface = Arc::new(surface);
     for alarm in surface.alarms() {
@@ -59,13 +59,14 @@ pub(crate) fn current(app: &App, route: &Route) -> Option<Arc<Surface>> {
     Some(surface)
 }
 
-fn is_of(surface: &Surface, sources: &[Source]) -> bool {
-    surface.sources.len() == sources.len()
-        && surface
-            .sources
-            .iter()
-            .zip(sources)
-            .all(|(held, now)| Arc::ptr_eq(&held.catalogue, &now.catalogue))
+/// Whether it was joined from the catalogues that the backends have now.
+fn is_current(app: &App, route: &Route, surface: &Surface) -> bool {
+    let mut held = surface.sources.iter().filter(|source| !source.is_own());
+    let mut backends = route.backends.iter().filter_map(|name| app.backends.find(name));
+    backends.all(|backend| match &*backend.catalogue_in_use() {
+        Some(now) => held.next().is_some_and(|held| Arc::ptr_eq(&held.catalogue, now)),
+        None => true,
+    }) && held.next().is_none()
 }
 
 /// Tools that act in no workspace in particular; who calls is none of a workspace's business.

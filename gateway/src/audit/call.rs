@@ -18,7 +18,7 @@ use http_body::{Frame, SizeHint};
 use super::Line;
 use crate::{
     config::{RawAudit, Route},
-    metrics::{Ended, Measured},
+    metrics::{Ended, Measured, ToolSeries},
     phases::Trace,
     state::App,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Underway {
     head: Option<(StatusCode, &'static str)>,
     is_over: bool,
     route: Arc<Route>,
+    /// What is noted of the tool that was called.
+    series: Option<Arc<ToolSeries>>,
     pub(crate) trace: Trace,
 }
 
@@ -63,6 +65,7 @@ impl Underway {
             head: None,
             is_over: false,
             route: Arc::clone(route),
+            series: None,
             trace: Trace { method: "unread", ..Trace::default() },
         }
     }
@@ -71,7 +74,7 @@ impl Underway {
     pub(crate) fn follow(mut self, mut response: Response, outcome: &'static str) -> Response {
         self.head = Some((response.status(), outcome));
         let trace = &self.trace;
-        self.app.metrics.note(Measured {
+        self.series = self.app.metrics.note(Measured {
             method: trace.method,
             outcome,
             status: response.status(),
@@ -98,6 +101,7 @@ impl Underway {
             asked: trace.asked_bytes,
             fate,
             method: trace.method,
+            series: self.series.take(),
             what: trace.what.as_deref(),
             workspace: trace.workspace.as_deref(),
         });

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwapOption, Guard};
 use tokio::{
     sync::{Notify, mpsc::Receiver},
     time::sleep,
@@ -197,6 +197,11 @@ impl Backend {
     /// What it offers, once that is known.
     pub(crate) fn catalogue(&self) -> Option<Arc<rules::catalogue::Catalogue>> {
         self.catalogue.load_full()
+    }
+
+    /// The same, for a look at it.
+    pub(crate) fn catalogue_in_use(&self) -> Guard<Option<Arc<rules::catalogue::Catalogue>>> {
+        self.catalogue.load()
     }
 
     /// Ends its pooled sessions, and after a while what keeps its catalogue: no configuration names

@@ -1,7 +1,7 @@
 //! GET of a resource's public documents: the manifest, the server card and the description in
 //! `OpenAPI`. Without a credential they show what is public, with one what its owner sees.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::{
@@ -24,7 +24,7 @@ use crate::{
     rules::{
         caller::Caller,
         documents::{self, Documents, Subject},
-        listing::Choices,
+        listing::{Choices, Shown},
         violation::BearerViolation,
         visible::{List, Surface},
     },
@@ -137,7 +137,11 @@ fn made(
         url: route.resource.indicator.as_str(),
     };
     let tools = match caller {
-        Some(caller) => surface.list(List::Tools, &caller.scope, &Choices::of(&caller.workspaces)),
+        Some(caller) => {
+            let choices = Choices::of(&caller.workspaces);
+            let shown = surface.list(List::Tools, &caller.scope, &choices);
+            shown.iter().filter_map(Shown::raw).map(Cow::Owned).collect()
+        }
         None => surface.public_tools(&about.public_tools),
     };
     let document = match kind {

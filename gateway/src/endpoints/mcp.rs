@@ -1,6 +1,9 @@
 //! A resource: Streamable HTTP in and out (MCP transports). The work is in `phases.rs`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -8,11 +11,14 @@ use axum::{
     response::Response,
 };
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS,
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_EXPOSE_HEADERS,
+        ACCESS_CONTROL_REQUEST_HEADERS, VARY,
     },
+    request::Parts,
 };
+use tokio::task::yield_now;
 
 use crate::{
     config::Route,
@@ -28,9 +34,28 @@ pub(crate) async fn any(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let address = peer.map(|peer| app.proxies.client_address(peer, &parts.headers));
+    let address = address(&app, &parts);
     Box::pin(phases::answer(&app, &route, Incoming { address, body, parts })).await
+}
+
+/// A call of a program: no script sends an `Origin` of its own choice, so there is none to answer.
+pub(crate) async fn post(app: &App, route: &Arc<Route>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let address = address(app, &parts);
+    let incoming = Incoming { address, body, parts };
+    let mut response = Box::pin(phases::answer(app, route, incoming)).await;
+    // As everywhere where answers differ by origin, so that no cache gives this one to a script.
+    response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    // What else is ready is answered first: many answers then go out together, and to wake their
+    // readers once costs less than to wake them for each.
+    yield_now().await;
+    response
+}
+
+/// Who asks, as far as those say who speak for others.
+fn address(app: &App, parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(app.proxies.client_address(peer.ip(), &parts.headers))
 }
 
 /// What scripts may send and read beyond what every endpoint allows: API keys, the headers that

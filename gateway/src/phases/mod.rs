@@ -23,12 +23,14 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::value::RawValue;
 use shared::scope::Scope;
+use tokio::task::yield_now;
 use web::form::BodyError;
 
 use crate::{
     answer::{self, Listener},
     audit::Underway,
-    authenticate, backends,
+    authenticate,
+    backends::{self, UpstreamBody},
     claims::Admitted,
     config::{Route, SilencePolicy},
     error::{About, Refusal},
@@ -38,7 +40,7 @@ use crate::{
     rules::{
         caller::Caller,
         credential,
-        examine::Examination,
+        examine::{Examination, MayHold},
         logging,
         narrowing::Narrowing,
         offerings::OWN,
@@ -238,35 +240,55 @@ async fn request(
     if permit.relay && call.era == Era::Legacy && call.method != Method::Initialize {
         permit.session = relayed::session(app, caller, &permit.backend, headers)?;
     }
-    let handles = handles::of(app, caller, call, &permit);
-    if let Some(handles) = &handles {
-        permit.body = handles::open(handles, call, &permit.body)?;
+    if call.handle.is_some()
+        && let Some(handles) = handles::of(app, caller, call, &permit)
+    {
+        permit.body = handles::open(&handles, call, &permit.body)?;
     }
-    let tasks = handles::tasks(app, caller, (call.method, &permit.backend));
-    if let Some(tasks) = &tasks {
-        permit = handles::open_task(tasks, call, permit)?;
+    if call.method.is_about_task()
+        && let Some(tasks) = handles::tasks(app, caller, (call.method, &permit.backend))
+    {
+        permit = handles::open_task(&tasks, call, permit)?;
     }
-    let rows = rows(&surface, &permit, call, &caller.caller);
+    backends::describe(app, &mut permit, headers)?;
+    trace.request_id.clone_from(&permit.request_id);
+    let carried = (headers, &mut trace.seen);
+    forward(app, (route.silence, caller), call, (permit, surface), carried).await
+}
+
+/// What decides about the answer, if there is reason to look into it.
+fn examination(
+    app: &App,
+    caller: &Admitted,
+    call: &Call,
+    (permit, surface): (&Permit, Arc<Surface>),
+    body: &UpstreamBody,
+) -> Option<Examination> {
+    let may_hold =
+        MayHold { handles: handles::may_hold(call), tasks: handles::may_name_task(call.method) };
+    let rows = rows(&surface, permit, call, &caller.caller);
     let is_examined = permit.plan == Plan::Examined || rows.is_some();
-    let examination = (is_examined || handles.is_some() || tasks.is_some()).then(|| Examination {
+    let has_reason = is_examined
+        || match body {
+            UpstreamBody::Empty => false,
+            UpstreamBody::Json(message) => may_hold.in_message(message),
+            UpstreamBody::Stream(_) => may_hold != MayHold::default(),
+        };
+    has_reason.then(|| Examination {
         completes_workspace: permit.completes_workspace,
         from: permit.era,
-        handles,
+        handles: handles::of(app, caller, call, permit),
         handles_only: !is_examined,
-        left,
+        left: caller.caller.expires.since(app.clock.now()),
         log: call.params.as_deref().filter(|_| permit.era != call.era).and_then(logging::asked),
         method: call.method,
         rows,
         scope: caller.caller.scope.clone(),
         surface,
-        tasks,
+        tasks: handles::tasks(app, caller, (call.method, &permit.backend)),
         to: call.era,
         workspaces: caller.caller.workspaces.clone(),
-    });
-    backends::describe(app, &mut permit, headers)?;
-    trace.request_id.clone_from(&permit.request_id);
-    let carried = (headers, &mut trace.seen);
-    forward(app, (route.silence, caller), call, (permit, examination), carried).await
+    })
 }
 
 /// Which rows of a tool's or task's result may pass, where results are searched.
@@ -283,7 +305,7 @@ async fn forward(
     app: &App,
     (silence, caller): (SilencePolicy, &Arc<Admitted>),
     call: &Call,
-    (permit, examination): (Permit, Option<Examination>),
+    (permit, surface): (Permit, Arc<Surface>),
     (headers, seen): (&HeaderMap, &mut Seen),
 ) -> Result<Response, Refusal> {
     let room = app.limits.begin_call(caller)?;
@@ -296,9 +318,13 @@ async fn forward(
     let clearance = human::clear(&permit, &once);
     let underway = (call.era == Era::Legacy && !permit.relay)
         .then(|| app.inflight.begin(caller.digest, &call.id));
-    let forwarding = backends::forward(app, caller, call, &permit, ticket, clearance);
+    let forwarding = async {
+        // Whatever else is ready is decided first, so that many calls go out together.
+        yield_now().await;
+        backends::forward(app, caller, call, &permit, ticket, clearance).await
+    };
     let outcome = match &underway {
-        Some(underway) => underway.cancelled.run_until_cancelled(forwarding).await,
+        Some(underway) => underway.cancelled.or(forwarding).await,
         None => Some(forwarding.await),
     };
     let Some(outcome) = outcome else {
@@ -320,6 +346,7 @@ async fn forward(
         stream,
         underway,
     };
+    let examination = examination(app, caller, call, (&permit, surface), &upstream.body);
     let mut response = answer::respond(upstream, examination, Some(&call.id), listener);
     if let Some(session) = session {
         relayed::put_session(app, caller, &permit.backend, &session, (headers, &mut response));

@@ -1,8 +1,6 @@
 //! A tool as it is listed: its annotations no weaker than configured, and its workspace argument
 //! narrowed to the workspaces of whoever reads the list. Its other bytes stay.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use shared::ids::WorkspaceId;
@@ -103,18 +101,44 @@ impl Listed {
     }
 
     /// The text for a reader with these workspaces.
-    pub(crate) fn text(&self, choices: &Choices) -> Cow<'_, RawValue> {
-        self.narrowed(choices).map_or(Cow::Borrowed(&self.text), Cow::Owned)
+    pub(crate) fn text<'t>(&'t self, choices: &'t Choices) -> Shown<'t> {
+        self.narrowed(choices).unwrap_or_else(|| Shown::whole(&self.text))
     }
 
-    fn narrowed(&self, choices: &Choices) -> Option<Box<RawValue>> {
+    fn narrowed<'t>(&'t self, choices: &'t Choices) -> Option<Shown<'t>> {
         let (at, kind) = self.choices?;
         let choices = match kind {
             ArgumentType::Integer => choices.integers.as_deref(),
             ArgumentType::Text => choices.texts.as_deref(),
         }?;
         let (before, after) = self.text.get().split_at_checked(at)?;
-        RawValue::from_string([before, choices, after].concat()).ok()
+        Some(Shown([before, choices, after]))
+    }
+}
+
+/// An entry of a list as a reader sees it: JSON in pieces, so that a list is written in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'t>([&'t str; 3]);
+
+impl<'t> Shown<'t> {
+    /// An entry as it is.
+    pub(crate) fn whole(entry: &'t RawValue) -> Self {
+        Self([entry.get(), "", ""])
+    }
+
+    /// The pieces.
+    pub(crate) fn pieces(&self) -> [&'t str; 3] {
+        self.0
+    }
+
+    /// The JSON as one text.
+    pub(crate) fn json(&self) -> String {
+        self.0.concat()
+    }
+
+    /// The JSON as a value of its own.
+    pub(crate) fn raw(&self) -> Option<Box<RawValue>> {
+        RawValue::from_string(self.json()).ok()
     }
 }
 
@@ -211,7 +235,7 @@ mod tests {
         let tool = raw(&json!({"name": "a", "annotations": {"title": "x", "readOnlyHint": true}}));
         let hints = Hints { read_only: Some(false), open_world: Some(true), ..Hints::default() };
         let listed = Listed::new(&tool, Some(hints), None);
-        let shown: Value = serde_json::from_str(listed.text(&ids(&["a"])).get()).unwrap();
+        let shown: Value = serde_json::from_str(&listed.text(&ids(&["a"])).json()).unwrap();
         let expected = json!({"title": "x", "readOnlyHint": false, "openWorldHint": true});
         assert_eq!(shown, json!({"name": "a", "annotations": expected}));
     }
@@ -230,7 +254,7 @@ mod tests {
         ] {
             let tool = tool(property);
             let listed = Listed::new(&tool, None, Some(("w", kind)));
-            let shown: Value = serde_json::from_str(listed.text(&ids(granted)).get()).unwrap();
+            let shown: Value = serde_json::from_str(&listed.text(&ids(granted)).json()).unwrap();
             assert_eq!(shown["inputSchema"]["properties"]["w"]["enum"], expected, "{granted:?}");
             assert_eq!(shown["z"], 1);
         }

@@ -23,6 +23,7 @@ pub(crate) mod offerings;
 pub(crate) mod openapi;
 pub(crate) mod origin;
 pub(crate) mod own;
+pub(crate) mod own_rows;
 pub(crate) mod pages;
 pub(crate) mod permit;
 pub(crate) mod policy;

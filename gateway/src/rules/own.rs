@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::rules::{
     caller::Caller,
-    listing::Choices,
+    listing::{Choices, Shown},
     members::Members,
     pages::Pages,
     protocol::{Era, Method, Version},
@@ -117,25 +117,47 @@ fn list(
 ) -> Result<Vec<u8>, RpcViolation> {
     let choices = Choices::of(&caller.workspaces);
     let mut shown = surface.list(list, &caller.scope, &choices);
-    let mut result = Members::default();
+    let mut more = Members::default();
     match (pages, call.handle.as_deref()) {
         (Some(pages), cursor) => {
             let page = pages.page(cursor, surface.version(), shown.len())?;
             shown.truncate(page.to);
             shown.drain(..page.from);
             if let Some(next) = page.next {
-                result.set("nextCursor", next);
+                more.set("nextCursor", next);
             }
         }
         // There is one page, so no cursor was ever given out.
         (None, Some(_)) => return Err(RpcViolation::Cursor),
         (None, None) => {}
     }
-    result.set(call.method.list_member().unwrap_or_default(), shown);
     if call.era == Era::Modern {
-        modern(&mut result, surface, left);
+        modern(&mut more, surface, left);
     }
-    Ok(result.to_vec())
+    Ok(written(call.method.list_member().unwrap_or_default(), &shown, &more.to_vec()))
+}
+
+/// A result with a list and `more` members. Lists are long, so they are written once.
+fn written(member: &str, shown: &[Shown<'_>], more: &[u8]) -> Vec<u8> {
+    let length: usize = shown.iter().flat_map(Shown::pieces).map(|piece| piece.len() + 1).sum();
+    let mut result = Vec::with_capacity(length + member.len() + more.len() + 8);
+    result.extend_from_slice(b"{\"");
+    result.extend_from_slice(member.as_bytes());
+    result.extend_from_slice(b"\":[");
+    for (at, entry) in shown.iter().enumerate() {
+        if at > 0 {
+            result.push(b',');
+        }
+        entry.pieces().into_iter().for_each(|piece| result.extend_from_slice(piece.as_bytes()));
+    }
+    result.push(b']');
+    // The other members without the brace that opens them.
+    let rest = more.get(1..).unwrap_or_default();
+    if rest.len() > 1 {
+        result.push(b',');
+    }
+    result.extend_from_slice(rest);
+    result
 }
 
 fn modern(result: &mut Members<'_>, surface: &Surface, left: Duration) {

@@ -152,7 +152,7 @@ async fn a_stream_ends_when_it_may_not_go_on_unheard() {
         let caller = crate::rules::caller::tests::caller("a", &[]);
         let caller = world.app.claims.keep(caller, [1; 32], 0);
         let upstream = backends::Upstream {
-            body: backends::UpstreamBody::Stream(stream::pending().boxed()),
+            body: UpstreamBody::Stream(stream::pending().boxed()),
             headers: HeaderMap::new(),
             session: None,
             status: StatusCode::OK,

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bounds;
+mod entrance;
 mod relay;
 mod workspaces;
 

@@ -59,7 +59,7 @@ impl Surface {
             offer.list == List::Tools && patterns.iter().any(fits)
         };
         let text = |offer: &Offer| match &offer.listed {
-            Some(listed) => Some(Cow::Owned(listed.text(&Choices::default()).into_owned())),
+            Some(listed) => listed.text(&Choices::default()).raw().map(Cow::Owned),
             None => self.sources.get(offer.source)?.raw(offer.list, offer.at).map(Cow::Borrowed),
         };
         self.offers.iter().filter(is_public).filter_map(text).collect()

@@ -10,7 +10,6 @@ mod source;
 mod uris;
 
 use std::{
-    borrow::Cow,
     collections::HashMap,
     sync::{Arc, OnceLock},
 };
@@ -25,7 +24,7 @@ pub(crate) use self::{
 use self::{source::renamed, uris::Offered};
 use crate::rules::{
     catalogue::Tool,
-    listing::{Choices, Hints, Listed},
+    listing::{Choices, Hints, Listed, Shown},
     narrowing::Narrowing,
     policy::{Pattern, Policy},
     protocol::Era,
@@ -207,12 +206,12 @@ impl Surface {
 
     /// What a list shows to this scope: as the backends wrote it, but for names, for what the
     /// configuration says of tools, and for the reader's own workspaces.
-    pub(crate) fn list(
-        &self,
+    pub(crate) fn list<'t>(
+        &'t self,
         list: List,
         scope: &Scope,
-        choices: &Choices,
-    ) -> Vec<Cow<'_, RawValue>> {
+        choices: &'t Choices,
+    ) -> Vec<Shown<'t>> {
         let scope = &self.granted(scope);
         let shown = self.offers.iter().filter(|offer| {
             let is_shown = || match (offer.list, self.sources.get(offer.source)) {
@@ -231,7 +230,7 @@ impl Surface {
                     return Some(listed.text(choices));
                 }
                 let owner = self.sources.get(offer.source)?;
-                owner.raw(offer.list, offer.at).map(Cow::Borrowed)
+                owner.raw(offer.list, offer.at).map(Shown::whole)
             })
             .collect()
     }
@@ -248,7 +247,7 @@ impl Surface {
         let source = self.sources.get(offer.source)?;
         // Sessions are relayed under the backend's own names alone.
         let listed = self.listed(source, (name, name), raw, offer.binding)?;
-        Some(listed.text(choices).into_owned())
+        listed.text(choices).raw()
     }
 
     /// Whether an entry of a list that was fetched for this caller may be shown.

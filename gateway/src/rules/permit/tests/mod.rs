@@ -13,7 +13,7 @@ use super::*;
 use crate::rules::{
     caller::tests::caller,
     catalogue::{Eras, Naming},
-    listing::Choices,
+    listing::{Choices, Shown},
     rpc::{Message, read},
     visible::tests::{both_eras, source, terms},
 };
@@ -211,7 +211,7 @@ proptest! {
         let shown: Vec<String> = surface
             .list(List::Tools, &held, &Choices::default())
             .iter()
-            .map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap()["name"].to_string())
+            .map(|raw| serde_json::from_str::<Value>(&raw.json()).unwrap()["name"].to_string())
             .collect();
         if !shown.contains(&format!("\"{name}\"")) {
             prop_assert_eq!(ask(name).unwrap_err(), ask("no_such_tool").unwrap_err());
@@ -227,8 +227,9 @@ proptest! {
         let less = Scope::from_tokens(held.iter().copied()).unwrap();
         let both = less.union(&Scope::parse(more).unwrap());
         let listed = |scope: &Scope| -> Vec<String> {
-            let tools = surface.list(List::Tools, scope, &Choices::default());
-            tools.iter().map(|raw| raw.get().to_owned()).collect()
+            let choices = Choices::default();
+            let tools = surface.list(List::Tools, scope, &choices);
+            tools.iter().map(Shown::json).collect()
         };
         let after = listed(&both);
         prop_assert!(listed(&less).iter().all(|tool| after.contains(tool)));

@@ -109,7 +109,7 @@ fn names(surface: &Surface, list: List, scope: &str) -> Vec<String> {
     surface
         .list(list, &scope, &Choices::default())
         .into_iter()
-        .map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap()["name"].to_string())
+        .map(|raw| serde_json::from_str::<Value>(&raw.json()).unwrap()["name"].to_string())
         .collect()
 }
 
@@ -164,8 +164,9 @@ fn two_backends_offer_the_same_under_names_of_their_own() {
     let surface = Surface::build(vec![named("a", "", alias), named("b", "b_", None)], terms(true));
     let scope = Scope::parse("contacts:read").unwrap();
     let listed = |list| -> Vec<String> {
-        let raw = surface.list(list, &scope, &Choices::default()).into_iter();
-        raw.map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap())
+        let choices = Choices::default();
+        let raw = surface.list(list, &scope, &choices).into_iter();
+        raw.map(|raw| serde_json::from_str::<Value>(&raw.json()).unwrap())
             .map(|entry| entry["name"].as_str().unwrap().to_owned())
             .collect()
     };
@@ -230,8 +231,9 @@ fn a_configured_floor_decides_whether_a_tool_reads() {
         let surface = with_rules(vec![rule], terms(false));
         let scope = Scope::default();
         assert_eq!(surface.tool("list_contacts", &scope).unwrap().read_only, expected, "{floor:?}");
-        let listed = surface.list(List::Tools, &scope, &Choices::default());
-        let listed: Value = serde_json::from_str(listed[0].get()).unwrap();
+        let choices = Choices::default();
+        let listed = surface.list(List::Tools, &scope, &choices);
+        let listed: Value = serde_json::from_str(&listed[0].json()).unwrap();
         assert_eq!(listed["annotations"]["readOnlyHint"], expected, "{floor:?}");
     }
 }
@@ -245,7 +247,7 @@ fn a_list_narrows_the_argument_to_the_readers_workspaces_but_not_of_exempt_tools
     let surface = Surface::build(vec![source("crm", both_eras())], exempting);
     let listed = surface.list(List::Tools, &Scope::default(), &choices);
     let narrowed = |at: usize| {
-        let tool: Value = serde_json::from_str(listed[at].get()).unwrap();
+        let tool: Value = serde_json::from_str(&listed[at].json()).unwrap();
         tool["inputSchema"]["properties"]["workspace_id"]["enum"].clone()
     };
     assert_eq!((narrowed(0), narrowed(1)), (json!(["a", "b"]), Value::Null));
@@ -266,7 +268,7 @@ fn a_tool_under_another_name_keeps_its_floor_and_narrows_its_argument() {
         let terms = Terms { exempt, ..terms(false) };
         let surface = Surface::build(vec![renamed.clone()], terms);
         let listed = surface.list(List::Tools, &Scope::default(), &choices);
-        serde_json::from_str(listed[0].get()).unwrap()
+        serde_json::from_str(&listed[0].json()).unwrap()
     };
     let argument = "/inputSchema/properties/workspace_id/enum";
     let tool = listed("list_contacts");
