@@ -140,7 +140,7 @@ async fn shared_client(
     let client = Client { redirects, ..client };
     loop {
         let cutoff = match app.store.registered(&client.id, client.registered).await? {
-            Registered::Known(held) => return Ok(held),
+            Registered::Known(held) => return Ok(*held),
             Registered::Unknown { cutoff } => cutoff,
         };
         refuse_full(app, &id).await?;

@@ -13,7 +13,7 @@ const MOST_GRANTS: usize = 200;
 /// What is known of an id that registers.
 #[derive(Debug)]
 pub(crate) enum Registered {
-    Known(Client),
+    Known(Box<Client>),
     /// Nobody's; up to `cutoff` grants under it are over, if it was a client's before.
     Unknown {
         cutoff: Option<Timestamp>,
@@ -52,10 +52,10 @@ impl dyn Store + '_ {
             return Ok(Registered::Unknown { cutoff });
         };
         if client.touched(Touch::Registered, now).is_none() {
-            return Ok(Registered::Known(client));
+            return Ok(Registered::Known(Box::new(client)));
         }
         if let Some(touched) = self.touch_client(id, Touch::Registered, now).await? {
-            return Ok(Registered::Known(touched));
+            return Ok(Registered::Known(Box::new(touched)));
         }
         // Deleted meanwhile.
         let cutoff = self.read(Kind::ClientCutoff, id.as_str()).await?;
