@@ -325,6 +325,67 @@ fn what_cannot_be_opened_says_which_file_and_why() {
     assert!(matches!(&letter, StoreError::Corrupt(said) if said.contains("test.redb")), "{letter}");
 }
 
+/// The bytes of a store that has this.
+async fn bytes_of_a_store(place: &Place) -> Vec<u8> {
+    let store = Embedded::open(&place.file()).unwrap();
+    put(&store, "key", "value", None).await;
+    drop(store);
+    fs::read(place.file()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_whose_making_was_cut_off_is_made_anew() {
+    let whole = bytes_of_a_store(&Place::new()).await;
+    // As the database leaves it before it writes its mark: a length, and perhaps a header.
+    let mut unmarked = whole.clone();
+    unmarked[..9].fill(0);
+    unmarked[4096..].fill(0);
+    let cut_off = [
+        vec![],
+        vec![0; 5],
+        vec![0; 4096],
+        vec![0; whole.len()],
+        unmarked[..4096].to_vec(),
+        unmarked,
+    ];
+    for bytes in cut_off {
+        let place = Place::new();
+        fs::write(place.file(), &bytes).unwrap();
+        let store = Embedded::open(&place.file()).unwrap();
+        assert_eq!(get(&store, "key"), None);
+        put(&store, "key", "value", None).await;
+        drop(store);
+        let store = Embedded::open(&place.file()).unwrap();
+        assert_eq!(get(&store, "key").as_deref(), Some("value"), "{} bytes", bytes.len());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_that_may_have_held_data_is_left_as_it_is() {
+    let whole = bytes_of_a_store(&Place::new()).await;
+    let damaged = |damage: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        bytes
+    };
+    for bytes in [
+        damaged(&|bytes| bytes[..9].fill(0)),
+        damaged(&|bytes| bytes[..4096].fill(0)),
+        damaged(&|bytes| bytes[0] ^= 1),
+        damaged(&|bytes| {
+            bytes[1..9].fill(0);
+            bytes[4096..].fill(0);
+        }),
+        vec![0; 5 << 20],
+    ] {
+        let place = Place::new();
+        fs::write(place.file(), &bytes).unwrap();
+        let refused = Embedded::open(&place.file()).unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+        assert!(fs::read(place.file()).unwrap() == bytes, "nothing was written to it");
+    }
+}
+
 #[tokio::test]
 async fn what_is_too_long_is_refused() {
     let store = Embedded::memory().unwrap();

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -101,6 +102,33 @@ admin_token_file = "{token}"
         demo.stop()
 
 
+def killed_at_its_first_start(binary, folder):
+    """Whatever a kill leaves of the first start, the next one goes on: nothing was kept yet."""
+    for step in range(30):
+        data = folder / str(step)
+        process = subprocess.Popen([binary, "demo", "--auth-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+                                    "--data-dir", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # From before the first file to after the last one.
+        until = time.monotonic() + step * 0.004
+        while time.monotonic() < until and not (step >= 15 and any(data.glob("*.redb"))):
+            time.sleep(0.0005)
+        process.kill()
+        process.wait()
+        (data / "auth-server.sock").unlink(missing_ok=True)
+        again = subprocess.Popen([binary, "demo", "--auth-listen", "127.0.0.1:0", "--gateway-listen", "127.0.0.1:0",
+                                  "--data-dir", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            until = time.monotonic() + 30
+            while not (data / "auth-server.sock").exists():
+                assert again.poll() is None, f"killed in step {step}: {again.stderr.read()}"
+                assert time.monotonic() < until, f"killed in step {step}: it does not start"
+                time.sleep(0.01)
+        finally:
+            again.terminate()
+            again.wait(15)
+            again.stderr.close()
+
+
 def sigterm_ends_it_cleanly(binary, folder):
     demo = Demo(binary).start()
     urllib.request.urlopen(f"{demo.issuer}/jwks").read()
@@ -109,7 +137,8 @@ def sigterm_ends_it_cleanly(binary, folder):
 
 
 CASES = [a_wrong_flag, a_port_in_use, a_data_folder_that_is_none, a_file_that_is_missing, a_file_with_an_unknown_key,
-         a_secret_that_others_can_read, a_data_folder_in_use, operators_show_a_token_over_tcp, sigterm_ends_it_cleanly]
+         a_secret_that_others_can_read, a_data_folder_in_use, operators_show_a_token_over_tcp, killed_at_its_first_start,
+         sigterm_ends_it_cleanly]
 
 
 def main():

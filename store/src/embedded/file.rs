@@ -13,6 +13,7 @@ use redb::{
 };
 
 use super::{
+    blank,
     fault::{fault, io_fault},
     tables::{Committed, ENTRIES, EXPIRIES},
 };
@@ -120,6 +121,9 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
     let mode = file.metadata().map_err(|error| io_fault(&error))?.mode();
     if mode & 0o077 != 0 {
         tracing::warn!(path = %path.display(), "others may read or write the store's file");
+    }
+    if !created {
+        blank::clear(&file, path)?;
     }
     let opened = Opened::check(builder().create_file(file).map_err(fault)?)?;
     if created {

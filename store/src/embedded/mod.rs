@@ -1,6 +1,7 @@
 //! The embedded engine: one file, one process, one writer thread. Everything queued is committed
 //! together, and a write is answered only when it is on disk.
 
+mod blank;
 mod commit;
 #[cfg(test)]
 mod disk_tests;
