@@ -152,16 +152,21 @@ fn a_registration_has_one_id_whatever_else_it_says() {
     ];
     fuzz::run("registration", &seeds(&texts), |input| {
         let body: Map<String, Value> = serde_json::from_slice(input).unwrap_or_default();
-        let outcome = client_metadata::check(&body, &OutboundPolicy::default());
+        let outcome =
+            client_metadata::check(&body, &OutboundPolicy::default(), &keys::Algorithm::SIGNING);
         if let Ok(registration) = &outcome {
             let id = registration.content_address();
             assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
             let mut more = body.clone();
             more.insert("software_unheard_of".to_owned(), Value::from("x"));
             assert_eq!(
-                client_metadata::check(&more, &OutboundPolicy::default())
-                    .unwrap()
-                    .content_address(),
+                client_metadata::check(
+                    &more,
+                    &OutboundPolicy::default(),
+                    &keys::Algorithm::SIGNING
+                )
+                .unwrap()
+                .content_address(),
                 id
             );
             assert!(registration.redirects.iter().all(|uri| check_registration(uri).is_ok()));

@@ -99,9 +99,10 @@ pub(crate) fn prepare(
         fam: Some(id),
         generation: Some(family.generation),
     };
-    let access_token = app.keys.sign(ACCESS_TOKEN_TYPE, &claims)?;
+    let access_token = sign_access(app, resource, &claims)?;
     let access_token = format!("{}{access_token}", resource.access_token_prefix);
-    let id_token = sign_in.as_ref().map(|one| id_token(app, family, one, &access_token));
+    let id_token =
+        sign_in.as_ref().map(|one| id_token(app, family, client, (one, access_token.as_str())));
     // The scopes of OpenID Connect are the grant's, whichever resource the token is for.
     let told = sign_in.as_ref().filter(|_| *resource.indicator.as_str() != *claims.iss);
     let told = told.map(|_| family.grant.identity.intersect(&openid()));
@@ -152,7 +153,7 @@ pub(crate) fn token_of_client(
         fam: None,
         generation: None,
     };
-    let access_token = app.keys.sign(ACCESS_TOKEN_TYPE, &claims)?;
+    let access_token = sign_access(app, purpose.resource, &claims)?;
     let response = TokenResponse {
         access_token: format!("{}{access_token}", purpose.resource.access_token_prefix),
         expires_in: life,
@@ -164,6 +165,15 @@ pub(crate) fn token_of_client(
     Ok(answer(&response))
 }
 
+fn sign_access(
+    app: &App,
+    resource: &Resource,
+    claims: &AccessTokenClaims,
+) -> Result<String, Fault> {
+    let wanted = app.keys.policy.of_access_tokens(resource.indicator.as_str());
+    app.keys.sign(app.keys.signs(wanted), ACCESS_TOKEN_TYPE, claims)
+}
+
 fn answer(response: &TokenResponse) -> Response {
     let body = serde_json::to_string(response).unwrap_or_default();
     web::problem::json(StatusCode::OK, body).into_response()
@@ -173,9 +183,13 @@ fn answer(response: &TokenResponse) -> Response {
 fn id_token(
     app: &App,
     family: &Family,
-    sign_in: &SignIn,
-    access_token: &str,
+    client: &Client,
+    (sign_in, access_token): (&SignIn, &str),
 ) -> Result<String, Fault> {
+    let algorithm = match client.about.id_token_algorithm() {
+        Some(algorithm) if app.keys.policy.algorithms.contains(&algorithm) => algorithm,
+        _ => app.keys.signs(app.keys.policy.usual()),
+    };
     let (deployment, now) = (&app.config.deployment, app.clock.now());
     let claims = IdTokenClaims {
         iss: deployment.issuer.as_str().to_owned(),
@@ -185,9 +199,9 @@ fn id_token(
         iat: now.secs(),
         auth_time: sign_in.at.secs(),
         nonce: sign_in.nonce.clone(),
-        at_hash: at_hash(access_token),
+        at_hash: at_hash(algorithm, access_token),
     };
-    app.keys.sign(ID_TOKEN_TYPE, &claims)
+    app.keys.sign(algorithm, ID_TOKEN_TYPE, &claims)
 }
 
 /// Whether a grant comes with refresh tokens: one of its resources at least has them, as a

@@ -9,7 +9,8 @@ use std::{
 };
 
 use http::StatusCode;
-use web::metrics::{Count, Counts, Level, Metrics as Registry, Time, Times, Value};
+use keys::{KeySet, KeyState};
+use web::metrics::{Count, Counts, Level, Levels, Metrics as Registry, Time, Times, Value};
 
 use crate::{App, error::TokenError, rules::rotation::Step};
 
@@ -20,7 +21,10 @@ pub(crate) struct Metrics {
     audit_waiting: Level,
     events: Counts<1>,
     grants: Counts<2>,
+    key_age_seconds: Levels<2>,
     key_set_version: Level,
+    key_step_seconds: Levels<1>,
+    key_states: Levels<3>,
     keys: Level,
     password_permits: Level,
     password_permits_in_use: Level,
@@ -55,7 +59,22 @@ impl Metrics {
                 "Requests to the token endpoint, by grant and outcome",
                 ["grant", "outcome"],
             ),
+            key_age_seconds: of.levels(
+                "active_key_age_seconds",
+                "Time since the active key began to be used, by purpose and algorithm",
+                ["purpose", "algorithm"],
+            ),
             key_set_version: of.level("key_set_version", "Version of the published keys"),
+            key_step_seconds: of.levels(
+                "key_step_seconds",
+                "Time until keys of a purpose change by themselves; -1 if they do not",
+                ["purpose"],
+            ),
+            key_states: of.levels(
+                "keys",
+                "Keys, by purpose, algorithm and state",
+                ["purpose", "algorithm", "state"],
+            ),
             keys: of.level("published_keys", "Keys that verifiers may meet"),
             password_permits: of
                 .level("password_permits", "Passwords that may be hashed at a time"),
@@ -145,6 +164,28 @@ impl Metrics {
 }
 
 impl App {
+    fn measure_keys(&self, set: &KeySet) {
+        let (metrics, now, purpose) = (&self.metrics, self.clock.now(), set.purpose());
+        for algorithm in set.algorithms() {
+            let labels = || [Value::from(purpose.as_str()), algorithm.as_str().into()];
+            let own = || set.records().iter().filter(|key| key.algorithm == algorithm);
+            for state in KeyState::ALL {
+                let count = own().filter(|key| key.state == state).count();
+                let [purpose, algorithm] = labels();
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                metrics.key_states.set([purpose, algorithm, state.as_str().into()], count.into());
+            }
+            if let Some(key) = set.active_of(algorithm) {
+                let since = key.activated_at.unwrap_or(key.published_at);
+                metrics.key_age_seconds.set(labels(), now.since(since).as_secs_f64());
+            }
+        }
+        let (dwell, every) = (self.keys.policy.dwell(purpose), self.keys.policy.every_of(purpose));
+        let next = set.next_due(&dwell, every);
+        let wait = next.map_or(-1.0, |at| at.since(now).as_secs_f64());
+        metrics.key_step_seconds.set([purpose.as_str().into()], wait);
+    }
+
     /// Appends auth-server's numbers to a text in the `OpenMetrics` form.
     pub fn encode_metrics(&self, to: &mut String) {
         let metrics = &self.metrics;
@@ -152,6 +193,9 @@ impl App {
         metrics.audit_waiting.set_count(self.audit_log.waiting() as u64);
         metrics.key_set_version.set_count(self.keys.held().verifying.version());
         metrics.keys.set_count(self.keys.held().verifying.ids().count() as u64);
+        for set in self.keys.sets() {
+            self.measure_keys(&set);
+        }
         let (all, free) = self.accounts.password_permits();
         metrics.password_permits.set_count(all as u64);
         metrics.password_permits_in_use.set_count(all.saturating_sub(free) as u64);

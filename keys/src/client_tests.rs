@@ -7,12 +7,12 @@ use super::*;
 use crate::key::SigningKey;
 
 fn es256() -> (SigningKey, Value) {
-    let key = SigningKey::generate().unwrap();
-    let point = key.verifying();
+    let key = SigningKey::generate(crate::ring::Algorithm::Es256).unwrap();
+    let crate::key::Public::Ec(point) = key.verifying().public().clone() else { unreachable!() };
     let encode = |bytes: [u8; 32]| URL_SAFE_NO_PAD.encode(bytes);
     let jwk = json!({
-        "kty": "EC", "crv": "P-256", "kid": "one", "x": encode(point.point().x),
-        "y": encode(point.point().y),
+        "kty": "EC", "crv": "P-256", "kid": "one", "x": encode(point.x),
+        "y": encode(point.y),
     });
     (key, jwk)
 }

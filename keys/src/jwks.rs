@@ -11,12 +11,14 @@ use crate::{
     error::KeyError,
     generate::Point,
     json::{Absent, is_strict_object},
-    key::{ES256, VerifyingKey},
-    ring::{KeyRecord, KeySet, KeyState},
+    key::{Public, VerifyingKey},
+    ring::{Algorithm, KeyRecord, KeySet, KeyState},
 };
 
 /// More keys than any honest set has; the rest is skipped, as each costs a prepared verifier.
 const MAX_KEYS: usize = 64;
+/// RSA keys of 2048 to 4096 bits; longer ones take too long.
+const MODULUS: std::ops::RangeInclusive<usize> = 256..=512;
 
 #[derive(Serialize)]
 struct Published {
@@ -26,14 +28,35 @@ struct Published {
 
 #[derive(Serialize)]
 struct PublicJwk {
-    kty: &'static str,
-    crv: &'static str,
-    x: String,
-    y: String,
+    #[serde(flatten)]
+    members: Members,
     kid: KeyId,
     alg: &'static str,
     #[serde(rename = "use")]
     usage: &'static str,
+}
+
+/// What makes a public key: RFC 7518 sections 6.2.1 and 6.3.1, RFC 8037 section 2.
+#[derive(Serialize)]
+#[serde(tag = "kty")]
+enum Members {
+    #[serde(rename = "EC")]
+    Ec { crv: &'static str, x: String, y: String },
+    #[serde(rename = "OKP")]
+    Okp { crv: &'static str, x: String },
+    #[serde(rename = "RSA")]
+    Rsa { e: String, n: String },
+}
+
+impl Members {
+    fn of(public: &Public) -> Self {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match public {
+            Public::Ec(point) => Self::Ec { crv: "P-256", x: text(&point.x), y: text(&point.y) },
+            Public::Ed(x) => Self::Okp { crv: "Ed25519", x: text(x) },
+            Public::Rsa { modulus, exponent } => Self::Rsa { e: text(exponent), n: text(modulus) },
+        }
+    }
 }
 
 impl KeySet {
@@ -47,12 +70,9 @@ impl KeySet {
             .chain(in_state(KeyState::Probe))
             .filter_map(KeyRecord::verifying)
             .map(|key| PublicJwk {
-                kty: "EC",
-                crv: "P-256",
-                x: URL_SAFE_NO_PAD.encode(key.point().x),
-                y: URL_SAFE_NO_PAD.encode(key.point().y),
+                members: Members::of(key.public()),
                 kid: key.id().clone(),
-                alg: ES256,
+                alg: key.alg(),
                 usage: "sig",
             })
             .collect();
@@ -80,17 +100,19 @@ struct Received<'a> {
 #[derive(Deserialize)]
 struct ReceivedJwk {
     alg: Option<String>,
-    crv: String,
+    crv: Option<String>,
     /// A private half in public is no longer one.
     #[serde(default, rename = "d")]
     _d: Absent,
+    e: Option<String>,
     key_ops: Option<Vec<String>>,
     kid: KeyId,
     kty: String,
+    n: Option<String>,
     #[serde(rename = "use")]
     usage: Option<String>,
-    x: String,
-    y: String,
+    x: Option<String>,
+    y: Option<String>,
 }
 
 impl VerifyingKeys {
@@ -103,12 +125,12 @@ impl VerifyingKeys {
         let mut keys: BTreeMap<KeyId, VerifyingKey> = BTreeMap::new();
         let mut ambiguous = BTreeSet::new();
         for raw in received.keys.into_iter().take(MAX_KEYS) {
-            let Some((id, point)) = usable(raw.get()) else { continue };
+            let Some((id, public)) = usable(raw.get()) else { continue };
             if let Some(known) = keys.get(&id) {
-                if *known.point() != point {
+                if *known.public() != public {
                     ambiguous.insert(id);
                 }
-            } else if let Ok(key) = VerifyingKey::named(id.clone(), point) {
+            } else if let Ok(key) = VerifyingKey::named(id.clone(), public) {
                 keys.insert(id, key);
             }
         }
@@ -160,19 +182,37 @@ impl VerifyingKeys {
     }
 }
 
-/// Id and point of a key that we can verify with.
-fn usable(text: &str) -> Option<(KeyId, Point)> {
+/// Id and public half of a key that we can verify with. A key is for one algorithm, whether or
+/// not it says so.
+fn usable(text: &str) -> Option<(KeyId, Public)> {
     if !is_strict_object(text.as_bytes()) {
         return None;
     }
     let jwk: ReceivedJwk = serde_json::from_str(text).ok()?;
-    let for_signatures = jwk.kty == "EC"
-        && jwk.crv == "P-256"
-        && jwk.alg.is_none_or(|alg| alg == ES256)
-        && jwk.usage.is_none_or(|usage| usage == "sig")
-        && jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-    let point = Point { x: coordinate(&jwk.x)?, y: coordinate(&jwk.y)? };
-    for_signatures.then_some((jwk.kid, point))
+    let public = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("EC", Some("P-256")) => {
+            Public::Ec(Point { x: coordinate(&jwk.x?)?, y: coordinate(&jwk.y?)? })
+        }
+        ("OKP", Some("Ed25519")) => Public::Ed(coordinate(&jwk.x?)?),
+        ("RSA", None) => rsa(&jwk.n?, &jwk.e?)?,
+        _ => return None,
+    };
+    let for_signatures =
+        jwk.alg.is_none_or(|alg| Algorithm::parse(&alg) == Some(public.algorithm()))
+            && jwk.usage.is_none_or(|usage| usage == "sig")
+            && jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    for_signatures.then_some((jwk.kid, public))
+}
+
+/// An RSA key of at least 2048 bits (RFC 7518 section 3.3) with an exponent that is none of the
+/// degenerate ones.
+pub(crate) fn rsa(modulus: &str, exponent: &str) -> Option<Public> {
+    let modulus = URL_SAFE_NO_PAD.decode(modulus).ok()?;
+    let exponent = URL_SAFE_NO_PAD.decode(exponent).ok()?;
+    let long = MODULUS.contains(&modulus.len()) && *modulus.first()? >= 0x80;
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|last| last % 2 == 1);
+    let sound = (1..=4).contains(&exponent.len()) && odd(&exponent) && exponent != [1];
+    (long && sound && odd(&modulus)).then_some(Public::Rsa { modulus, exponent })
 }
 
 /// A coordinate of exactly 32 bytes (RFC 7518 section 6.2.1.2).

@@ -9,14 +9,14 @@ use crate::{key::SigningKey, lifecycle::Urgency, ring::Purpose};
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn jwk(kid: &str) -> Value {
-    let key = SigningKey::generate().unwrap().verifying();
-    json!({
-        "kty": "EC",
-        "crv": "P-256",
-        "kid": kid,
-        "x": URL_SAFE_NO_PAD.encode(key.point().x),
-        "y": URL_SAFE_NO_PAD.encode(key.point().y),
-    })
+    jwk_of(Algorithm::Es256, kid)
+}
+
+fn jwk_of(algorithm: Algorithm, kid: &str) -> Value {
+    let key = SigningKey::generate(algorithm).unwrap().verifying();
+    let mut jwk = serde_json::to_value(Members::of(key.public())).unwrap();
+    jwk["kid"] = kid.into();
+    jwk
 }
 
 fn with(mut jwk: Value, name: &str, value: Value) -> Value {
@@ -158,4 +158,58 @@ fn a_revoked_id_never_returns_whatever_a_set_says() {
     }
     held.revoke(&kid("b"));
     assert!(held.is_empty());
+}
+
+#[test]
+fn a_key_verifies_under_its_own_algorithm_and_no_other() {
+    let keys: Vec<Value> = Algorithm::SIGNING
+        .into_iter()
+        .flat_map(|algorithm| {
+            let plain = jwk_of(algorithm, &format!("{}-plain", algorithm.as_str()));
+            let own = with(plain.clone(), "alg", algorithm.as_str().into());
+            let own = with(own, "kid", algorithm.as_str().into());
+            let other = Algorithm::SIGNING.into_iter().find(|other| *other != algorithm).unwrap();
+            let other = with(with(plain.clone(), "alg", other.as_str().into()), "kid", "no".into());
+            [plain, own, other]
+        })
+        .collect();
+    assert_eq!(
+        ids(&keys),
+        ["ES256", "ES256-plain", "EdDSA", "EdDSA-plain", "RS256", "RS256-plain"]
+    );
+    for alg in ["none", "HS256", "PS256", "RS384", "ES384"] {
+        let jwk = with(jwk_of(Algorithm::Rs256, "rsa"), "alg", alg.into());
+        assert!(ids(&[jwk]).is_empty(), "{alg}");
+    }
+}
+
+#[test]
+fn rsa_keys_that_are_short_or_degenerate_and_other_curves_are_skipped() {
+    let good = jwk_of(Algorithm::Rs256, "rsa");
+    let number = |bytes: &[u8]| Value::from(URL_SAFE_NO_PAD.encode(bytes));
+    let modulus = URL_SAFE_NO_PAD.decode(good["n"].as_str().unwrap()).unwrap();
+    let mut even = modulus.clone();
+    *even.last_mut().unwrap() &= 0xfe;
+    let padded = [&[0], modulus.as_slice()].concat();
+    for (name, value) in [
+        ("n", number(&modulus[..128])),
+        ("n", number(&even)),
+        ("n", number(&padded)),
+        ("n", number(&modulus.repeat(3))),
+        ("e", number(&[1])),
+        ("e", number(&[2])),
+        ("e", number(&[1, 0, 0, 0, 1])),
+        ("e", "".into()),
+        ("d", number(&modulus)),
+        ("crv", "P-256".into()),
+    ] {
+        assert!(ids(&[with(good.clone(), name, value.clone())]).is_empty(), "{name} {value}");
+    }
+    let ed = jwk_of(Algorithm::EdDsa, "ed");
+    for (name, value) in
+        [("crv", Value::from("Ed448")), ("x", number(&[1; 57])), ("kty", "EC".into())]
+    {
+        assert!(ids(&[with(ed.clone(), name, value.clone())]).is_empty(), "{name} {value}");
+    }
+    assert_eq!(ids(&[good, ed]), ["ed", "rsa"]);
 }

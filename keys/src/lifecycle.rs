@@ -24,11 +24,29 @@ pub enum Urgency {
 }
 
 impl KeySet {
-    /// Publishes a new PENDING key.
-    pub fn announce(&self, now: Timestamp) -> Result<Self, KeyError> {
+    /// Publishes a new PENDING key of an algorithm.
+    pub fn announce(&self, algorithm: Algorithm, now: Timestamp) -> Result<Self, KeyError> {
         let mut next = self.successor();
-        next.add(now)?;
+        next.add(algorithm, now)?;
         next.checked()
+    }
+
+    /// The set with a PENDING key of each algorithm that it has none of; nothing if it has all.
+    /// It signs when every verifier holds it.
+    pub fn with_algorithms(
+        &self,
+        algorithms: &[Algorithm],
+        now: Timestamp,
+    ) -> Result<Option<Self>, KeyError> {
+        let known = self.algorithms();
+        let mut next = self.successor();
+        for algorithm in algorithms.iter().filter(|algorithm| !known.contains(algorithm)) {
+            next.add(*algorithm, now)?;
+        }
+        if next.keys.len() == self.keys.len() {
+            return Ok(None);
+        }
+        next.checked().map(Some)
     }
 
     /// Lets the PENDING key sign. The key that signed retires and loses its private half; when
@@ -44,8 +62,9 @@ impl KeySet {
         if urgency == Urgency::Orderly {
             wait(key, key.activable_at(dwell), now, "activated")?;
         }
+        let algorithm = key.algorithm;
         let mut next = self.successor();
-        for key in &mut next.keys {
+        for key in next.keys.iter_mut().filter(|key| key.algorithm == algorithm) {
             if key.state == KeyState::Active {
                 key.retiring(now);
             } else if key.id == *id {
@@ -74,7 +93,8 @@ impl KeySet {
     /// the published set.
     pub fn probe(&self, now: Timestamp) -> Result<(Self, KeyId), KeyError> {
         let mut next = self.successor();
-        let mut key = KeyRecord::generate(self.purpose, now)?;
+        let usual = self.active().map_or(Algorithm::Secret, |key| key.algorithm);
+        let mut key = KeyRecord::generate(usual, now)?;
         key.state = KeyState::Probe;
         key.material = key.verifying().map(Material::Public);
         if key.material.is_none() {
@@ -113,8 +133,8 @@ impl KeySet {
     ) -> Result<Self, KeyError> {
         use KeyState::{Active, Pending, Retired, Retiring};
         let key = self.in_state(id, &[Pending, Active, Retiring, Retired], "revoked")?;
-        let was_active = key.state == Active;
-        let standby = self.standby();
+        let (was_active, algorithm) = (key.state == Active, key.algorithm);
+        let standby = self.standby_of(algorithm);
         if let (true, Urgency::Orderly, Some(standby)) = (was_active, urgency, standby) {
             wait(standby, standby.activable_at(dwell), now, "activated")?;
         }
@@ -124,9 +144,8 @@ impl KeySet {
             key.revoked_at = Some(now);
             key.material = None;
         }
-        let heir = next.standby().map(|key| key.id.clone());
-        for key in next.keys.iter_mut().filter(|key| was_active && Some(&key.id) == heir.as_ref()) {
-            key.active(now);
+        if was_active {
+            next.promote(algorithm, now);
         }
         next.with_standby(now)
     }
@@ -154,22 +173,35 @@ impl KeySet {
             key.revoked_at = Some(now);
             key.material = None;
         }
-        if next.active().is_none() {
-            if next.standby().is_none() {
-                next.add(now)?;
-            }
-            let heir = next.standby().map(|key| key.id.clone());
-            for key in next.keys.iter_mut().filter(|key| Some(&key.id) == heir.as_ref()) {
-                key.active(now);
+        for algorithm in self.algorithms() {
+            let was_active = self.active_of(algorithm).is_some();
+            if was_active && next.active_of(algorithm).is_none() {
+                if next.standby_of(algorithm).is_none() {
+                    next.add(algorithm, now)?;
+                }
+                next.promote(algorithm, now);
             }
         }
         next.with_standby(now).map(Some)
     }
 
-    /// The PENDING key that has been published longest.
+    /// The PENDING key of the set's first algorithm that has been published longest.
     pub fn standby(&self) -> Option<&KeyRecord> {
-        let pending = self.keys.iter().filter(|key| key.state == KeyState::Pending);
-        pending.min_by_key(|key| key.published_at)
+        self.standby_of(self.active()?.algorithm)
+    }
+
+    /// The PENDING key of an algorithm that has been published longest.
+    pub fn standby_of(&self, algorithm: Algorithm) -> Option<&KeyRecord> {
+        let own = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        own.filter(|key| key.state == KeyState::Pending).min_by_key(|key| key.published_at)
+    }
+
+    /// Lets the standby of an algorithm sign.
+    fn promote(&mut self, algorithm: Algorithm, now: Timestamp) {
+        let heir = self.standby_of(algorithm).map(|key| key.id.clone());
+        for key in self.keys.iter_mut().filter(|key| Some(&key.id) == heir.as_ref()) {
+            key.active(now);
+        }
     }
 
     /// Another version without what is left of a key.
@@ -190,8 +222,10 @@ impl KeySet {
     }
 
     fn with_standby(mut self, now: Timestamp) -> Result<Self, KeyError> {
-        if self.standby().is_none() {
-            self.add(now)?;
+        for algorithm in self.algorithms() {
+            if self.standby_of(algorithm).is_none() {
+                self.add(algorithm, now)?;
+            }
         }
         self.checked()
     }
@@ -222,7 +256,7 @@ impl KeyRecord {
     fn retiring(&mut self, now: Timestamp) {
         self.state = KeyState::Retiring;
         self.retiring_at = Some(now);
-        if self.algorithm == Algorithm::Es256 {
+        if self.algorithm != Algorithm::Secret {
             self.material = self.verifying().map(Material::Public);
         }
     }

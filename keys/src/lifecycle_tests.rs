@@ -73,7 +73,7 @@ fn an_emergency_activates_at_once() {
 #[test]
 fn revoking_the_signing_key_lets_the_oldest_standby_sign() {
     let later = START.plus(Duration::from_mins(1));
-    let first = set().announce(later).unwrap();
+    let first = set().announce(Algorithm::Es256, later).unwrap();
     let (active, oldest) = (id(&first, 0), id(&first, 1));
     let early = first.revoke(&active, later, &dwell(), Urgency::Orderly).unwrap_err();
     assert!(matches!(early, KeyError::TooSoon { id, .. } if id == oldest));
@@ -192,7 +192,7 @@ fn apply(set: &KeySet, now: Timestamp, step: &Step) -> Result<KeySet, KeyError> 
     let pick = |at: &usize| id(set, at % set.records().len());
     match step {
         Step::Activate { at, urgency } => set.activate(&pick(at), now, &dwell(), *urgency),
-        Step::Announce => set.announce(now),
+        Step::Announce => set.announce(set.algorithms()[0], now),
         Step::Retire { at } => set.retire(&pick(at), now, &dwell(), Urgency::Orderly),
         Step::Revoke { at, urgency } => set.revoke(&pick(at), now, &dwell(), *urgency),
     }

@@ -1,8 +1,9 @@
 //! The key set of one purpose: its keys, their states, its version.
 //!
-//! Invariants: exactly one key is ACTIVE and at least one PENDING, as standby; the private half of an ES256 key is gone once the key
-//! has left ACTIVE; no id stands twice, and ids of revoked keys stay. The verbs that change a set
-//! are in `lifecycle.rs`.
+//! Invariants: of each algorithm exactly one key is ACTIVE and at least one PENDING, as standby,
+//! but for an algorithm that is new and whose first key is PENDING still; the private half of a
+//! key that signs is gone once it has left ACTIVE; no id stands twice, and ids of revoked keys
+//! stay. The verbs that change a set are in `lifecycle.rs`.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -19,9 +20,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
-    /// The gateway's identity tokens towards backends (ES256).
+    /// The gateway's identity tokens towards backends.
     GatewayIdentity,
-    /// The issuer's access tokens (ES256).
+    /// The issuer's access tokens, ID tokens and signed answers.
     Issuer,
     /// What is sealed into pages and cookies (secret).
     PageSeal,
@@ -30,12 +31,17 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The algorithm of every key of the purpose.
-    pub fn algorithm(self) -> Algorithm {
+    /// The algorithms that keys of the purpose may have, the usual one first.
+    pub fn algorithms(self) -> &'static [Algorithm] {
         match self {
-            Self::GatewayIdentity | Self::Issuer => Algorithm::Es256,
-            Self::PageSeal | Self::RefreshMac => Algorithm::Secret,
+            Self::GatewayIdentity => &[Algorithm::Es256],
+            Self::Issuer => &Algorithm::SIGNING,
+            Self::PageSeal | Self::RefreshMac => &[Algorithm::Secret],
         }
+    }
+
+    fn usual(self) -> Algorithm {
+        self.algorithms().first().copied().unwrap_or(Algorithm::Secret)
     }
 
     /// The purpose of this name.
@@ -62,11 +68,16 @@ impl fmt::Display for Purpose {
 }
 
 /// What kind of key it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
+    /// Ed25519 (RFC 8037 section 3.1).
+    #[serde(rename = "eddsa")]
+    EdDsa,
     /// ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4).
     Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and 2048 bits or more (RFC 7518 section 3.3).
+    Rs256,
     /// A 32-byte secret for HMAC-SHA256 and XChaCha20-Poly1305.
     Secret,
 }
@@ -91,16 +102,30 @@ pub enum KeyState {
 }
 
 impl Algorithm {
-    /// The name in messages.
+    /// Those of signatures, the usual one first.
+    pub const SIGNING: [Self; 3] = [Self::Es256, Self::EdDsa, Self::Rs256];
+
+    /// The algorithm of signatures of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::SIGNING.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// The name in tokens, published keys and messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::EdDsa => "EdDSA",
             Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
             Self::Secret => "secret",
         }
     }
 }
 
 impl KeyState {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Probe, Self::Pending, Self::Active, Self::Retiring, Self::Retired, Self::Revoked];
+
     /// The name in records and messages.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -148,21 +173,18 @@ pub(crate) enum Material {
 
 impl KeyRecord {
     /// A new PENDING key.
-    pub(crate) fn generate(purpose: Purpose, now: Timestamp) -> Result<Self, KeyError> {
-        let (id, material) = match purpose.algorithm() {
-            Algorithm::Es256 => {
-                let key = SigningKey::generate()?;
-                (key.id().clone(), Material::Signing(key))
-            }
-            Algorithm::Secret => {
-                let key = SecretKey32::generate();
-                (key.key_id()?, Material::Secret(key))
-            }
+    pub(crate) fn generate(algorithm: Algorithm, now: Timestamp) -> Result<Self, KeyError> {
+        let (id, material) = if algorithm == Algorithm::Secret {
+            let key = SecretKey32::generate();
+            (key.key_id()?, Material::Secret(key))
+        } else {
+            let key = SigningKey::generate(algorithm)?;
+            (key.id().clone(), Material::Signing(key))
         };
         Ok(Self {
             id,
             state: KeyState::Pending,
-            algorithm: purpose.algorithm(),
+            algorithm,
             published_at: now,
             activated_at: None,
             last_signed_at: None,
@@ -204,13 +226,24 @@ pub struct KeySet {
 impl KeySet {
     /// The first set ever: a key that is ACTIVE at once, and a PENDING standby.
     pub fn first(purpose: Purpose, now: Timestamp) -> Result<Self, KeyError> {
+        Self::first_of(purpose, &[purpose.usual()], now)
+    }
+
+    /// The same with keys of each of the algorithms.
+    pub fn first_of(
+        purpose: Purpose,
+        algorithms: &[Algorithm],
+        now: Timestamp,
+    ) -> Result<Self, KeyError> {
         let mut set = Self { version: 1, term: 0, purpose, keys: Vec::new() };
-        set.add(now)?;
-        if let Some(only) = set.keys.first_mut() {
-            only.state = KeyState::Active;
-            only.activated_at = Some(now);
+        for algorithm in algorithms {
+            set.add(*algorithm, now)?;
+            if let Some(key) = set.keys.last_mut() {
+                key.state = KeyState::Active;
+                key.activated_at = Some(now);
+            }
+            set.add(*algorithm, now)?;
         }
-        set.add(now)?;
         set.checked()
     }
 
@@ -229,15 +262,22 @@ impl KeySet {
         self.keys.iter().filter(|key| key.state == KeyState::Revoked).map(|key| &key.id)
     }
 
-    /// The ACTIVE key of a set of ES256 keys.
+    /// The ACTIVE key of the set's first algorithm, if it is a set of keys that sign.
     pub fn signing(&self) -> Result<SigningKey, KeyError> {
-        match self.active().and_then(|key| key.material.as_ref()) {
-            Some(Material::Signing(key)) => Ok(key.clone()),
-            _ => Err(KeyError::NotSigning(self.purpose)),
+        let own = self.active().map(|key| key.algorithm);
+        let own = own.and_then(|algorithm| self.signing_with(algorithm));
+        own.ok_or(KeyError::NotSigning(self.purpose))
+    }
+
+    /// The ACTIVE key of an algorithm.
+    pub fn signing_with(&self, algorithm: Algorithm) -> Option<SigningKey> {
+        match self.active_of(algorithm)?.material.as_ref() {
+            Some(Material::Signing(key)) => Some(key.clone()),
+            _ => None,
         }
     }
 
-    /// The secrets of a set of secrets. Of a set of ES256 keys it is a ring with a throw-away
+    /// The secrets of a set of secrets. Of a set of keys that sign it is a ring with a throw-away
     /// secret, under which nothing else opens.
     pub fn secrets(&self) -> SecretRing {
         let current = self.active().and_then(KeyRecord::secret).cloned();
@@ -256,15 +296,34 @@ impl KeySet {
         Ok(self)
     }
 
-    /// The key that signs.
+    /// The key of the set's first algorithm that signs.
     pub fn active(&self) -> Option<&KeyRecord> {
         self.keys.iter().find(|key| key.state == KeyState::Active)
     }
 
+    /// The key of an algorithm that signs.
+    pub fn active_of(&self, algorithm: Algorithm) -> Option<&KeyRecord> {
+        let mut own = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        own.find(|key| key.state == KeyState::Active)
+    }
+
+    /// The algorithms of which there are keys that sign or stand by, the first that there was
+    /// first.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all = Vec::new();
+        for key in &self.keys {
+            let lives = matches!(key.state, KeyState::Active | KeyState::Pending);
+            if lives && !all.contains(&key.algorithm) {
+                all.push(key.algorithm);
+            }
+        }
+        all
+    }
+
     /// Adds a new PENDING key whose id no other key has or had.
-    pub(crate) fn add(&mut self, now: Timestamp) -> Result<(), KeyError> {
+    pub(crate) fn add(&mut self, algorithm: Algorithm, now: Timestamp) -> Result<(), KeyError> {
         loop {
-            let key = KeyRecord::generate(self.purpose, now)?;
+            let key = KeyRecord::generate(algorithm, now)?;
             if self.keys.iter().all(|other| other.id != key.id) {
                 self.keys.push(key);
                 return Ok(());
@@ -275,14 +334,19 @@ impl KeySet {
     /// The set, if it holds its invariants.
     pub(crate) fn checked(self) -> Result<Self, KeyError> {
         let ids: BTreeSet<&KeyId> = self.keys.iter().map(|key| &key.id).collect();
-        let count = |state| self.keys.iter().filter(|key| key.state == state).count();
+        let count = |algorithm, state| {
+            let own = self.keys.iter().filter(|key| key.algorithm == algorithm);
+            own.filter(|key| key.state == state).count()
+        };
         if ids.len() != self.keys.len() {
             return Err(KeyError::Damaged("a key id stands twice"));
         }
-        if count(KeyState::Active) != 1 {
+        let algorithms = self.algorithms();
+        let active = |algorithm: &Algorithm| count(*algorithm, KeyState::Active);
+        if self.active().is_none() || algorithms.iter().any(|algorithm| active(algorithm) > 1) {
             return Err(KeyError::Damaged("not exactly one key is active"));
         }
-        if count(KeyState::Pending) == 0 {
+        if algorithms.iter().any(|algorithm| count(*algorithm, KeyState::Pending) == 0) {
             return Err(KeyError::Damaged("it has no standby key"));
         }
         if !self.keys.iter().all(|key| self.fits(key)) {
@@ -303,12 +367,13 @@ impl KeySet {
             (Retired | Revoked, None) => true,
             _ => false,
         };
-        let kind = match key.material {
+        let kind = match &key.material {
+            Some(Material::Public(half)) => half.algorithm(),
             Some(Material::Secret(_)) => Algorithm::Secret,
-            Some(Material::Public(_) | Material::Signing(_)) => Algorithm::Es256,
+            Some(Material::Signing(half)) => half.verifying().algorithm(),
             None => key.algorithm,
         };
-        halves && kind == key.algorithm && kind == self.purpose.algorithm()
+        halves && kind == key.algorithm && self.purpose.algorithms().contains(&kind)
     }
 }
 
@@ -363,6 +428,22 @@ mod tests {
         broken(|set| set.keys[1].id = KeyId::parse("other").unwrap());
         broken(|set| set.purpose = Purpose::PageSeal);
         assert!(good.checked().is_ok());
+    }
+
+    #[test]
+    fn each_algorithm_has_its_own_active_key_and_standby() {
+        let set = KeySet::first_of(Purpose::Issuer, &Algorithm::SIGNING, NOW).unwrap();
+        assert_eq!(set.algorithms(), Algorithm::SIGNING);
+        for algorithm in Algorithm::SIGNING {
+            let key = set.signing_with(algorithm).unwrap();
+            assert_eq!(key.verifying().algorithm(), algorithm);
+            assert_eq!(Algorithm::parse(algorithm.as_str()), Some(algorithm));
+        }
+        let mut two = set.clone();
+        two.keys[3].state = KeyState::Active;
+        assert!(matches!(two.checked(), Err(KeyError::Damaged(_))));
+        let gateway = KeySet::first_of(Purpose::GatewayIdentity, &[Algorithm::Rs256], NOW);
+        assert!(matches!(gateway, Err(KeyError::Damaged(_))));
     }
 
     #[test]

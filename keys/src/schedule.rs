@@ -55,14 +55,36 @@ impl KeySet {
             let done = |key: &&KeyRecord| now >= key.retirable_at(dwell);
             in_state(KeyState::Retiring).find(done).map(|key| Step::Retire(key.id.clone()))
         };
-        let aged = || {
-            let (every, active) = (every?, self.active()?);
-            let since = active.activated_at.unwrap_or(active.published_at);
-            let standby = self.standby()?;
-            let is_due = now >= since.plus(every) && now >= standby.activable_at(dwell);
+        let aged = |algorithm| {
+            let standby = self.standby_of(algorithm)?;
+            let is_old = match self.active_of(algorithm) {
+                Some(active) => {
+                    now >= active.activated_at.unwrap_or(active.published_at).plus(every?)
+                }
+                // Of a new algorithm.
+                None => true,
+            };
+            let is_due = is_old && now >= standby.activable_at(dwell);
             is_due.then(|| Step::Activate(standby.id.clone()))
         };
-        probe.or_else(done).or_else(aged)
+        probe.or_else(done).or_else(|| self.algorithms().into_iter().find_map(aged))
+    }
+
+    /// When the next step is due, if nobody acts before.
+    pub fn next_due(&self, dwell: &Dwell, every: Option<Duration>) -> Option<Timestamp> {
+        let moment = |key: &KeyRecord| match key.state {
+            KeyState::Active => {
+                let old = key.activated_at.unwrap_or(key.published_at).plus(every?);
+                Some(old.max(self.standby_of(key.algorithm)?.activable_at(dwell)))
+            }
+            KeyState::Pending if self.active_of(key.algorithm).is_none() => {
+                Some(key.activable_at(dwell))
+            }
+            KeyState::Probe => Some(key.published_at.plus(PROBE_LIFE)),
+            KeyState::Retiring => Some(key.retirable_at(dwell)),
+            KeyState::Pending | KeyState::Retired | KeyState::Revoked => None,
+        };
+        self.keys.iter().filter_map(moment).min()
     }
 
     /// Takes a step that was due.
@@ -80,7 +102,7 @@ impl KeySet {
         let is_active = key.is_some_and(|key| key.state == KeyState::Active);
         let heir = match act {
             Act::Activate => key,
-            Act::Revoke if is_active => self.standby(),
+            Act::Revoke if is_active => key.and_then(|key| self.standby_of(key.algorithm)),
             Act::Retire | Act::Revoke => None,
         };
         let is_used = |key: &KeyRecord| {

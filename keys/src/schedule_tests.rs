@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pace::Pace;
+use crate::ring::Algorithm;
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 const EVERY: Duration = Duration::from_hours(24);
@@ -118,7 +119,7 @@ fn a_leader_that_was_followed_by_another_changes_nothing() {
     let set = set().led_by(4).unwrap();
     assert!(set.led_by(4).is_ok() && set.led_by(5).is_ok());
     assert_eq!(set.led_by(3).unwrap_err(), KeyError::OtherLeader { held: 4, offered: 3 });
-    let changed = set.announce(START).unwrap();
+    let changed = set.announce(Algorithm::Es256, START).unwrap();
     assert!(changed.led_by(3).is_err(), "the term stays with the set");
 }
 
@@ -131,4 +132,41 @@ fn keys_that_only_the_operator_replaces_still_leave_when_they_are_over() {
     let rotated = set.activate(&standby, late, &dwell(), Urgency::Orderly).unwrap();
     let later = late.plus(dwell().retiring);
     assert!(matches!(rotated.due(later, &dwell(), None), Some(Step::Retire(_))));
+}
+
+#[test]
+fn each_algorithm_rotates_by_itself_and_a_new_one_signs_when_it_is_known() {
+    let set = set();
+    let both = set.with_algorithms(&[Algorithm::Es256, Algorithm::EdDsa], START).unwrap().unwrap();
+    assert!(both.with_algorithms(&[Algorithm::EdDsa], START).unwrap().is_none());
+    assert!(both.signing_with(Algorithm::EdDsa).is_none(), "it is not known yet");
+    let soon = START.plus(dwell().pending);
+    assert_eq!(both.due(soon.minus(Duration::from_secs(1)), &dwell(), None), None);
+    let step = both.due(soon, &dwell(), None).unwrap();
+    let signs = both.take(&step, soon, &dwell()).unwrap();
+    assert!(signs.signing_with(Algorithm::EdDsa).is_some());
+    assert_eq!(signs.signing().unwrap().id(), set.signing().unwrap().id());
+    assert!(signs.standby_of(Algorithm::EdDsa).is_some());
+    let late = soon.plus(EVERY);
+    let first = signs.take(&signs.due(late, &dwell(), Some(EVERY)).unwrap(), late, &dwell());
+    let first = first.unwrap();
+    let second = first.take(&first.due(late, &dwell(), Some(EVERY)).unwrap(), late, &dwell());
+    let second = second.unwrap();
+    assert_eq!(second.due(late, &dwell(), Some(EVERY)), None);
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+        let (old, new) = (signs.signing_with(algorithm), second.signing_with(algorithm));
+        assert_ne!(old.unwrap().id(), new.unwrap().id());
+    }
+}
+
+#[test]
+fn the_next_step_is_due_at_the_moment_that_is_told() {
+    let mut set = set();
+    assert_eq!(set.next_due(&dwell(), None), None);
+    for _ in 0..6 {
+        let at = set.next_due(&dwell(), Some(EVERY)).unwrap();
+        let before = at.minus(Duration::from_secs(1));
+        assert_eq!(set.due(before, &dwell(), Some(EVERY)), None);
+        set = set.take(&set.due(at, &dwell(), Some(EVERY)).unwrap(), at, &dwell()).unwrap();
+    }
 }

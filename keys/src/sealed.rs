@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 use crate::{
     error::KeyError,
     generate::{self, Point},
-    jwks::coordinate,
-    key::{SigningKey, VerifyingKey},
+    jwks::{coordinate, rsa},
+    key::{Public, SigningKey, VerifyingKey},
     ring::{Algorithm, KeyRecord, KeySet, KeyState, Material, Purpose},
     secrets::{SecretKey32, decrypt, derive, encrypt, framed},
 };
@@ -23,6 +23,9 @@ use crate::{
 const FORMAT: u32 = 1;
 
 const PREFIX: &str = "kek_";
+
+/// A version beyond this was never reached: who claims it wants that no other follows.
+const MOST_CLAIMED: u64 = 1 << 32;
 
 /// The key under which key sets are stored. Its text form is the content of a file.
 #[derive(Clone)]
@@ -150,8 +153,43 @@ struct Entry {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Half {
-    Public { x: String, y: String },
+    /// Of an Ed25519 key.
+    Okp {
+        x: String,
+    },
+    /// Of an ES256 key.
+    Public {
+        x: String,
+        y: String,
+    },
+    Rsa {
+        e: String,
+        n: String,
+    },
     Sealed(String),
+}
+
+impl Half {
+    fn of(public: &Public) -> Self {
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match public {
+            Public::Ec(point) => Self::Public { x: text(&point.x), y: text(&point.y) },
+            Public::Ed(x) => Self::Okp { x: text(x) },
+            Public::Rsa { modulus, exponent } => Self::Rsa { e: text(exponent), n: text(modulus) },
+        }
+    }
+
+    /// The public half, if it is one.
+    fn public(&self) -> Option<Public> {
+        match self {
+            Self::Okp { x } => coordinate(x).map(Public::Ed),
+            Self::Public { x, y } => {
+                Some(Public::Ec(Point { x: coordinate(x)?, y: coordinate(y)? }))
+            }
+            Self::Rsa { e, n } => rsa(n, e),
+            Self::Sealed(_) => None,
+        }
+    }
 }
 
 impl KeySet {
@@ -203,20 +241,41 @@ impl KeySet {
     }
 }
 
+impl KeySet {
+    /// A first set in the place of a record that nobody can open any more. It has new keys alone,
+    /// and goes on from the version that the record claims: whoever holds that one follows.
+    pub fn in_place_of(
+        record: &[u8],
+        purpose: Purpose,
+        algorithms: &[Algorithm],
+        now: Timestamp,
+    ) -> Result<Self, KeyError> {
+        let claimed = serde_json::from_slice::<Envelope<'_>>(record).ok();
+        let claimed = claimed.and_then(|held| serde_json::from_str(held.manifest.get()).ok());
+        let claimed = claimed.map_or(0, |Claimed { version }| version.min(MOST_CLAIMED));
+        let mut set = Self::first_of(purpose, algorithms, now)?;
+        set.version = claimed.saturating_add(1);
+        Ok(set)
+    }
+}
+
+/// What a record says of itself, authenticated or not.
+#[derive(Deserialize)]
+struct Claimed {
+    version: u64,
+}
+
 impl Entry {
     fn of(key: &KeyRecord, purpose: Purpose, kek: &KeyEncryptionKey) -> Result<Self, KeyError> {
         let context = context(purpose, &key.id, key.state);
-        let seal = |private: &[u8; 32]| -> Result<Half, KeyError> {
+        let seal = |private: &[u8]| -> Result<Half, KeyError> {
             let sealed = encrypt(&kek.seal, &context, private)?;
             Ok(Half::Sealed(URL_SAFE_NO_PAD.encode(sealed)))
         };
         let half = match &key.material {
-            Some(Material::Public(key)) => Some(Half::Public {
-                x: URL_SAFE_NO_PAD.encode(key.point().x),
-                y: URL_SAFE_NO_PAD.encode(key.point().y),
-            }),
+            Some(Material::Public(key)) => Some(Half::of(key.public())),
             Some(Material::Secret(key)) => Some(seal(key.bytes())?),
-            Some(Material::Signing(key)) => Some(seal(key.scalar())?),
+            Some(Material::Signing(key)) => Some(seal(key.kept())?),
             None => None,
         };
         Ok(Self {
@@ -235,12 +294,12 @@ impl Entry {
 
     fn open(self, purpose: Purpose, kek: &KeyEncryptionKey) -> Result<KeyRecord, KeyError> {
         let material = match &self.half {
-            Some(Half::Public { x, y }) => {
-                let point = coordinate(x).zip(coordinate(y)).map(|(x, y)| Point { x, y });
-                let point = point.ok_or(KeyError::Damaged("a public half is unreadable"))?;
-                Some(Material::Public(VerifyingKey::own(point)?))
-            }
             Some(Half::Sealed(text)) => Some(self.open_private(text, purpose, kek)?),
+            Some(half) => {
+                let public = half.public();
+                let public = public.ok_or(KeyError::Damaged("a public half is unreadable"))?;
+                Some(Material::Public(VerifyingKey::own(public)?))
+            }
             None => None,
         };
         Ok(KeyRecord {
@@ -267,12 +326,11 @@ impl Entry {
         let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| unreadable.clone())?;
         let opened = decrypt(&kek.seal, &context(purpose, &self.id, self.state), &sealed);
         let private = Zeroizing::new(opened.map_err(|_| unreadable.clone())?);
+        if self.algorithm != Algorithm::Secret {
+            return Ok(Material::Signing(SigningKey::from_kept(self.algorithm, &private)?));
+        }
         let private = <[u8; 32]>::try_from(private.as_slice()).map_err(|_| unreadable)?;
-        let private = Zeroizing::new(private);
-        Ok(match self.algorithm {
-            Algorithm::Es256 => Material::Signing(SigningKey::from_scalar(&private)?),
-            Algorithm::Secret => Material::Secret(SecretKey32::from_bytes(private)),
-        })
+        Ok(Material::Secret(SecretKey32::from_bytes(Zeroizing::new(private))))
     }
 }
 

@@ -10,7 +10,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// A set with a key in every state.
 fn lived(purpose: Purpose) -> KeySet {
     let dwell = crate::pace::Pace::default().dwell(Duration::from_mins(5));
-    let mut set = KeySet::first(purpose, NOW).unwrap();
+    let mut set = KeySet::first_of(purpose, purpose.algorithms(), NOW).unwrap();
     let first = set.records()[0].id.clone();
     for _ in 0..3 {
         let standby = set.standby().unwrap().id.clone();
@@ -32,15 +32,15 @@ fn a_set_reads_back_as_it_was() {
         let read = KeySet::open(&set.seal(&kek).unwrap(), purpose, &kek_read).unwrap();
         assert_eq!(format!("{read:?}"), format!("{set:?}"));
         assert_eq!(read.jwks(), set.jwks());
-        match purpose.algorithm() {
-            Algorithm::Es256 => {
-                let signature = read.signing().unwrap().sign(b"m").unwrap();
-                assert!(set.signing().unwrap().verifying().verify(b"m", &signature));
-            }
-            Algorithm::Secret => {
+        for algorithm in set.algorithms() {
+            if algorithm == Algorithm::Secret {
                 let sealed = set.secrets().current().seal(b"c", b"plain").unwrap();
                 assert_eq!(read.secrets().open(b"c", &sealed).unwrap(), b"plain");
+                continue;
             }
+            let (before, after) = (set.signing_with(algorithm), read.signing_with(algorithm));
+            let signature = after.unwrap().sign(b"m").unwrap();
+            assert!(before.unwrap().verifying().verify(b"m", &signature));
         }
     }
 }
@@ -50,8 +50,8 @@ fn private_halves_do_not_stand_in_the_record() {
     let (kek, _) = KeyEncryptionKey::generate();
     let set = KeySet::first(Purpose::Issuer, NOW).unwrap();
     let record = String::from_utf8(set.seal(&kek).unwrap()).unwrap();
-    let scalar = *set.signing().unwrap().scalar();
-    assert!(!record.contains(&URL_SAFE_NO_PAD.encode(scalar)));
+    let kept = set.signing().unwrap().kept().to_vec();
+    assert!(!record.contains(&URL_SAFE_NO_PAD.encode(kept)));
     assert!(record.contains(set.signing().unwrap().id().as_str()), "states are readable");
 }
 
@@ -139,4 +139,23 @@ fn a_printed_key_encryption_key_shows_its_id_only() {
     let (kek, text) = KeyEncryptionKey::generate();
     assert_eq!(format!("{kek:?}"), format!("KeyEncryptionKey({})", kek.id()));
     assert!(!text.contains(kek.id()));
+}
+
+#[test]
+fn a_set_in_the_place_of_a_lost_one_has_new_keys_and_goes_on_from_its_version() {
+    let (lost, _) = KeyEncryptionKey::generate();
+    let mut old = KeySet::first(Purpose::Issuer, NOW).unwrap();
+    old.version = 41;
+    let record = old.seal(&lost).unwrap();
+    let new = KeySet::in_place_of(&record, Purpose::Issuer, &[Algorithm::EdDsa], NOW).unwrap();
+    assert_eq!((new.version, new.algorithms()), (42, vec![Algorithm::EdDsa]));
+    assert!(new.records().iter().all(|key| old.records().iter().all(|other| other.id != key.id)));
+    let huge = String::from_utf8(record)
+        .unwrap()
+        .replace("\"version\":41", &format!("\"version\":{}", u64::MAX));
+    let new =
+        KeySet::in_place_of(huge.as_bytes(), Purpose::Issuer, &[Algorithm::Es256], NOW).unwrap();
+    assert!(new.announce(Algorithm::Es256, NOW).unwrap().version > new.version);
+    let new = KeySet::in_place_of(b"nonsense", Purpose::Issuer, &[Algorithm::Es256], NOW).unwrap();
+    assert_eq!(new.version, 1);
 }

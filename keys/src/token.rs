@@ -18,9 +18,10 @@ use shared::{
 use crate::{
     error::{KeyError, TokenError},
     json::{Absent, is_strict_object},
-    jws::SIGNATURE_BYTES,
-    key::{ES256, SigningKey, VerifyingKey},
+    jws,
+    key::{SigningKey, VerifyingKey},
     lifecycle::MAX_SKEW,
+    ring::Algorithm,
 };
 
 /// The longest token that is made or read.
@@ -74,7 +75,7 @@ pub fn sign_answer<T: Serialize>(
     claims: &T,
 ) -> Result<String, KeyError> {
     let unwritable = |_| KeyError::Library("writing JSON");
-    let header = NewHeader { alg: ES256, typ, kid: key.id() };
+    let header = NewHeader { alg: key.algorithm().as_str(), typ, kid: key.id() };
     let header = serde_json::to_vec(&header).map_err(unwritable)?;
     let claims = serde_json::to_vec(claims).map_err(unwritable)?;
     let mut token = URL_SAFE_NO_PAD.encode(header);
@@ -169,11 +170,9 @@ impl<'a, T: DeserializeOwned> Presented<'a, T> {
         if !is_type(&header.typ, typ) {
             return Err(TokenError::Type);
         }
-        if header.alg != ES256 {
-            return Err(TokenError::Algorithm);
-        }
+        let algorithm = Algorithm::parse(&header.alg).ok_or(TokenError::Algorithm)?;
         let signature = decode(signature, "signature")?;
-        if signature.len() != SIGNATURE_BYTES {
+        if !jws::fits(algorithm, signature.len()) {
             return Err(TokenError::Malformed("signature"));
         }
         let payload = decode(claims, "claims")?;
@@ -266,6 +265,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, Tok
     serde_json::from_slice(bytes).map_err(|_| TokenError::Malformed(name))
 }
 
+#[cfg(test)]
+#[path = "token_algorithm_tests.rs"]
+mod algorithm_tests;
 #[cfg(test)]
 #[path = "token_tests.rs"]
 mod tests;

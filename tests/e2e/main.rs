@@ -136,3 +136,5 @@ mod story_person_takes_back;
 mod story_service_signs_in;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod token_algorithms;

@@ -61,6 +61,14 @@ async fn what_happens_is_counted() {
     at_least(r#"vestibule_auth_requests_total{route="/token",status="200"}"#, 2.0);
     at_least(r#"vestibule_auth_security_events_total{event="signed_in"}"#, 1.0);
     at_least("vestibule_auth_published_keys", 1.0);
+    let active = r#"vestibule_auth_keys{purpose="issuer",algorithm="ES256",state="active"}"#;
+    at_least(active, 1.0);
+    at_least(
+        r#"vestibule_auth_active_key_age_seconds{purpose="refresh_mac",algorithm="secret"}"#,
+        0.0,
+    );
+    at_least(r#"vestibule_auth_key_step_seconds{purpose="issuer"}"#, 1.0);
+    assert!(value(&text, r#"vestibule_auth_key_step_seconds{purpose="page_seal"}"#) < 0.0);
     at_least("vestibule_auth_password_permits", 2.0);
     let series = r#"vestibule_gateway_call_seconds_count{tool="list_contacts",workspace="ws_acme",outcome="ok"}"#;
     at_least(series, 1.0);

@@ -58,7 +58,9 @@ impl Judge {
         let header = jsonwebtoken::decode_header(token)?;
         let kid = header.kid.expect("a kid");
         let key = self.keys.find(&kid).unwrap_or_else(|| panic!("{kid} is not published"));
-        let mut validation = Validation::new(Algorithm::ES256);
+        // By the key, never by what the token says.
+        let name = key.common.key_algorithm.expect("an alg").to_string();
+        let mut validation = Validation::new(name.parse::<Algorithm>()?);
         validation.set_audience(&[audience]);
         validation.set_issuer(&[&self.issuer]);
         validation.set_required_spec_claims(required);

@@ -1,4 +1,4 @@
-//! Keys: their states and the next moment of each, the changes an operator makes, and the drill.
+//! Keys: their states and the next moment of each, and the changes an operator makes.
 
 use axum::{
     Extension,
@@ -7,9 +7,9 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use keys::{Act, KeyError, KeyRecord, KeySet, KeyState, Purpose, Urgency};
+use keys::{Act, Algorithm, KeyError, KeyRecord, KeySet, KeyState, Purpose, Urgency};
 use serde::{Deserialize, Serialize};
-use shared::{ids::KeyId, time::Timestamp};
+use shared::ids::KeyId;
 
 use super::{answer, error::AdminError, moment, read};
 use crate::{App, audit::Actor, key_sets::KeyChangeError};
@@ -18,6 +18,8 @@ use crate::{App, audit::Actor, key_sets::KeyChangeError};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Asked {
+    /// Which keys of the set; the usual ones without it.
+    algorithm: Option<String>,
     emergency: bool,
 }
 
@@ -58,8 +60,10 @@ struct Server {
 #[derive(Debug, Serialize)]
 struct Done {
     purpose: &'static str,
+    algorithm: &'static str,
     version: u64,
-    signing: KeyId,
+    /// None while the first key of a new algorithm waits.
+    signing: Option<KeyId>,
     standby: Option<KeyId>,
     /// What it cost, where somebody said emergency.
     cost: Option<String>,
@@ -68,24 +72,6 @@ struct Done {
 #[derive(Debug, Serialize)]
 struct Resealed {
     resealed: usize,
-}
-
-/// A drill under way.
-#[derive(Debug, Serialize)]
-struct Drill {
-    key: KeyId,
-    version: u64,
-    announced: String,
-    verifiers: Vec<Seen>,
-}
-
-/// Whether somebody has the probe.
-#[derive(Debug, Serialize)]
-struct Seen {
-    kind: &'static str,
-    name: String,
-    /// After how long it reported to have it.
-    after_ms: Option<u64>,
 }
 
 /// Every key of every set, and which servers hold which version.
@@ -112,11 +98,13 @@ pub(super) async fn announce(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
     Path(purpose): Path<String>,
+    body: Body,
 ) -> Result<Response, AdminError> {
     let purpose = purpose_of(&purpose)?;
-    let act = |set: &KeySet, now| set.announce(now);
+    let algorithm = asked(body).await?.algorithm(&app, purpose)?;
+    let act = |set: &KeySet, now| set.announce(algorithm, now);
     let next = app.change_keys(purpose, ("announce", &actor), act).await?;
-    done(&next, None)
+    Ok(done(&next, algorithm, None))
 }
 
 /// Lets the standby that has been published longest sign.
@@ -127,10 +115,12 @@ pub(super) async fn rotate(
     body: Body,
 ) -> Result<Response, AdminError> {
     let purpose = purpose_of(&purpose)?;
+    let asked = asked(body).await?;
+    let algorithm = asked.algorithm(&app, purpose)?;
     let set = set_of(&app, purpose).await?;
-    let standby = set.standby().map(|key| key.id.clone());
+    let standby = set.standby_of(algorithm).map(|key| key.id.clone());
     let standby = standby.ok_or_else(|| AdminError::Unknown("standby key".to_owned()))?;
-    activate_in(&app, &set, &standby, &actor, asked(body).await?).await
+    activate_in(&app, &set, &standby, &actor, asked.urgency()).await
 }
 
 /// Lets one standby sign.
@@ -141,7 +131,7 @@ pub(super) async fn activate(
     body: Body,
 ) -> Result<Response, AdminError> {
     let (set, key) = find(&app, &key).await?;
-    activate_in(&app, &set, &key, &actor, asked(body).await?).await
+    activate_in(&app, &set, &key, &actor, asked(body).await?.urgency()).await
 }
 
 /// Takes a key that signs no more out of the published set.
@@ -152,12 +142,13 @@ pub(super) async fn retire(
     body: Body,
 ) -> Result<Response, AdminError> {
     let (set, key) = find(&app, &key).await?;
-    let urgency = asked(body).await?;
+    let urgency = asked(body).await?.urgency();
     let dwell = app.keys.policy.dwell(set.purpose());
     let cost = cost(&app, &set, Act::Retire, &key);
     let act = |set: &KeySet, now| set.retire(&key, now, &dwell, urgency);
     let next = app.change_keys(set.purpose(), ("retire", &actor), act).await;
-    done(&next.map_err(|error| refused(error, &cost))?, said(urgency, cost))
+    let next = next.map_err(|error| refused(error, &cost))?;
+    Ok(done(&next, algorithm_of(&set, &key), said(urgency, cost)))
 }
 
 /// Refuses a key everywhere and for ever.
@@ -168,7 +159,7 @@ pub(super) async fn revoke(
     body: Body,
 ) -> Result<Response, AdminError> {
     let (set, key) = find(&app, &key).await?;
-    let urgency = asked(body).await?;
+    let urgency = asked(body).await?.urgency();
     let cost = cost(&app, &set, Act::Revoke, &key);
     if set.purpose() == Purpose::RefreshMac
         && urgency == Urgency::Orderly
@@ -181,54 +172,13 @@ pub(super) async fn revoke(
         )));
     }
     let next = app.revoke_key(set.purpose(), &key, urgency, &actor).await;
-    done(&next.map_err(|error| refused(error, &cost))?, Some(cost))
+    let next = next.map_err(|error| refused(error, &cost))?;
+    Ok(done(&next, algorithm_of(&set, &key), Some(cost)))
 }
 
 /// Seals every set under the current key-encryption key.
 pub(super) async fn reseal(State(app): State<App>) -> Result<Response, AdminError> {
     Ok(answer(StatusCode::OK, &Resealed { resealed: app.keys.reseal().await? }))
-}
-
-/// Publishes a key that can never sign, to see who reads the published keys.
-pub(super) async fn drill(
-    State(app): State<App>,
-    Extension(actor): Extension<Actor>,
-) -> Result<Response, AdminError> {
-    if app.keys.servers().await?.running.is_empty() {
-        return Err(AdminError::NotYet(
-            "no auth-server runs, so nobody would publish the probe; start one and ask again"
-                .to_owned(),
-        ));
-    }
-    let act = |set: &KeySet, now| set.probe(now).map(|(next, _)| next);
-    let next = app.change_keys(Purpose::Issuer, ("probe", &actor), act).await?;
-    let probe = next.records().iter().rev().find(|key| key.state == KeyState::Probe);
-    let probe = probe.ok_or_else(|| AdminError::Unknown("probe".to_owned()))?;
-    let drill = progress(&app, &next, probe).await?;
-    Ok(answer(StatusCode::CREATED, &drill))
-}
-
-/// Who has the probe, and after how long.
-pub(super) async fn drilled(
-    State(app): State<App>,
-    Path(key): Path<String>,
-) -> Result<Response, AdminError> {
-    let (set, key) = find(&app, &key).await?;
-    let probe = set.records().iter().find(|one| one.id == key && one.state == KeyState::Probe);
-    let probe = probe.ok_or_else(|| AdminError::Unknown(format!("probe {key}")))?;
-    Ok(answer(StatusCode::OK, &progress(&app, &set, probe).await?))
-}
-
-/// Takes the probe back.
-pub(super) async fn withdraw(
-    State(app): State<App>,
-    Extension(actor): Extension<Actor>,
-    Path(key): Path<String>,
-) -> Result<StatusCode, AdminError> {
-    let (set, key) = find(&app, &key).await?;
-    let act = |set: &KeySet, now| set.withdraw(&key, now);
-    app.change_keys(set.purpose(), ("withdraw", &actor), act).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether people have to sign in again when the key is revoked.
@@ -249,35 +199,8 @@ async fn activate_in(
     let cost = cost(app, set, Act::Activate, key);
     let act = |set: &KeySet, now| set.activate(key, now, &dwell, urgency);
     let next = app.change_keys(set.purpose(), ("activate", actor), act).await;
-    done(&next.map_err(|error| refused(error, &cost))?, said(urgency, cost))
-}
-
-async fn progress(app: &App, set: &KeySet, probe: &KeyRecord) -> Result<Drill, AdminError> {
-    let after = |at: Timestamp| u64::try_from(at.since(probe.published_at).as_millis()).ok();
-    let mut verifiers = Vec::new();
-    for server in app.keys.servers().await?.running {
-        let version = server.versions.get(Purpose::Issuer.as_str()).copied().unwrap_or_default();
-        let since = server.since.filter(|_| version >= set.version);
-        verifiers.push(Seen {
-            kind: "auth-server",
-            name: server.name,
-            after_ms: since.and_then(after),
-        });
-    }
-    for gateway in app.verifiers().await? {
-        let seen = gateway.keys.iter().find(|seen| seen.kid == probe.id);
-        verifiers.push(Seen {
-            kind: "gateway",
-            name: gateway.name,
-            after_ms: seen.and_then(|seen| after(seen.since)),
-        });
-    }
-    Ok(Drill {
-        key: probe.id.clone(),
-        version: set.version,
-        announced: moment::text(probe.published_at),
-        verifiers,
-    })
+    let next = next.map_err(|error| refused(error, &cost))?;
+    Ok(done(&next, algorithm_of(set, key), said(urgency, cost)))
 }
 
 fn shown(app: &App, set: &KeySet, key: &KeyRecord) -> Shown {
@@ -307,12 +230,39 @@ fn shown(app: &App, set: &KeySet, key: &KeyRecord) -> Shown {
     }
 }
 
-fn done(next: &KeySet, cost: Option<String>) -> Result<Response, AdminError> {
-    let signing = next.active().map(|key| key.id.clone());
-    let signing = signing.ok_or_else(|| AdminError::Unknown("signing key".to_owned()))?;
-    let standby = next.standby().map(|key| key.id.clone());
-    let purpose = next.purpose().as_str();
-    Ok(answer(StatusCode::OK, &Done { purpose, version: next.version, signing, standby, cost }))
+fn done(next: &KeySet, algorithm: Algorithm, cost: Option<String>) -> Response {
+    let done = Done {
+        purpose: next.purpose().as_str(),
+        algorithm: algorithm.as_str(),
+        version: next.version,
+        signing: next.active_of(algorithm).map(|key| key.id.clone()),
+        standby: next.standby_of(algorithm).map(|key| key.id.clone()),
+        cost,
+    };
+    answer(StatusCode::OK, &done)
+}
+
+fn algorithm_of(set: &KeySet, key: &KeyId) -> Algorithm {
+    let key = set.records().iter().find(|record| record.id == *key);
+    key.map_or(Algorithm::Secret, |key| key.algorithm)
+}
+
+impl Asked {
+    fn urgency(&self) -> Urgency {
+        if self.emergency { Urgency::Emergency } else { Urgency::Orderly }
+    }
+
+    fn algorithm(&self, app: &App, purpose: Purpose) -> Result<Algorithm, AdminError> {
+        let ours = app.keys.policy.algorithms_of(purpose);
+        let usual = ours.first().copied().unwrap_or(Algorithm::Secret);
+        let Some(name) = &self.algorithm else { return Ok(usual) };
+        let known = ours.iter().copied().find(|algorithm| algorithm.as_str() == name);
+        known.ok_or_else(|| {
+            let names: Vec<_> = ours.iter().map(|algorithm| algorithm.as_str()).collect();
+            let names = names.join(", ");
+            AdminError::Query(format!("there are no {purpose} keys of {name:?}, but of {names}"))
+        })
+    }
 }
 
 /// An operator who hurries reads what it costs.
@@ -334,9 +284,8 @@ fn refused(error: KeyChangeError, cost: &str) -> AdminError {
     AdminError::NotYet(format!("{error}, at {at}; --emergency does it now: {cost}"))
 }
 
-async fn asked(body: Body) -> Result<Urgency, AdminError> {
-    let asked: Asked = read(body).await?;
-    Ok(if asked.emergency { Urgency::Emergency } else { Urgency::Orderly })
+async fn asked(body: Body) -> Result<Asked, AdminError> {
+    read(body).await
 }
 
 fn purpose_of(name: &str) -> Result<Purpose, AdminError> {
@@ -355,7 +304,7 @@ async fn set_of(app: &App, purpose: Purpose) -> Result<KeySet, AdminError> {
 }
 
 /// The set that has or had the key.
-async fn find(app: &App, key: &str) -> Result<(KeySet, KeyId), AdminError> {
+pub(super) async fn find(app: &App, key: &str) -> Result<(KeySet, KeyId), AdminError> {
     app.keys.seen_since(app.clock.now()).await?;
     let unknown = || AdminError::Unknown(format!("key {key}; vestibule keys list shows them"));
     let key = KeyId::parse(key).map_err(|_| unknown())?;

@@ -5,6 +5,7 @@
 mod api_keys;
 mod audit;
 mod clients;
+mod drill;
 mod error;
 mod grants;
 mod initial_access;
@@ -74,8 +75,8 @@ pub fn admin_router(app: App) -> Router {
         .route("/admin/v1/key-sets/{purpose}/announce", post(keys::announce))
         .route("/admin/v1/key-sets/{purpose}/rotate", post(keys::rotate))
         .route("/admin/v1/keys", get(keys::list))
-        .route("/admin/v1/keys/drill", post(keys::drill))
-        .route("/admin/v1/keys/drill/{key}", get(keys::drilled).delete(keys::withdraw))
+        .route("/admin/v1/keys/drill", post(drill::drill))
+        .route("/admin/v1/keys/drill/{key}", get(drill::drilled).delete(drill::withdraw))
         .route("/admin/v1/keys/reseal", post(keys::reseal))
         .route("/admin/v1/keys/{key}/activate", post(keys::activate))
         .route("/admin/v1/keys/{key}/retire", post(keys::retire))

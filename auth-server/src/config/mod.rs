@@ -25,7 +25,7 @@ use web::client_address::TrustedProxies;
 pub(crate) use self::client::service;
 pub(crate) use self::{keys::KeyPolicy, outbound::OutboundConfig};
 pub use self::{
-    keys::RawKeys,
+    keys::{RawKeys, Speed},
     outbound::RawOutbound,
     raw::{
         RawAuth, RawClient, RawClientSecret, RawMembership, RawService, RawUpstream,
@@ -130,7 +130,7 @@ impl Config {
             .collect();
         let (auth, noted) = (&parts.auth, &mut problems);
         let outbound = OutboundConfig::resolve(&auth.outbound, auth.registration, read, noted);
-        let clients = parts
+        let mut clients: Vec<Client> = parts
             .clients
             .iter()
             .enumerate()
@@ -148,6 +148,7 @@ impl Config {
         let upstreams = upstream::upstreams(&parts.auth.upstream, &workspaces, read, &mut problems);
         let audit = audit_retention(&parts.auth, &mut problems);
         let keys = KeyPolicy::resolve(&parts.keys, &parts.deployment, &mut problems);
+        keys.choose(&parts.clients, &mut clients, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }

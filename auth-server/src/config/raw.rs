@@ -150,6 +150,9 @@ pub struct RawClient {
     /// `authorization_code`, `refresh_token` and `client_credentials`; by default the first two,
     /// and none for a service without `redirect_uris`.
     pub grant_types: Option<Vec<String>>,
+    /// The algorithm of the client's ID tokens, one of `keys.algorithms`; the first of them
+    /// without it.
+    pub id_token_signed_response_alg: Option<String>,
     /// A file with the client's public keys, a JWK Set; the client then signs assertions.
     pub jwks_file: Option<String>,
     /// Where the client publishes its keys, instead of a file.

@@ -52,7 +52,7 @@ pub(crate) async fn replace(
     let (client, token) = authorized(&app, peer, &headers, &id).await?;
     let asked = read(&headers, body).await?;
     refuse_members(&client, &asked)?;
-    let registration = check(&asked, &app.config.outbound.policy)?;
+    let registration = check(&asked, &app.config.outbound.policy, &app.config.keys.algorithms)?;
     refuse_blocked(&app, &registration)?;
     let auth = auth(&client, &registration)?;
     let change = |held: &Client| Client {

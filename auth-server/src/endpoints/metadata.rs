@@ -68,6 +68,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
     let mut seen = std::collections::BTreeSet::new();
     scopes.retain(|scope| seen.insert(scope.clone()));
     let methods = vec!["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+    let algorithms = config.keys.algorithms.iter().map(|one| one.as_str()).collect();
     let endpoints = &config.endpoints;
     let document = AuthorizationServerMetadata {
         issuer: config.deployment.issuer.as_str().to_owned(),
@@ -93,11 +94,11 @@ pub(crate) fn document(config: &Config) -> Bytes {
         introspection_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS.into(),
         revocation_endpoint_auth_methods_supported: methods,
         revocation_endpoint_auth_signing_alg_values_supported: CLIENT_ALGORITHMS.into(),
-        introspection_signing_alg_values_supported: vec!["ES256"],
+        introspection_signing_alg_values_supported: vec![config.keys.usual().as_str()],
         scopes_supported: scopes,
         claims_supported: CLAIMS.into(),
         subject_types_supported: vec!["public"],
-        id_token_signing_alg_values_supported: vec!["ES256"],
+        id_token_signing_alg_values_supported: algorithms,
         prompt_values_supported: vec!["none", "login", "consent", "select_account"],
         request_uri_parameter_supported: false,
         authorization_response_iss_parameter_supported: true,

@@ -47,7 +47,7 @@ pub(crate) async fn register(
     app.limits.charge(REGISTRATION, address).map_err(RegistrationError::Limited)?;
     let approval = approval(&app, &headers).await?;
     let asked = read(&headers, body).await?;
-    let registration = check(&asked, &app.config.outbound.policy)?;
+    let registration = check(&asked, &app.config.outbound.policy, &app.config.keys.algorithms)?;
     refuse_blocked(&app, &registration)?;
     let (client, credentials) = match (approval, registration.auth) {
         (None, AuthMethod::None) => (shared_client(&app, &registration).await?, None),

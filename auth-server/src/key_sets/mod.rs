@@ -19,7 +19,9 @@ use arc_swap::{ArcSwap, Guard};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::HeaderValue;
-use keys::{KeyEncryptionKeys, KeyError, KeySet, Purpose, SecretRing, SigningKey, VerifyingKeys};
+use keys::{
+    Algorithm, KeyEncryptionKeys, KeyError, KeySet, Purpose, SecretRing, SigningKey, VerifyingKeys,
+};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use shared::{
@@ -74,10 +76,17 @@ pub(crate) struct Keys {
     sets: Vec<Held>,
     /// When this process first held them.
     since: Timestamp,
-    signed: AtomicU64,
-    signing: SigningKey,
+    signing: BTreeMap<Algorithm, Signing>,
     /// Every published key, for tokens that come back to us.
     pub(crate) verifying: VerifyingKeys,
+}
+
+/// A key that signs.
+#[derive(Debug)]
+struct Signing {
+    key: SigningKey,
+    /// When it last did, in milliseconds.
+    last: AtomicU64,
 }
 
 /// A set with the record it was read from.
@@ -99,9 +108,10 @@ impl KeySets {
         let now = clock.now();
         let mut sets = Vec::new();
         for purpose in PURPOSES {
-            let held = first(&*store, purpose, &kek, now).await?;
+            let algorithms = policy.algorithms_of(purpose);
+            let held = first(&*store, purpose, algorithms, (&kek, now)).await?;
             held.set.check_clock(now, policy.pace.skew)?;
-            sets.push(restored::brought_up(&*store, &kek, held, now).await?);
+            sets.push(restored::brought_up(&*store, algorithms, held, (&kek, now)).await?);
         }
         Ok(Self {
             cache_control: header(&policy.pace.cache_control()),
@@ -122,14 +132,30 @@ impl KeySets {
         self.held.load()
     }
 
-    /// Signs a token (RFC 7515), unless the view of the keys is too old to be relied on.
-    pub(crate) fn sign<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String, Fault> {
-        Ok(keys::sign(&self.signing()?, typ, claims)?)
+    /// Signs a token (RFC 7515) with an algorithm, unless the view of the keys is too old to be
+    /// relied on.
+    pub(crate) fn sign<T: Serialize>(
+        &self,
+        algorithm: Algorithm,
+        typ: &str,
+        claims: &T,
+    ) -> Result<String, Fault> {
+        Ok(keys::sign(&self.signing(algorithm)?, typ, claims)?)
     }
 
     /// Signs an answer that nobody presents to us.
     pub(crate) fn sign_answer<T: Serialize>(&self, typ: &str, claims: &T) -> Result<String, Fault> {
-        Ok(keys::sign_answer(&self.signing()?, typ, claims)?)
+        let algorithm = self.signs(self.policy.usual());
+        Ok(keys::sign_answer(&self.signing(algorithm)?, typ, claims)?)
+    }
+
+    /// The algorithm, if there is a key of it that signs; otherwise another. One that is new
+    /// signs when every verifier holds its key.
+    pub(crate) fn signs(&self, algorithm: Algorithm) -> Algorithm {
+        let held = self.held();
+        let mut ours = std::iter::once(&algorithm).chain(&self.policy.algorithms);
+        let usual = ours.find(|algorithm| held.signing.contains_key(*algorithm)).copied();
+        usual.or_else(|| held.signing.keys().next().copied()).unwrap_or(algorithm)
     }
 
     /// The ids that are never admitted again.
@@ -229,22 +255,25 @@ impl KeySets {
         self.clock.now().since(confirmed)
     }
 
-    fn signing(&self) -> Result<SigningKey, Fault> {
+    fn signing(&self, algorithm: Algorithm) -> Result<SigningKey, Fault> {
         if self.age() > self.policy.pace.view {
             return Err(Fault::KeysBehind);
         }
         let held = self.held();
-        held.signed.fetch_max(self.clock.now().millis(), Ordering::Relaxed);
-        Ok(held.signing.clone())
+        let signing = held.signing.get(&algorithm).ok_or(Fault::KeysBehind)?;
+        signing.last.fetch_max(self.clock.now().millis(), Ordering::Relaxed);
+        Ok(signing.key.clone())
     }
 
     /// Remembers when the keys that are being replaced last signed.
     fn note_signature(&self, keys: &Keys) {
-        let signed = keys.signed.load(Ordering::Relaxed);
-        if signed > 0 {
-            let mut signatures = self.signatures.lock().unwrap_or_else(PoisonError::into_inner);
-            let last = signatures.entry(keys.signing.id().clone()).or_default();
-            *last = (*last).max(Timestamp::from_millis(signed));
+        let mut signatures = self.signatures.lock().unwrap_or_else(PoisonError::into_inner);
+        for signing in keys.signing.values() {
+            let signed = signing.last.load(Ordering::Relaxed);
+            if signed > 0 {
+                let last = signatures.entry(signing.key.id().clone()).or_default();
+                *last = (*last).max(Timestamp::from_millis(signed));
+            }
         }
     }
 }
@@ -257,11 +286,18 @@ impl Keys {
         };
         let issuer = set(Purpose::Issuer)?;
         let jwks = issuer.jwks();
+        let signs = |algorithm| {
+            let key = issuer.signing_with(algorithm)?;
+            Some((algorithm, Signing { key, last: AtomicU64::new(0) }))
+        };
+        let signing: BTreeMap<_, _> = issuer.algorithms().into_iter().filter_map(signs).collect();
+        if signing.is_empty() {
+            return Err(KeyError::NotSigning(Purpose::Issuer));
+        }
         Ok(Self {
             refresh: set(Purpose::RefreshMac)?.secrets(),
             seal: set(Purpose::PageSeal)?.secrets(),
-            signed: AtomicU64::new(0),
-            signing: issuer.signing()?,
+            signing,
             verifying: VerifyingKeys::parse(&jwks)?,
             jwks_tag: tag(&jwks),
             jwks: jwks.into(),
@@ -299,8 +335,8 @@ impl RecordName for Purpose {
 async fn first(
     store: &dyn Store,
     purpose: Purpose,
-    kek: &KeyEncryptionKeys,
-    now: Timestamp,
+    algorithms: &[Algorithm],
+    (kek, now): (&KeyEncryptionKeys, Timestamp),
 ) -> Result<Held, KeyChangeError> {
     let name = purpose.record_name();
     for _ in 0..RACES {
@@ -308,7 +344,7 @@ async fn first(
             let set = KeySet::open(&record, purpose, kek.of_record(&record))?;
             return Ok(Held { record, set });
         }
-        let set = KeySet::first(purpose, now)?;
+        let set = KeySet::first_of(purpose, algorithms, now)?;
         let record = set.seal(kek.current())?;
         if store.replace_key_set(name, None, &record).await? {
             return Ok(Held { record, set });

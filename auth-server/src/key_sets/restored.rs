@@ -2,7 +2,7 @@
 //! key set that was put back goes on from the newest version, and what was revoked since stays
 //! revoked.
 
-use keys::{KeyEncryptionKeys, KeySet, Purpose};
+use keys::{Algorithm, KeyEncryptionKeys, KeySet, Purpose};
 use shared::{ids::KeyId, time::Timestamp};
 
 use super::{Held, KeyChangeError, KeySets, Keys, RACES, RecordName};
@@ -11,23 +11,33 @@ use crate::{
     store::{Standing, Store, StoreError},
 };
 
-/// The set as it must be after everything that the log has of it.
+/// The set as it must be after everything that the log has of it, with keys of every algorithm
+/// that is asked for.
 pub(super) async fn brought_up(
     store: &dyn Store,
-    kek: &KeyEncryptionKeys,
+    algorithms: &[Algorithm],
     mut held: Held,
-    now: Timestamp,
+    (kek, now): (&KeyEncryptionKeys, Timestamp),
 ) -> Result<Held, KeyChangeError> {
     let purpose = held.set.purpose();
     let (revoked, highest) = logged(store, purpose, now)?;
     for _ in 0..RACES {
-        let Some(set) = held.set.reinstated(&revoked, highest, now)? else { return Ok(held) };
+        let next = match held.set.reinstated(&revoked, highest, now)? {
+            Some(set) => {
+                let version = set.version;
+                tracing::warn!(%purpose, version, "an older key set was put back; it is brought up");
+                Some(set)
+            }
+            None => held.set.with_algorithms(algorithms, now)?,
+        };
+        let Some(set) = next else { return Ok(held) };
         let record = set.seal(kek.of_record(&held.record))?;
         let name = purpose.record_name();
         if store.replace_key_set(name, Some(&held.record), &record).await? {
             let version = set.version;
-            tracing::warn!(%purpose, version, "an older key set was put back; it was brought up");
-            return Ok(Held { record, set });
+            store.note_standing(Standing::KeySet { purpose, version }, now).await?;
+            held = Held { record, set };
+            continue;
         }
         // Another server that starts was faster.
         let record = store.key_set(name).await?.ok_or(KeyChangeError::Missing(purpose))?;

@@ -91,6 +91,12 @@ fn signing(keys: &KeySets) -> KeyId {
     issuer(keys).active().unwrap().id.clone()
 }
 
+const ES256: Algorithm = Algorithm::Es256;
+
+fn announce(set: &KeySet, now: Timestamp) -> Result<KeySet, KeyError> {
+    set.announce(set.algorithms()[0], now)
+}
+
 async fn rotate(keys: &KeySets) -> KeySet {
     let dwell = keys.policy.dwell(Purpose::Issuer);
     let act = |set: &KeySet, now| {
@@ -140,12 +146,12 @@ async fn nobody_signs_with_a_view_of_the_keys_older_than_thirty_seconds() {
     let fixture = Fixture::new();
     let server = fixture.server("one").await;
     fixture.clock.advance(Duration::from_secs(30));
-    assert!(server.sign("at+jwt", &serde_json::json!({})).is_ok());
+    assert!(server.sign(ES256, "at+jwt", &serde_json::json!({})).is_ok());
     fixture.clock.advance(Duration::from_millis(1));
-    let refused = server.sign("at+jwt", &serde_json::json!({})).unwrap_err();
+    let refused = server.sign(ES256, "at+jwt", &serde_json::json!({})).unwrap_err();
     assert!(matches!(refused, Fault::KeysBehind));
     server.keep_fresh().await;
-    assert!(server.sign("at+jwt", &serde_json::json!({})).is_ok());
+    assert!(server.sign(ES256, "at+jwt", &serde_json::json!({})).is_ok());
 }
 
 #[tokio::test]
@@ -157,14 +163,14 @@ async fn keys_are_not_made_anew_when_the_store_has_lost_them() {
     fixture.clock.advance(Duration::from_secs(31));
     let lost = server.seen_since(fixture.clock.now()).await.unwrap_err();
     assert!(matches!(lost, KeyChangeError::Missing(Purpose::Issuer)));
-    assert!(server.sign("at+jwt", &serde_json::json!({})).is_err());
+    assert!(server.sign(ES256, "at+jwt", &serde_json::json!({})).is_err());
 }
 
 #[tokio::test]
 async fn a_refresh_key_of_another_server_is_found_by_looking_again() {
     let fixture = Fixture::new();
     let (one, other) = (fixture.server("one").await, fixture.server("other").await);
-    let announced = one.change(Purpose::RefreshMac, KeySet::announce).await.unwrap();
+    let announced = one.change(Purpose::RefreshMac, announce).await.unwrap();
     let newest = announced.secrets();
     fixture.clock.advance(Duration::from_secs(2));
     let before = other.sets().into_iter().find(|set| set.purpose() == Purpose::RefreshMac);
@@ -214,7 +220,7 @@ async fn keys_are_sealed_anew_only_when_every_running_server_can_open_them() {
     let server = fixture.server_with("new", both).await.unwrap();
     server.report().await.unwrap();
     // A server with the new key changes sets that the old one still reads.
-    server.change(Purpose::Issuer, KeySet::announce).await.unwrap();
+    server.change(Purpose::Issuer, announce).await.unwrap();
     old.seen_since(fixture.clock.now()).await.unwrap();
     let refused = server.reseal().await.unwrap_err();
     assert!(refused.to_string().contains("the server old cannot open"), "{refused}");
@@ -343,4 +349,26 @@ async fn keys_revoked_since_a_back_up_stay_revoked_and_versions_go_on_when_it_is
         assert_ne!(&set.active().unwrap().id, key);
         assert!(set.version > version, "versions never go back");
     }
+}
+
+#[tokio::test]
+async fn an_algorithm_that_is_new_is_published_before_it_signs() {
+    let fixture = Fixture::new();
+    let old = fixture.server("old").await;
+    let mut policy = config().keys;
+    policy.algorithms.push(Algorithm::EdDsa);
+    let (store, kek) = (Arc::clone(&fixture.store), fixture.kek.clone());
+    let open = KeySets::open(store, kek, policy, fixture.clock.clone(), "new".to_owned());
+    let new = open.await.unwrap();
+    assert_eq!(issuer(&new).algorithms(), [ES256, Algorithm::EdDsa]);
+    assert_eq!(new.signs(Algorithm::EdDsa), ES256);
+    let early = new.sign(Algorithm::EdDsa, "at+jwt", &serde_json::json!({})).unwrap_err();
+    assert!(matches!(early, Fault::KeysBehind));
+    assert_eq!(signing(&new), signing(&old));
+    let app = App { keys: Arc::new(new), ..fixture.app("app").await };
+    fixture.clock.advance(Duration::from_mins(12));
+    app.keys.seen_since(fixture.clock.now()).await.unwrap();
+    app.lead(&mut None).await.unwrap();
+    assert_eq!(app.keys.signs(Algorithm::EdDsa), Algorithm::EdDsa);
+    assert!(app.keys.sign(Algorithm::EdDsa, "at+jwt", &serde_json::json!({})).is_ok());
 }

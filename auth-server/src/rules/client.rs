@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keys::Algorithm;
 use serde::{Deserialize, Serialize};
 use shared::{
     ids::{ClientId, WorkspaceId},
@@ -42,6 +43,9 @@ pub(crate) struct About {
     pub(crate) client_uri: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) contacts: Vec<String>,
+    /// The algorithm of its ID tokens (OpenID Connect Dynamic Client Registration 1.0 section 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id_token_signed_response_alg: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) logo_uri: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +55,13 @@ pub(crate) struct About {
     pub(crate) scope: Option<Scope>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tos_uri: Option<String>,
+}
+
+impl About {
+    /// The algorithm of its ID tokens, if it chose one.
+    pub(crate) fn id_token_algorithm(&self) -> Option<Algorithm> {
+        self.id_token_signed_response_alg.as_deref().and_then(Algorithm::parse)
+    }
 }
 
 /// Where a client runs, if it says so.

@@ -4,6 +4,7 @@
 //! Unknown members are neither stored nor hashed; nothing a registration says is shown unescaped.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use keys::Algorithm;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shared::scope::Scope;
@@ -67,6 +68,7 @@ const PAGES_ELSEWHERE: [&str; 2] = ["backchannel_logout_uri", "sector_identifier
 pub(crate) fn check(
     body: &Map<String, Value>,
     policy: &OutboundPolicy,
+    algorithms: &[Algorithm],
 ) -> Result<Registration, RegistrationViolation> {
     software_statement::refuse(body)?;
     let auth = auth_method(body)?;
@@ -93,6 +95,7 @@ pub(crate) fn check(
             application_type,
             client_uri: web_page(body, "client_uri")?,
             contacts: contacts(body)?,
+            id_token_signed_response_alg: id_token_algorithm(body, algorithms),
             logo_uri: public_web_page(body, "logo_uri")?,
             policy_uri: public_web_page(body, "policy_uri")?,
             scope: scope(body)?,
@@ -164,6 +167,14 @@ fn scope(body: &Map<String, Value>) -> Result<Option<Scope>, RegistrationViolati
         }
         Some(_) => Err(RegistrationViolation::Scope),
     }
+}
+
+/// The algorithm of ID tokens, if there are keys of it. Another one is left out, and the answer
+/// says so (RFC 7591 section 3.2.1).
+fn id_token_algorithm(body: &Map<String, Value>, algorithms: &[Algorithm]) -> Option<String> {
+    let name = body.get("id_token_signed_response_alg").and_then(Value::as_str)?;
+    let known = Algorithm::parse(name).filter(|known| algorithms.contains(known))?;
+    Some(known.as_str().to_owned())
 }
 
 fn application_type(

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn run(body: &Value) -> Result<Registration, RegistrationViolation> {
-    check(body.as_object().unwrap(), &OutboundPolicy::default())
+    check(body.as_object().unwrap(), &OutboundPolicy::default(), &Algorithm::SIGNING)
 }
 
 #[test]

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use keys::Algorithm;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 use shared::{
     ids::{ClientId, UserId},
     scope::Scope,
@@ -105,8 +106,14 @@ impl SignIn {
 }
 
 /// The left half of the access token's SHA-256 (OpenID Connect Core 3.1.3.6).
-pub(crate) fn at_hash(access_token: &str) -> String {
-    let digest = Sha256::digest(access_token);
+pub(crate) fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
+    let digest = match algorithm {
+        // Ed25519 hashes with SHA-512 (RFC 8032 section 5.1).
+        Algorithm::EdDsa => Sha512::digest(access_token).to_vec(),
+        Algorithm::Es256 | Algorithm::Rs256 | Algorithm::Secret => {
+            Sha256::digest(access_token).to_vec()
+        }
+    };
     URL_SAFE_NO_PAD.encode(digest.get(..digest.len() / 2).unwrap_or_default())
 }
 
@@ -148,6 +155,6 @@ mod tests {
     #[test]
     fn the_hash_of_an_access_token_is_as_the_specification_has_it() {
         let token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
-        assert_eq!(at_hash(token), "77QmUPtjPfzWtF2AnpK9RQ");
+        assert_eq!(at_hash(Algorithm::Rs256, token), "77QmUPtjPfzWtF2AnpK9RQ");
     }
 }

@@ -90,8 +90,18 @@ struct Haste {
     emergency: bool,
 }
 
+impl Haste {
+    fn body(&self) -> Value {
+        json!({ "emergency": self.emergency })
+    }
+}
+
 #[derive(Args, Debug)]
 struct Which {
+    /// Of which algorithm: ES256, `EdDSA` or RS256, as `keys.algorithms` has them. The first of
+    /// them without it.
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<String>,
     /// What the keys are for.
     #[arg(long, value_enum, default_value_t = Purpose::Issuer)]
     purpose: Purpose,
@@ -122,11 +132,11 @@ pub(crate) async fn run(arguments: &KeysArguments) -> Result<(), Failure> {
     let place = &arguments.place;
     match &arguments.command {
         KeysCommand::Activate(one) => {
-            change(place, &["keys", &one.key, "activate"], &one.haste).await
+            change(place, &["keys", &one.key, "activate"], one.haste.body()).await
         }
         KeysCommand::Announce(which) => {
             let path = ["key-sets", which.purpose.as_str(), "announce"];
-            change(place, &path, &Haste { emergency: false }).await
+            change(place, &path, json!({ "algorithm": which.algorithm })).await
         }
         KeysCommand::Drill { wait } => drill(place, Duration::from_secs(*wait)).await,
         KeysCommand::List { all } => list(place, *all).await,
@@ -135,16 +145,20 @@ pub(crate) async fn run(arguments: &KeysArguments) -> Result<(), Failure> {
             table::one(place, &answer);
             Ok(())
         }
-        KeysCommand::Retire(one) => change(place, &["keys", &one.key, "retire"], &one.haste).await,
-        KeysCommand::Revoke(one) => change(place, &["keys", &one.key, "revoke"], &one.haste).await,
+        KeysCommand::Retire(one) => {
+            change(place, &["keys", &one.key, "retire"], one.haste.body()).await
+        }
+        KeysCommand::Revoke(one) => {
+            change(place, &["keys", &one.key, "revoke"], one.haste.body()).await
+        }
         KeysCommand::Rotate { which, haste } => {
-            change(place, &["key-sets", which.purpose.as_str(), "rotate"], haste).await
+            let body = json!({ "algorithm": which.algorithm, "emergency": haste.emergency });
+            change(place, &["key-sets", which.purpose.as_str(), "rotate"], body).await
         }
     }
 }
 
-async fn change(place: &Place, path: &[&str], haste: &Haste) -> Result<(), Failure> {
-    let body = json!({ "emergency": haste.emergency });
+async fn change(place: &Place, path: &[&str], body: Value) -> Result<(), Failure> {
     let mut answer = ask(place, Ask { body, ..Ask::of(Method::POST, path) }).await?;
     if let Some(fields) = answer.as_object_mut()
         && !place.json
