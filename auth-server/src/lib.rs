@@ -40,7 +40,10 @@ mod verifiers;
 
 pub use self::{
     accounts::AccountError,
-    admin::{AdminPeer, Reloaded, admin_router, admin_router_over_tcp},
+    admin::{
+        AdminPeer, GatewayKeysChanged, KeyShown, KeysChanged, Reloaded, admin_router,
+        admin_router_over_tcp, too_soon,
+    },
     config::Config,
     engine::Engine,
     grants::LiveGrant,

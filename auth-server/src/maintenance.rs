@@ -9,6 +9,7 @@ use std::{
 
 use shared::time::{Clock, Timestamp};
 
+pub use crate::key_sets::renew_keys;
 use crate::{
     engine::Engine,
     store::{Census, Journal, PutBack, StoreError, Transfer, census, read_backup, walk},
@@ -43,8 +44,15 @@ pub enum MaintenanceError {
          with --accept-lost-revocations"
     )]
     LogTooShort,
+    #[error(transparent)]
+    Key(#[from] keys::KeyError),
     #[error("the new store is not empty; it must hold nothing before everything is moved into it")]
     NotEmpty,
+    #[error(
+        "the stored keys open with the key-encryption key that is given, so nothing is lost; \
+         vestibule keys rotate replaces keys and keeps what they made"
+    )]
+    Opens,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -142,7 +150,7 @@ pub async fn migrate(
 }
 
 /// A file is opened by one process; of Redis the mark tells whether somebody uses it.
-async fn in_use(
+pub(crate) async fn in_use(
     engine: &Engine,
     whole: &Arc<dyn Transfer>,
     now: Timestamp,

@@ -19,6 +19,7 @@ mod reference_crm;
 mod reload;
 mod secret_file;
 mod serve;
+mod stores;
 mod tls;
 
 use std::process::ExitCode;

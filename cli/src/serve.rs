@@ -10,8 +10,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use auth_server::{App, Engine};
 use gateway::{Authority, Gateway};
 use shared::{problem::chain, secret::Secret, time::Clock};
 use tokio::{
@@ -27,24 +25,20 @@ use web::{
 use crate::{
     admin_socket::{self, AdminSocket},
     arguments::ServeOptions as Options,
-    deployment_file::{File, RawEngine},
-    gateway_keys::{self, GatewayStore},
+    deployment_file::File,
+    gateway_keys::{self, GatewayStore, Ring},
     in_process::InProcess,
-    key_encryption_key, listen,
+    listen,
     live::AuthServer,
-    metrics, redis,
+    metrics,
     reload::Reloader,
     secret_file,
+    stores::{self, open_auth_server},
     tls::{self, Shown},
 };
 
 /// How long answers under way may take once the end began.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// The log of revocations, in the data folder.
-const JOURNAL: &str = "revocations.journal";
-/// auth-server's embedded store, in the data folder.
-pub(crate) const STORE: &str = "auth.redb";
 
 /// Which services run in this process.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +113,7 @@ pub(crate) async fn both(
     ready: impl FnOnce(),
 ) -> Result<(), String> {
     let auth = AuthServer::new(open_auth_server(&file, &running.data_dir).await?);
-    let gateway = open_gateway(&file, &running, InProcess(auth.clone())).await?;
+    let (gateway, ring) = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let tasks = [
         running.start(listeners.auth, auth.public()),
         running.start(listeners.gateway, gateway::router(gateway.clone())),
@@ -129,7 +123,9 @@ pub(crate) async fn both(
     let reloader = reread.map(|path| {
         Reloader::new(path.to_owned(), &file, Some(auth.clone()), Some(gateway.clone()))
     });
-    running.administer(&file, &auth, reloader).await?;
+    let ring_admin = gateway_keys::router(ring.clone(), Some(auth.clone()));
+    running.administer(&file, &auth, reloader, Some(ring_admin)).await?;
+    running.tracker.spawn(ring.keep(running.shutdown.clone()));
     gateway.start();
     running.tracker.spawn(auth.keep_swept(running.shutdown.clone()));
     ready();
@@ -147,7 +143,7 @@ async fn auth_server_alone(
     start_internal(file, &auth, running).await?;
     metrics::start(file, running, Some(auth.current()), None).await?;
     let reloader = Reloader::new(config.to_owned(), file, Some(auth.clone()), None);
-    running.administer(file, &auth, Some(reloader)).await?;
+    running.administer(file, &auth, Some(reloader), None).await?;
     running.tracker.spawn(auth.keep_swept(running.shutdown.clone()));
     running.until_told([task]).await
 }
@@ -170,12 +166,14 @@ async fn gateway_alone(
     let tls = tls::internal_client(&file.gateway.internal_tls)?;
     let authority = gateway::HttpAuthority::new(base, credential, issuer, &tls)
         .map_err(|error| format!("gateway.internal_tls: {}", chain(&error)))?;
-    let gateway = open_gateway(file, running, authority).await?;
+    let (gateway, ring) = open_gateway(file, running, authority).await?;
     let task = running.start(listeners, gateway::router(gateway.clone()));
     metrics::start(file, running, None, Some(gateway.clone())).await?;
     let reloader = Reloader::new(config.to_owned(), file, None, Some(gateway.clone()));
-    running.open_socket(admin_socket::GATEWAY, reloader.router())?;
+    let admin = reloader.router().merge(gateway_keys::router(ring.clone(), None));
+    running.open_socket(admin_socket::GATEWAY, admin)?;
     running.follow(reloader)?;
+    running.tracker.spawn(ring.keep(running.shutdown.clone()));
     gateway.start();
     running.until_told([task]).await
 }
@@ -206,10 +204,14 @@ impl Running {
         file: &File,
         auth: &AuthServer,
         reloader: Option<Reloader>,
+        of_gateway: Option<Router>,
     ) -> Result<(), String> {
         self.tracker.spawn(auth.current().keep_audit(self.shutdown.clone()));
         self.tracker.spawn(auth.current().keep_keys(self.shutdown.clone()));
         let mut admin = auth.router(|served| &served.admin);
+        if let Some(of_gateway) = of_gateway {
+            admin = of_gateway.fallback_service(admin);
+        }
         if let Some(reloader) = reloader {
             admin = reloader.router().fallback_service(admin);
             self.follow(reloader)?;
@@ -225,7 +227,7 @@ impl Running {
     }
 
     /// Answers operators on a socket in the data folder.
-    fn open_socket(&self, name: &str, router: axum::Router) -> Result<(), String> {
+    fn open_socket(&self, name: &str, router: Router) -> Result<(), String> {
         if let Some(socket) = AdminSocket::open(&self.data_dir, name)? {
             self.tracker.spawn(socket.serve(router, self.shutdown.clone()));
         }
@@ -265,7 +267,7 @@ impl Running {
 /// Serves a router that only services of ours speak to, until the shutdown.
 pub(crate) fn private_listener(
     listeners: Vec<TcpListener>,
-    router: axum::Router,
+    router: Router,
     shutdown: CancellationToken,
     tracker: TaskTracker,
 ) -> impl Future<Output = ()> {
@@ -294,64 +296,31 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(problem)
 }
 
-/// Opens auth-server's store and state.
-pub(crate) async fn open_auth_server(file: &File, data_dir: &Path) -> Result<App, String> {
-    let engine = engine(file, data_dir).await?;
-    let key = key_encryption_key::read(&file.keys, data_dir)?;
-    App::open(file.auth()?, engine, Clock::System, key.keys.clone())
-        .await
-        .map_err(|error| key.explain(format!("auth-server cannot start: {}", chain(&error))))
-}
-
-/// Opens auth-server's engine.
-pub(crate) async fn engine(file: &File, data_dir: &Path) -> Result<Engine, String> {
-    match file.store.engine {
-        RawEngine::Embedded => embedded_engine(&data_dir.join(STORE), data_dir),
-        RawEngine::Redis => {
-            Ok(Engine::Redis(redis::auth_server(&file.store).await?, data_dir.join(JOURNAL)))
-        }
-    }
-}
-
-/// Opens an embedded engine with the log of revocations of a data folder.
-pub(crate) fn embedded_engine(path: &Path, data_dir: &Path) -> Result<Engine, String> {
-    Ok(Engine::Embedded(embedded(path)?, Some(data_dir.join(JOURNAL))))
-}
-
-/// Opens the gateway's store.
-pub(crate) async fn gateway_store(file: &File, data_dir: &Path) -> Result<GatewayStore, String> {
-    match file.store.engine {
-        RawEngine::Embedded => gateway_keys::embedded(&data_dir.join("gateway.redb")),
-        RawEngine::Redis => redis::gateway(&file.store).await.map(GatewayStore::Redis),
-    }
-}
-
 async fn open_gateway(
     file: &File,
     running: &Running,
     authority: impl Authority + 'static,
-) -> Result<Gateway, String> {
-    let store = gateway_store(file, &running.data_dir).await?;
+) -> Result<(Gateway, Ring), String> {
+    let store = stores::gateway(file, &running.data_dir).await?;
     let config = file.gateway()?;
-    let key = key_encryption_key::read(&file.keys, &running.data_dir)?;
-    let opened = gateway_keys::open(&store, &key.keys, Clock::System.now()).await;
-    let (identity, sessions) = opened.map_err(|error| key.explain(error))?;
-    let shared_store = match store {
+    let shared_store = match &store {
         GatewayStore::Embedded(_) => None,
-        GatewayStore::Redis(redis) => Some(redis),
+        GatewayStore::Redis(redis) => Some(redis.clone()),
     };
-    Ok(Gateway::new(gateway::AppParts {
+    let (ring, sessions) = stores::keys_of_gateway(file, &running.data_dir, store).await?;
+    let gateway = Gateway::new(gateway::AppParts {
         authority: Arc::new(authority),
         clock: Clock::System,
         config,
         digest: file.digest(),
-        identity: Arc::new(ArcSwap::new(identity)),
+        identity: ring.keys(),
         proxies: file.trusted_proxies()?,
         sessions,
         shared_store,
         shutdown: running.shutdown.clone(),
         tracker: running.tracker.clone(),
-    }))
+    });
+    Ok((gateway, ring))
 }
 
 /// Opens the listener for gateways of other processes, if the file has one.
@@ -369,10 +338,6 @@ async fn start_internal(file: &File, auth: &AuthServer, running: &Running) -> Re
     running.keep(shown);
     running.start(listeners, auth.router(|served| &served.internal));
     Ok(())
-}
-
-fn embedded(path: &Path) -> Result<store::Embedded, String> {
-    store::Embedded::open(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Refuses to serve plain http to the outside: only loopback, or behind a listed proxy.

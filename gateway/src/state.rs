@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use keys::{KeyError, KeySet, SecretRing, SigningKey};
+use http::HeaderValue;
+use keys::{KeyError, KeySet, Pace, SecretRing, SigningKey};
 use shared::time::Clock;
 use store::Redis;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,6 +59,8 @@ pub struct AppParts {
 /// The key that signs identities, and the published set.
 #[derive(Debug)]
 pub struct IdentityKeys {
+    /// For how long backends may keep the published set.
+    pub(crate) cache_control: HeaderValue,
     pub jwks: Bytes,
     pub signing: SigningKey,
 }
@@ -65,7 +68,17 @@ pub struct IdentityKeys {
 impl IdentityKeys {
     /// Takes both from a key set of the gateway's identity.
     pub fn of(set: &KeySet) -> Result<Self, KeyError> {
-        Ok(Self { jwks: set.jwks().into(), signing: set.signing()? })
+        let cache_control = HeaderValue::from_static(keys::JWKS_CACHE_CONTROL);
+        Ok(Self { cache_control, jwks: set.jwks().into(), signing: set.signing()? })
+    }
+
+    /// The same, published so that it changes at another pace than the usual one.
+    #[must_use]
+    pub fn at(mut self, pace: &Pace) -> Self {
+        if let Ok(written) = HeaderValue::try_from(pace.cache_control()) {
+            self.cache_control = written;
+        }
+        self
     }
 }
 

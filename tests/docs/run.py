@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Replays the pages that show commands as a new user would: docs/integrate, docs/connect and docs/operate/backends.md.
+"""Replays the pages that show commands as a new user would: docs/integrate, docs/connect and some of docs/operate.
 
-The first two run against a demo, the last against the server that it starts itself.
+The first two run against a demo, the last against the servers that they start themselves.
 
 Blocks that begin with a file's name are written to that file; `console` blocks are run, and what they print must be
 what the page says. Ports, tokens and times differ between two runs and are not compared. With --write the page gets
@@ -27,7 +27,7 @@ sys.path.insert(0, str(HERE.parent / "clients"))
 from demo import PASSWORD, SECRET, USERNAME, Demo  # noqa: E402
 
 PAGE = ROOT / "docs/integrate/README.md"
-BACKENDS = ROOT / "docs/operate/backends.md"
+OWN = [ROOT / "docs/operate" / name for name in ("backends.md", "keys.md", "lost-key-encryption-key.md")]
 CONNECT = sorted((ROOT / "docs/connect").glob("*.md"))
 RUST = HERE / "verify.rs"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -162,11 +162,11 @@ def _free_ports(count):
     return ports
 
 
-def replay_backends(binary, python):
-    """The page about backends, as this run has it."""
+def replay_own(path, binary, python):
+    """A page that starts its own servers, as this run has it."""
     own = OwnServer(binary, python)
     try:
-        return BLOCK.sub(own.block, BACKENDS.read_text())
+        return BLOCK.sub(own.block, path.read_text())
     finally:
         own.stop()
         shutil.rmtree(own.demo.folder, ignore_errors=True)
@@ -188,6 +188,10 @@ def replay_connect(binary, python):
 
 def comparable(text):
     """What two runs have in common: no random text, no times."""
+    text = re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "MOMENT", text)
+    text = re.sub(r"\b\d+(\.\d)? s\b", "SECONDS", text)
+    text = re.sub(r"\b[0-9a-f]{8}\b", "HEX", text)
+    text = re.sub(r"\bactor=\w+\(\d+\)", "actor=OPERATOR", text)
     text = re.sub(r"[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]{20,})*", "RANDOM", text)
     return re.sub(r"\b\d{10}\b", "TIME", text)
 
@@ -202,8 +206,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=TARGET / "release/vestibule", help="the vestibule binary")
     parser.add_argument("--python", default=ROOT / ".tools/venv-docs/bin/python", help="a Python that has PyJWT")
+    parser.add_argument("--page", help="replay this page alone, of those that start their own servers")
     parser.add_argument("--write", action="store_true", help="write the output of this run into the page")
     options = parser.parse_args()
+    if options.page:
+        own = [path for path in OWN if path.name == options.page]
+        assert own, f"--page names one of {', '.join(path.name for path in OWN)}"
+        return report([(path, path.read_text(), replay_own(path, options.binary, options.python)) for path in own], options)
     page = PAGE.read_text()
     rust = next(body for kind, body in BLOCK.findall(page) if kind == "rust")
     assert rust.split("\n", 1)[1] in RUST.read_text(), f"the page's Rust is not that of {RUST.relative_to(ROOT)}"
@@ -220,8 +229,13 @@ def main():
         shutil.rmtree(replay.demo.folder, ignore_errors=True)
         shutil.rmtree(replay.folder, ignore_errors=True)
     pages = [(PAGE, page, replayed)]
-    pages.append((BACKENDS, BACKENDS.read_text(), replay_backends(options.binary, options.python)))
+    pages += [(own, own.read_text(), replay_own(own, options.binary, options.python)) for own in OWN]
     pages += replay_connect(options.binary, options.python)
+    return report(pages, options)
+
+
+def report(pages, options):
+    """Says where pages differ from this run, or writes them."""
     differing = 0
     for path, page, replayed in pages:
         differences = judge(page, replayed)

@@ -7,11 +7,16 @@ use axum::{
     response::Response,
 };
 use http::StatusCode;
-use keys::{Act, Algorithm, KeyError, KeyRecord, KeySet, KeyState, Purpose, Urgency};
+use keys::{Act, Algorithm, KeyRecord, KeySet, Purpose, Urgency};
 use serde::{Deserialize, Serialize};
 use shared::ids::KeyId;
 
-use super::{answer, error::AdminError, moment, read};
+use super::{
+    answer,
+    error::AdminError,
+    key_view::{KeyShown, KeysChanged, too_soon},
+    moment, read,
+};
 use crate::{App, audit::Actor, key_sets::KeyChangeError};
 
 /// How an operator asks.
@@ -25,27 +30,8 @@ pub(super) struct Asked {
 
 #[derive(Debug, Serialize)]
 struct List {
-    keys: Vec<Shown>,
+    keys: Vec<KeyShown>,
     servers: Vec<Server>,
-}
-
-/// A key and when what may happen to it.
-#[derive(Debug, Serialize)]
-struct Shown {
-    id: KeyId,
-    purpose: &'static str,
-    algorithm: &'static str,
-    state: &'static str,
-    published: String,
-    activated: Option<String>,
-    last_signed: Option<String>,
-    retiring: Option<String>,
-    retired: Option<String>,
-    revoked: Option<String>,
-    /// What comes next, as a person reads it.
-    next: Option<String>,
-    /// When.
-    next_at: Option<String>,
 }
 
 /// A server as it last reported itself.
@@ -54,19 +40,6 @@ struct Server {
     name: String,
     seen: String,
     versions: std::collections::BTreeMap<String, u64>,
-}
-
-/// What was done.
-#[derive(Debug, Serialize)]
-struct Done {
-    purpose: &'static str,
-    algorithm: &'static str,
-    version: u64,
-    /// None while the first key of a new algorithm waits.
-    signing: Option<KeyId>,
-    standby: Option<KeyId>,
-    /// What it cost, where somebody said emergency.
-    cost: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -203,43 +176,13 @@ async fn activate_in(
     Ok(done(&next, algorithm_of(set, key), said(urgency, cost)))
 }
 
-fn shown(app: &App, set: &KeySet, key: &KeyRecord) -> Shown {
-    let dwell = app.keys.policy.dwell(set.purpose());
-    let next =
-        match key.state {
-            KeyState::Pending => Some(("may be activated", key.activable_at(&dwell))),
-            KeyState::Retiring => Some(("may be retired", key.retirable_at(&dwell))),
-            KeyState::Active => app.keys.policy.every_of(set.purpose()).map(|every| {
-                ("is replaced", key.activated_at.unwrap_or(key.published_at).plus(every))
-            }),
-            KeyState::Probe | KeyState::Retired | KeyState::Revoked => None,
-        };
-    Shown {
-        id: key.id.clone(),
-        purpose: set.purpose().as_str(),
-        algorithm: key.algorithm.as_str(),
-        state: key.state.as_str(),
-        published: moment::text(key.published_at),
-        activated: key.activated_at.map(moment::text),
-        last_signed: key.last_signed_at.map(moment::text),
-        retiring: key.retiring_at.map(moment::text),
-        retired: key.retired_at.map(moment::text),
-        revoked: key.revoked_at.map(moment::text),
-        next: next.map(|(what, _)| what.to_owned()),
-        next_at: next.map(|(_, at)| moment::text(at)),
-    }
+fn shown(app: &App, set: &KeySet, key: &KeyRecord) -> KeyShown {
+    let policy = &app.keys.policy;
+    KeyShown::of(set, key, &policy.dwell(set.purpose()), policy.every_of(set.purpose()))
 }
 
 fn done(next: &KeySet, algorithm: Algorithm, cost: Option<String>) -> Response {
-    let done = Done {
-        purpose: next.purpose().as_str(),
-        algorithm: algorithm.as_str(),
-        version: next.version,
-        signing: next.active_of(algorithm).map(|key| key.id.clone()),
-        standby: next.standby_of(algorithm).map(|key| key.id.clone()),
-        cost,
-    };
-    answer(StatusCode::OK, &done)
+    answer(StatusCode::OK, &KeysChanged::of(next, algorithm, cost))
 }
 
 fn algorithm_of(set: &KeySet, key: &KeyId) -> Algorithm {
@@ -277,11 +220,13 @@ fn cost(app: &App, set: &KeySet, act: Act, key: &KeyId) -> String {
 
 /// The refusal with the moment, and with what an emergency would cost.
 fn refused(error: KeyChangeError, cost: &str) -> AdminError {
-    let KeyChangeError::Key(KeyError::TooSoon { allowed_at, .. }) = &error else {
-        return error.into();
-    };
-    let at = moment::text(*allowed_at);
-    AdminError::NotYet(format!("{error}, at {at}; --emergency does it now: {cost}"))
+    match &error {
+        KeyChangeError::Key(key) => match too_soon(key, cost) {
+            Some(text) => AdminError::NotYet(text),
+            None => error.into(),
+        },
+        _ => error.into(),
+    }
 }
 
 async fn asked(body: Body) -> Result<Asked, AdminError> {

@@ -9,6 +9,7 @@ mod drill;
 mod error;
 mod grants;
 mod initial_access;
+mod key_view;
 mod keys;
 mod moment;
 mod remote;
@@ -31,8 +32,11 @@ use web::{
     problem::{Problem, json},
 };
 
-pub use self::remote::admin_router_over_tcp;
 use self::{error::AdminError, remote::AdminAddress};
+pub use self::{
+    key_view::{KeyShown, KeysChanged, too_soon},
+    remote::admin_router_over_tcp,
+};
 use crate::{
     App,
     audit::{Actor, Event},
@@ -150,7 +154,24 @@ pub struct Reloaded<'a> {
     pub peer: Option<AdminPeer>,
 }
 
+/// A change of the keys of a gateway in this process, which has no store of events of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayKeysChanged<'a> {
+    pub act: &'static str,
+    pub headers: &'a HeaderMap,
+    pub peer: AdminPeer,
+    pub version: u64,
+}
+
 impl App {
+    /// Keeps in the audit that an operator changed the keys of this process's gateway.
+    pub fn note_gateway_keys(&self, changed: &GatewayKeysChanged<'_>) {
+        let GatewayKeysChanged { act, headers, peer, version } = *changed;
+        let actor = Actor::Operator { name: operator(headers), pid: peer.pid, uid: peer.uid };
+        let purpose = ::keys::Purpose::GatewayIdentity.as_str();
+        self.audit(&Event::KeysChanged { act, actor: &actor, purpose, version });
+    }
+
     /// Keeps in the audit that the deployment file was read again.
     pub fn note_reload(&self, reloaded: &Reloaded<'_>) {
         let Reloaded { digest, headers, is_applied, peer } = *reloaded;

@@ -3,6 +3,7 @@
 
 mod change;
 mod keep;
+mod renewed;
 mod report;
 mod restored;
 
@@ -29,7 +30,7 @@ use shared::{
     time::{Clock, Timestamp},
 };
 
-pub use self::change::KeyChangeError;
+pub use self::{change::KeyChangeError, renewed::renew_keys};
 use crate::{
     config::KeyPolicy,
     error::Fault,

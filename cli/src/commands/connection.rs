@@ -4,7 +4,7 @@
 use std::{io::ErrorKind, path::Path};
 
 use auth_server::{AdminPeer, App};
-use axum::body::Body;
+use axum::{Router, body::Body};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
@@ -21,7 +21,7 @@ use super::{Failure, Place};
 use crate::{
     admin_socket,
     deployment_file::{self, File},
-    serve,
+    gateway_keys, serve, stores,
 };
 
 /// Somebody who answers.
@@ -34,6 +34,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum End {
     Here(Box<App>),
+    HereGateway(Router),
     Listener(TcpStream, Listener),
     Socket(UnixStream),
 }
@@ -74,6 +75,12 @@ impl<'a> Ask<'a> {
 /// Asks the server of the data folder, or its store, and gives the answer.
 pub(super) async fn ask(place: &Place, ask: Ask<'_>) -> Result<Value, Failure> {
     Connection::open(place).await?.send(&ask).await
+}
+
+/// Asks the gateway of the data folder, or its store, and gives the answer. Paths are those of
+/// [`gateway_keys`].
+pub(super) async fn ask_gateway(place: &Place, ask: Ask<'_>) -> Result<Value, Failure> {
+    Connection::open_gateway(place).await?.send(&ask).await
 }
 
 /// Asks for every page of a list, and gives all its items.
@@ -122,6 +129,46 @@ impl Connection {
         Ok(Self { end, operator })
     }
 
+    /// A gateway of its own has a socket of its own; one that runs with auth-server shares its
+    /// socket.
+    async fn open_gateway(place: &Place) -> Result<Self, Failure> {
+        if place.admin.is_some() {
+            return Err(Failure::Misuse(
+                "a gateway's keys are not asked for over TCP; run the command on the gateway's \
+                 machine, without --admin"
+                    .to_owned(),
+            ));
+        }
+        let operator = || place.operator.as_deref().and_then(|name| name.parse().ok());
+        for name in [admin_socket::GATEWAY, admin_socket::AUTH_SERVER] {
+            let path = place.data_dir.join(name);
+            let stream = match UnixStream::connect(&path).await {
+                Ok(stream) => stream,
+                Err(error) if is_nobody(error.kind()) => continue,
+                Err(error) => {
+                    let text = format!("{} cannot be asked: {error}", path.display());
+                    return Err(Failure::Misuse(text));
+                }
+            };
+            let here = Self { end: End::Socket(stream), operator: operator() };
+            if name == admin_socket::GATEWAY || has_gateway(&path).await? {
+                return Ok(here);
+            }
+        }
+        let Some(config) = &place.config else {
+            return Err(Failure::Misuse(format!(
+                "no gateway runs on {}; name the gateway's --data-dir, or with --config the \
+                 deployment file whose store is asked instead",
+                place.data_dir.display()
+            )));
+        };
+        let file = File::read(config).map_err(Failure::Misuse)?;
+        serve::make_private_folder(&place.data_dir).map_err(Failure::Misuse)?;
+        let ring = stores::ring(&file, &place.data_dir).await.map_err(Failure::Unavailable)?;
+        let end = End::HereGateway(gateway_keys::router(ring, None));
+        Ok(Self { end, operator: operator() })
+    }
+
     async fn send(self, ask: &Ask<'_>) -> Result<Value, Failure> {
         let url = ask.url()?;
         let body = if ask.body.is_null() { String::new() } else { ask.body.to_string() };
@@ -140,7 +187,14 @@ impl Connection {
         let request = request.body(Body::from(body));
         let request = request.map_err(|error| Failure::Misuse(error.to_string()))?;
         let (status, text) = match self.end {
-            End::Here(app) => here(&app, request).await?,
+            End::Here(app) => {
+                let answer = here(auth_server::admin_router((*app).clone()), request).await?;
+                if let Err(error) = app.flush_audit().await {
+                    tracing::warn!(%error, "the act is not in the audit");
+                }
+                answer
+            }
+            End::HereGateway(router) => here(router, request).await?,
             End::Listener(stream, _) => over(stream, request).await?,
             End::Socket(stream) => over(stream, request).await?,
         };
@@ -180,19 +234,28 @@ pub(super) async fn post(
 async fn open_store(config: &Path, data_dir: &Path) -> Result<App, Failure> {
     let file = File::read(config).map_err(Failure::Misuse)?;
     serve::make_private_folder(data_dir).map_err(Failure::Misuse)?;
-    serve::open_auth_server(&file, data_dir).await.map_err(Failure::Unavailable)
+    stores::open_auth_server(&file, data_dir).await.map_err(Failure::Unavailable)
 }
 
-async fn here(app: &App, mut request: Request<Body>) -> Result<(StatusCode, Vec<u8>), Failure> {
+async fn here(
+    router: Router,
+    mut request: Request<Body>,
+) -> Result<(StatusCode, Vec<u8>), Failure> {
     let uid = rustix::process::getuid().as_raw();
     let pid = i32::try_from(std::process::id()).ok();
     request.extensions_mut().insert(AdminPeer { pid, uid });
-    let Ok(response) = auth_server::admin_router(app.clone()).oneshot(request).await;
-    let answer = whole(response).await?;
-    if let Err(error) = app.flush_audit().await {
-        tracing::warn!(%error, "the act is not in the audit");
-    }
-    Ok(answer)
+    let Ok(response) = router.oneshot(request).await;
+    whole(response).await
+}
+
+/// Whether a gateway runs in the process behind auth-server's socket.
+async fn has_gateway(socket: &Path) -> Result<bool, Failure> {
+    let gone = |error| Failure::Unavailable(format!("{}: {error}", socket.display()));
+    let stream = UnixStream::connect(socket).await.map_err(gone)?;
+    let request = Request::get(gateway_keys::PATH).header(header::HOST, "localhost");
+    let request = request.body(Body::empty());
+    let request = request.map_err(|error| Failure::Misuse(error.to_string()))?;
+    Ok(over(stream, request).await?.0 != StatusCode::NOT_FOUND)
 }
 
 /// Connects to a listener. The token goes to this machine alone, or into a tunnel that begins on

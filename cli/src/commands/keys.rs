@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     EXIT_CODES, Failure, Place,
-    connection::{Ask, ask},
+    connection::{Ask, ask, ask_gateway},
+    renew,
     table::{self, field},
 };
 
@@ -19,6 +20,7 @@ Examples:
   vestibule keys revoke KEY             refuse a stolen key everywhere, within a second
   vestibule keys rotate --purpose refresh-mac
   vestibule keys drill                  who reads the published keys, and how soon
+  vestibule keys rotate --gateway       the keys with which a gateway signs what backends see
 
 The life of a key: pending (published, not signing) -> active (the one that signs) -> retiring
 (what it signed is still valid) -> retired. A revoked key is refused at once and for ever.
@@ -35,6 +37,10 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(crate) struct KeysArguments {
     #[command(subcommand)]
     command: KeysCommand,
+    /// The keys with which a gateway signs who calls, for backends. On the gateway's machine;
+    /// gateways that share a Redis share them.
+    #[arg(long, global = true)]
+    gateway: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -57,6 +63,13 @@ enum KeysCommand {
         /// Show keys that are over as well.
         #[arg(long)]
         all: bool,
+    },
+    /// Put new keys in the place of those that nobody can open, because the key-encryption key is
+    /// lost. Every server must be stopped. Accounts, clients and API keys stay; tokens do not.
+    Renew {
+        /// You know that every token ends, and people approve their clients again.
+        #[arg(long, required = true)]
+        everybody_signs_in_again: bool,
     },
     /// Seal the stored keys under the current key-encryption key. Name the one before in
     /// `keys.previous_key_encryption_key_files` on every server first.
@@ -130,6 +143,9 @@ impl Purpose {
 /// Runs the command.
 pub(crate) async fn run(arguments: &KeysArguments) -> Result<(), Failure> {
     let place = &arguments.place;
+    if arguments.gateway {
+        return of_gateway(place, &arguments.command).await;
+    }
     match &arguments.command {
         KeysCommand::Activate(one) => {
             change(place, &["keys", &one.key, "activate"], one.haste.body()).await
@@ -140,6 +156,7 @@ pub(crate) async fn run(arguments: &KeysArguments) -> Result<(), Failure> {
         }
         KeysCommand::Drill { wait } => drill(place, Duration::from_secs(*wait)).await,
         KeysCommand::List { all } => list(place, *all).await,
+        KeysCommand::Renew { .. } => renew::run(place).await,
         KeysCommand::Reseal => {
             let answer = ask(place, Ask::of(Method::POST, &["keys", "reseal"])).await?;
             table::one(place, &answer);
@@ -158,25 +175,84 @@ pub(crate) async fn run(arguments: &KeysArguments) -> Result<(), Failure> {
     }
 }
 
+async fn of_gateway(place: &Place, command: &KeysCommand) -> Result<(), Failure> {
+    const KEYS: &str = "gateway-keys";
+    let post = async |path: &[&str], body: Value| {
+        ask_gateway(place, Ask { body, ..Ask::of(Method::POST, path) }).await
+    };
+    let which = |which: &Which| match which.purpose {
+        Purpose::Issuer => Ok(()),
+        purpose => Err(Failure::Misuse(format!(
+            "--purpose {} is of auth-server's keys; leave it out with --gateway",
+            purpose.as_str()
+        ))),
+    };
+    let answer = match command {
+        KeysCommand::Activate(one) => post(&[KEYS, &one.key, "activate"], one.haste.body()).await?,
+        KeysCommand::Announce(asked) => {
+            which(asked)?;
+            post(&[KEYS, "announce"], json!({ "algorithm": asked.algorithm })).await?
+        }
+        KeysCommand::Drill { .. } => {
+            return Err(Failure::Misuse(
+                "backends do not report which keys they have read, so there is no drill of a \
+                 gateway's keys"
+                    .to_owned(),
+            ));
+        }
+        KeysCommand::List { all } => {
+            let answer = ask_gateway(place, Ask::of(Method::GET, &[KEYS])).await?;
+            show(place, &answer, *all);
+            return Ok(());
+        }
+        KeysCommand::Renew { .. } => {
+            return Err(Failure::Misuse(
+                "vestibule keys renew renews what cannot be opened of both services; leave out \
+                 --gateway"
+                    .to_owned(),
+            ));
+        }
+        KeysCommand::Reseal => post(&[KEYS, "reseal"], Value::Null).await?,
+        KeysCommand::Retire(one) => post(&[KEYS, &one.key, "retire"], one.haste.body()).await?,
+        KeysCommand::Revoke(one) => post(&[KEYS, &one.key, "revoke"], one.haste.body()).await?,
+        KeysCommand::Rotate { which: asked, haste } => {
+            which(asked)?;
+            let body = json!({ "algorithm": asked.algorithm, "emergency": haste.emergency });
+            post(&[KEYS, "rotate"], body).await?
+        }
+    };
+    changed(place, answer);
+    Ok(())
+}
+
 async fn change(place: &Place, path: &[&str], body: Value) -> Result<(), Failure> {
-    let mut answer = ask(place, Ask { body, ..Ask::of(Method::POST, path) }).await?;
+    let answer = ask(place, Ask { body, ..Ask::of(Method::POST, path) }).await?;
+    changed(place, answer);
+    Ok(())
+}
+
+fn changed(place: &Place, mut answer: Value) {
     if let Some(fields) = answer.as_object_mut()
         && !place.json
     {
         fields.retain(|_, value| !value.is_null());
     }
     table::one(place, &answer);
-    Ok(())
 }
 
 async fn list(place: &Place, all: bool) -> Result<(), Failure> {
     let answer = ask(place, Ask::of(Method::GET, &["keys"])).await?;
+    show(place, &answer, all);
+    Ok(())
+}
+
+fn show(place: &Place, answer: &Value, all: bool) {
     if place.json {
-        table::one(place, &answer);
-        return Ok(());
+        table::one(place, answer);
+        return;
     }
     let is_over = |key: &Value| matches!(field(key, "state").as_str(), "retired" | "revoked");
-    let keys: Vec<Value> = items(&answer, "keys").filter(|key| all || !is_over(key)).collect();
+    let keys: Vec<Value> = items(answer, "keys").filter(|key| all || !is_over(key)).collect();
     table::list(
         place,
         &keys,
@@ -192,7 +268,7 @@ async fn list(place: &Place, all: bool) -> Result<(), Failure> {
             }),
         ],
     );
-    let servers: Vec<Value> = items(&answer, "servers").collect();
+    let servers: Vec<Value> = items(answer, "servers").collect();
     if !servers.is_empty() {
         table::done(place, "");
         table::list(
@@ -205,7 +281,6 @@ async fn list(place: &Place, all: bool) -> Result<(), Failure> {
             ],
         );
     }
-    Ok(())
 }
 
 /// Announces a probe, waits until everybody has it, takes it back, and says who had it when.

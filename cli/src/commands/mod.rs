@@ -15,6 +15,7 @@ pub(crate) mod workspaces;
 
 mod connection;
 mod password;
+mod renew;
 mod table;
 
 use std::path::PathBuf;

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     admin_socket,
     deployment_file::{File, RawEngine},
-    gateway_keys, key_encryption_key, serve,
+    gateway_keys, key_encryption_key, serve, stores,
 };
 
 const EXAMPLES: &str = "\
@@ -112,7 +112,7 @@ async fn restore(place: &Place, how: &Restore) -> Result<(), Failure> {
     let restoring =
         Restoring { accept_lost_revocations: how.accept_lost_revocations, logs: how.log.clone() };
     let Some(backup) = &how.file else {
-        let engine = serve::engine(&file, folder).await.map_err(Failure::Unavailable)?;
+        let engine = stores::engine(&file, folder).await.map_err(Failure::Unavailable)?;
         maintenance::take_as_it_is(&engine, &restoring, &clock)
             .await
             .map_err(|error| refused(&error))?;
@@ -121,20 +121,20 @@ async fn restore(place: &Place, how: &Restore) -> Result<(), Failure> {
     };
     let found = if file.store.engine == RawEngine::Embedded {
         // Beside the file in use, which stays until all of the new one is there.
-        let (live, part) = (folder.join(serve::STORE), folder.join("auth.redb.part"));
+        let (live, part) = (folder.join(stores::STORE), folder.join("auth.redb.part"));
         remove(&part)?;
-        let engine = serve::embedded_engine(&part, folder).map_err(Failure::Unavailable)?;
+        let engine = stores::embedded_engine(&part, folder).map_err(Failure::Unavailable)?;
         let found = maintenance::restore(&engine, backup, &restoring, &clock).await;
         drop(engine);
         let found = found.map_err(|error| refused(&error))?;
         if live.exists() {
-            let old = format!("{}.replaced-{}", serve::STORE, clock.now().secs());
+            let old = format!("{}.replaced-{}", stores::STORE, clock.now().secs());
             fs::rename(&live, folder.join(old)).map_err(|error| wrong(&live, &error))?;
         }
         fs::rename(&part, &live).map_err(|error| wrong(&part, &error))?;
         found
     } else {
-        let engine = serve::engine(&file, folder).await.map_err(Failure::Unavailable)?;
+        let engine = stores::engine(&file, folder).await.map_err(Failure::Unavailable)?;
         maintenance::restore(&engine, backup, &restoring, &clock)
             .await
             .map_err(|error| refused(&error))?
@@ -165,10 +165,10 @@ async fn migrate(place: &Place, new: &Migrate) -> Result<(), Failure> {
                 .to_owned(),
         ));
     }
-    let old = serve::engine(&from, &place.data_dir).await.map_err(Failure::Unavailable)?;
-    let fresh = serve::engine(&to, folder).await.map_err(Failure::Unavailable)?;
-    let from_gateway = serve::gateway_store(&from, &place.data_dir).await;
-    let to_gateway = serve::gateway_store(&to, folder).await;
+    let old = stores::engine(&from, &place.data_dir).await.map_err(Failure::Unavailable)?;
+    let fresh = stores::engine(&to, folder).await.map_err(Failure::Unavailable)?;
+    let from_gateway = stores::gateway(&from, &place.data_dir).await;
+    let to_gateway = stores::gateway(&to, folder).await;
     let moved = maintenance::migrate(&old, &fresh, &Clock::System)
         .await
         .map_err(|error| refused(&error))?;
@@ -182,9 +182,10 @@ async fn migrate(place: &Place, new: &Migrate) -> Result<(), Failure> {
 }
 
 /// The deployment file of a store that no server on this folder uses.
-fn unused(place: &Place) -> Result<File, Failure> {
-    let socket = admin_socket::path(&place.data_dir);
-    if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
+pub(super) fn unused(place: &Place) -> Result<File, Failure> {
+    let sockets = [admin_socket::AUTH_SERVER, admin_socket::GATEWAY];
+    let mut sockets = sockets.iter().map(|name| place.data_dir.join(name));
+    if sockets.any(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok()) {
         return Err(Failure::Refused(format!(
             "a server runs on {}; stop it first",
             place.data_dir.display()
@@ -197,7 +198,7 @@ fn unused(place: &Place) -> Result<File, Failure> {
     File::read(config).map_err(Failure::Misuse)
 }
 
-fn refused(error: &MaintenanceError) -> Failure {
+pub(super) fn refused(error: &MaintenanceError) -> Failure {
     let text = chain(error);
     match error {
         MaintenanceError::Store(auth_server::StoreError::Engine(_)) => Failure::Unavailable(text),

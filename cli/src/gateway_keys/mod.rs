@@ -1,12 +1,27 @@
 //! The gateway's own keys, in the gateway's own store: those that sign identities for backends,
-//! and the secrets that seal session ids. Made at the first start, read afterwards.
+//! and the secrets that seal session ids. Made at the first start, read afterwards. Gateways that
+//! share a Redis share both.
 
-use std::{path::Path, sync::Arc};
+mod admin;
+mod ring;
+#[cfg(test)]
+mod tests;
 
-use gateway::IdentityKeys;
-use keys::{KeyEncryptionKeys, KeySet, Purpose, SecretRing};
-use shared::{problem::chain, time::Timestamp};
+use std::path::Path;
+
+use auth_server::config::Speed;
+use keys::{KeyEncryptionKeys, KeyError, KeySet, Purpose, SecretRing};
+use shared::{
+    problem::chain,
+    time::{Clock, Timestamp},
+};
 use store::{Embedded, Redis, Script};
+
+use self::ring::Kept;
+pub(crate) use self::{
+    admin::{PATH, router},
+    ring::Ring,
+};
 
 /// Where the gateway keeps its key sets.
 #[derive(Clone, Debug)]
@@ -16,27 +31,64 @@ pub(crate) enum GatewayStore {
 }
 
 static GET: Script = Script::new("get", "return redis.call('GET', KEYS[1])");
-static CREATE: Script =
-    Script::new("create", "return redis.call('SET', KEYS[1], ARGV[1], 'NX') and 1 or 0");
+/// No key set is empty, so nothing stands for none.
+static REPLACE: Script = Script::new(
+    "replace",
+    "if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end \
+     redis.call('SET', KEYS[1], ARGV[2]) return 1",
+);
 
-/// Reads both key sets.
+/// The record of the keys that sign identities.
+const IDENTITY: &str = "keys/gateway-identity";
+/// The record of the secrets that seal session ids.
+const SESSIONS: &str = "keys/sessions";
+
+/// Reads both key sets: the ring that signs identities, and the secrets.
 pub(crate) async fn open(
+    store: GatewayStore,
+    key: &KeyEncryptionKeys,
+    speed: Speed,
+    clock: Clock,
+) -> Result<(Ring, SecretRing), String> {
+    let now = clock.now();
+    let (record, set) = key_set(&store, IDENTITY, Purpose::GatewayIdentity, key, now).await?;
+    let (_, sessions) = key_set(&store, SESSIONS, Purpose::PageSeal, key, now).await?;
+    set.check_clock(now, speed.pace.skew).map_err(|error| chain(&error))?;
+    let kept = Kept { clock, kek: key.clone(), speed, store };
+    let ring = Ring::new(kept, record, set).map_err(|error| chain(&error))?;
+    Ok((ring, sessions.secrets()))
+}
+
+/// Puts new key sets in the place of those that no key-encryption key at hand opens; answers how
+/// many they were.
+pub(crate) async fn renew(
     store: &GatewayStore,
     key: &KeyEncryptionKeys,
     now: Timestamp,
-) -> Result<(Arc<IdentityKeys>, SecretRing), String> {
-    let identity =
-        key_set(store, "keys/gateway-identity", Purpose::GatewayIdentity, key, now).await?;
-    let sessions = key_set(store, "keys/sessions", Purpose::PageSeal, key, now).await?;
-    let identity = IdentityKeys::of(&identity).map_err(|error| chain(&error))?;
-    Ok((Arc::new(identity), sessions.secrets()))
+) -> Result<usize, String> {
+    let mut renewed = 0;
+    for (name, purpose) in [(IDENTITY, Purpose::GatewayIdentity), (SESSIONS, Purpose::PageSeal)] {
+        let Some(record) = read(store, name).await? else { continue };
+        match KeySet::open(&record, purpose, key.of_record(&record)) {
+            Err(KeyError::OtherKek { .. }) => {}
+            Ok(_) => continue,
+            Err(error) => return Err(chain(&error)),
+        }
+        let next = KeySet::in_place_of(&record, purpose, purpose.algorithms(), now);
+        let next = next.and_then(|next| next.seal(key.current())).map_err(|error| chain(&error))?;
+        if !replace(store, name, Some(&record), next).await? {
+            return Err("somebody changed the gateway's keys; stop every gateway first".to_owned());
+        }
+        renewed += 1;
+    }
+    Ok(renewed)
 }
 
 /// Copies both key sets to a store that has none.
 pub(crate) async fn copy(from: &GatewayStore, to: &GatewayStore) -> Result<(), String> {
-    for name in ["keys/gateway-identity", "keys/sessions"] {
+    for name in [IDENTITY, SESSIONS] {
         if let Some(set) = read(from, name).await? {
-            create(to, name, set).await?;
+            replace(to, name, None, set).await?;
         }
     }
     Ok(())
@@ -44,20 +96,22 @@ pub(crate) async fn copy(from: &GatewayStore, to: &GatewayStore) -> Result<(), S
 
 async fn key_set(
     store: &GatewayStore,
-    name: &str,
+    name: &'static str,
     purpose: Purpose,
     key: &KeyEncryptionKeys,
     now: Timestamp,
-) -> Result<KeySet, String> {
-    let problem = |error: keys::KeyError| chain(&error);
+) -> Result<(Vec<u8>, KeySet), String> {
+    let problem = |error: KeyError| chain(&error);
     // Two gateways that start together may both make a set; one of them is kept.
     for _ in 0..2 {
-        if let Some(bytes) = read(store, name).await? {
-            return KeySet::open(&bytes, purpose, key.of_record(&bytes)).map_err(problem);
+        if let Some(record) = read(store, name).await? {
+            let set = KeySet::open(&record, purpose, key.of_record(&record)).map_err(problem)?;
+            return Ok((record, set));
         }
         let set = KeySet::first(purpose, now).map_err(problem)?;
-        if create(store, name, set.seal(key.current()).map_err(problem)?).await? {
-            return Ok(set);
+        let record = set.seal(key.current()).map_err(problem)?;
+        if replace(store, name, None, record.clone()).await? {
+            return Ok((record, set));
         }
     }
     Err(format!("the key set {name} comes and goes"))
@@ -74,23 +128,30 @@ async fn read(store: &GatewayStore, name: &str) -> Result<Option<Vec<u8>>, Strin
     answer.map_err(|error| chain(&error))
 }
 
-async fn create(store: &GatewayStore, name: &str, set: Vec<u8>) -> Result<bool, String> {
+/// Writes a key set over what was read, and tells whether it was that still.
+async fn replace(
+    store: &GatewayStore,
+    name: &'static str,
+    expected: Option<&[u8]>,
+    next: Vec<u8>,
+) -> Result<bool, String> {
     let answer = match store {
         GatewayStore::Embedded(engine) => {
-            let name = name.to_owned();
+            let expected = expected.map(<[u8]>::to_vec);
             let work = move |writer: &mut store::Writer<'_>| {
-                if writer.get(name.as_bytes())?.is_some() {
+                if writer.get(name.as_bytes())? != expected {
                     return Ok(false);
                 }
-                writer.put(name.as_bytes(), &set, None)?;
+                writer.put(name.as_bytes(), &next, None)?;
                 Ok(true)
             };
             engine.write(work).await
         }
-        GatewayStore::Redis(redis) => redis
-            .run_durable(&CREATE, &[name], &[&set])
-            .await
-            .and_then(|reply| Ok(reply.as_int()? == 1)),
+        GatewayStore::Redis(redis) => {
+            let arguments: [&[u8]; 2] = [expected.unwrap_or_default(), &next];
+            let reply = redis.run_durable(&REPLACE, &[name], &arguments).await;
+            reply.and_then(|reply| Ok(reply.as_int()? == 1))
+        }
     };
     answer.map_err(|error| chain(&error))
 }

@@ -73,10 +73,9 @@ pub(crate) async fn authorize(State(app): State<App>, OriginalUri(uri): Original
 
 /// GET /.well-known/jwks.json: the keys that sign identities.
 pub(crate) async fn identity_keys(State(gateway): State<Gateway>) -> Response {
-    kept(
-        gateway.current().identity.load().jwks.clone(),
-        HeaderValue::from_static(keys::JWKS_CACHE_CONTROL),
-    )
+    let app = gateway.current();
+    let held = app.identity.load();
+    kept(held.jwks.clone(), held.cache_control.clone())
 }
 
 fn kept(body: Bytes, keep: HeaderValue) -> Response {
