@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use axum::Router;
 use gateway::{Authority, Gateway};
 use shared::{problem::chain, secret::Secret, time::Clock};
 use tokio::{

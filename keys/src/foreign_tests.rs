@@ -4,15 +4,18 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use super::*;
-use crate::key::SigningKey;
+use crate::{
+    key::{Public, SigningKey},
+    ring::Algorithm,
+};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn es256(kid: &str) -> (SigningKey, Value) {
-    let key = SigningKey::generate().unwrap();
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let encode = |bytes: [u8; 32]| URL_SAFE_NO_PAD.encode(bytes);
-    let point = key.verifying();
-    let (x, y) = (encode(point.point().x), encode(point.point().y));
+    let Public::Ec(point) = key.verifying().public().clone() else { panic!("another kind") };
+    let (x, y) = (encode(point.x), encode(point.y));
     (key, json!({ "kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y }))
 }
 

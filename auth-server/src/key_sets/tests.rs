@@ -365,7 +365,7 @@ async fn an_algorithm_that_is_new_is_published_before_it_signs() {
     let early = new.sign(Algorithm::EdDsa, "at+jwt", &serde_json::json!({})).unwrap_err();
     assert!(matches!(early, Fault::KeysBehind));
     assert_eq!(signing(&new), signing(&old));
-    let app = App { keys: Arc::new(new), ..fixture.app("app").await };
+    let app = fixture.app("app").await.with_keys(Arc::new(new), Arc::clone(&fixture.store));
     fixture.clock.advance(Duration::from_mins(12));
     app.keys.seen_since(fixture.clock.now()).await.unwrap();
     app.lead(&mut None).await.unwrap();

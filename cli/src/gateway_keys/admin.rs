@@ -106,8 +106,8 @@ async fn announce(
     let asked = Asked::read(&body)?;
     let algorithm = keys::Algorithm::Es256;
     let next = app.ring.change(|set, now| set.announce(algorithm, now)).await?;
-    let asker = Asker { asked, headers: &headers, peer };
-    Ok(app.done("announce", &asker, &next, None))
+    let by = Asker { asked, headers: &headers, peer };
+    Ok(app.done("announce", &by, &next, None))
 }
 
 async fn rotate(
@@ -163,8 +163,8 @@ async fn reseal(
 }
 
 impl Administered {
-    async fn act(&self, act: Act, key: &str, asker: &Asker<'_>) -> Result<Response, Refusal> {
-        let asked = &asker.asked;
+    async fn act(&self, act: Act, key: &str, by: &Asker<'_>) -> Result<Response, Refusal> {
+        let asked = &by.asked;
         let unknown = || Refusal::Unknown(key.to_owned());
         let id = KeyId::parse(key).map_err(|_| unknown())?;
         let (set, dwell) = (self.ring.look().await?, self.ring.dwell());
@@ -193,33 +193,29 @@ impl Administered {
             Act::Revoke => "revoke",
         };
         let is_told = asked.emergency || act == Act::Revoke;
-        Ok(self.done(name, asker, &next, is_told.then_some(cost)))
+        Ok(self.done(name, by, &next, is_told.then_some(cost)))
     }
 
     /// Keeps the change with its actor, and answers what the ring is now.
     fn done(
         &self,
         act: &'static str,
-        asker: &Asker<'_>,
+        by: &Asker<'_>,
         next: &KeySet,
         cost: Option<String>,
     ) -> Response {
-        let Asker { headers, peer, .. } = *asker;
+        let Asker { headers, peer, .. } = *by;
         let version = next.version;
-        match &self.auth {
-            Some(auth) => {
-                let changed = GatewayKeysChanged { act, headers, peer, version };
-                auth.current().note_gateway_keys(&changed);
-            }
-            None => {
-                let operator =
-                    headers.get("vestibule-operator").and_then(|name| name.to_str().ok());
-                let (uid, purpose) = (peer.uid, Purpose::GatewayIdentity.as_str());
-                tracing::info!(
-                    target: "audit", act, purpose, version, uid, operator,
-                    "the gateway's keys changed"
-                );
-            }
+        if let Some(auth) = &self.auth {
+            let changed = GatewayKeysChanged { act, headers, peer, version };
+            auth.current().note_gateway_keys(&changed);
+        } else {
+            let operator = headers.get("vestibule-operator").and_then(|name| name.to_str().ok());
+            let (uid, purpose) = (peer.uid, Purpose::GatewayIdentity.as_str());
+            tracing::info!(
+                target: "audit", act, purpose, version, uid, operator,
+                "the gateway's keys changed"
+            );
         }
         answer(&KeysChanged::of(next, keys::Algorithm::Es256, cost))
     }

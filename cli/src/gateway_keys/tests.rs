@@ -159,8 +159,8 @@ async fn a_stolen_key_leaves_the_published_keys_and_the_standby_signs() {
     let (again, _) = ask(&other, "POST", &path, json!({})).await;
     assert_eq!(again, StatusCode::OK, "what is repeated changes nothing");
     let (_, list) = ask(&other, "GET", "", Value::Null).await;
-    let states: Vec<_> = list["keys"].as_array().unwrap().iter().map(|key| &key["state"]).collect();
-    assert_eq!(states, ["revoked", "active", "pending"]);
+    let held: Vec<_> = list["keys"].as_array().unwrap().iter().map(|key| &key["state"]).collect();
+    assert_eq!(held, ["revoked", "active", "pending"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
