@@ -14,6 +14,7 @@ mod backends;
 mod background;
 mod claims;
 mod config;
+mod crowd;
 mod endpoints;
 mod entrance;
 mod error;

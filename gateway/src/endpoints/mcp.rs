@@ -43,12 +43,18 @@ pub(crate) async fn post(app: &App, route: &Arc<Route>, request: Request) -> Res
     let (parts, body) = request.into_parts();
     let address = address(app, &parts);
     let incoming = Incoming { address, body, parts };
+    let _place = app.crowd.enter();
     let mut response = Box::pin(phases::answer(app, route, incoming)).await;
     // As everywhere where answers differ by origin, so that no cache gives this one to a script.
     response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
     // What else is ready is answered first: many answers then go out together, and to wake their
     // readers once costs less than to wake them for each.
-    yield_now().await;
+    if response.status().is_client_error() {
+        // Refusals wait for nothing on their way, so they never see each other.
+        yield_now().await;
+    } else {
+        app.crowd.give_way().await;
+    }
     response
 }
 

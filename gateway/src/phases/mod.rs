@@ -23,7 +23,6 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::value::RawValue;
 use shared::scope::Scope;
-use tokio::task::yield_now;
 use web::form::BodyError;
 
 use crate::{
@@ -320,7 +319,7 @@ async fn forward(
         .then(|| app.inflight.begin(caller.digest, &call.id));
     let forwarding = async {
         // Whatever else is ready is decided first, so that many calls go out together.
-        yield_now().await;
+        app.crowd.give_way().await;
         backends::forward(app, caller, call, &permit, ticket, clearance).await
     };
     let outcome = match &underway {
