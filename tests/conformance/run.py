@@ -2,8 +2,9 @@
 """The conformance proof: the MCP suite against the upstream alone, and again behind the gateway.
 
 Directly, every check must pass. Through the gateway every check must find what it found directly,
-apart from the differences in `expected-differences.json`, each of which must occur. With a gateway
-the authorization server scenarios run too.
+apart from the differences in `expected-differences.json`, each of which must occur: with the
+upstream alone behind a resource, and with a REST backend beside it that has two of its tools. With
+a gateway the authorization server scenarios run too.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from proof import compare, deployment, signin, suite
 from proof.proxy import TokenProxy
 
 COMMAND_TOKEN_LIFE = 60
+# What is behind a resource, and what that makes of its path.
+BEHIND = {"alone": "", "beside REST": "-and-rest"}
 
 
 def main():
@@ -44,12 +47,12 @@ def prove(options, work, stack, tally):
     for revision in options.revision:
         began = time.monotonic()
         direct = run_direct(revision, upstream, work, tally)
-        if gateway.present:
-            run_through(revision, direct, gateway, expected, work, tally)
+        for behind in gateway.behind:
+            run_through((revision, behind), direct, gateway, expected, work, tally)
         print(f"{revision} took {time.monotonic() - began:.0f} s")
     if gateway.present:
-        for entry in expected.unused(options.revision):
-            tally.fail(f"listed, but did not occur: {entry}")
+        for behind, entry in expected.unused(options.revision, gateway.behind):
+            tally.fail(f"listed, but did not occur ({behind}): {entry}")
         run_authorization(gateway, options, work, tally)
 
 
@@ -99,6 +102,8 @@ class Gateway:
     def __init__(self, options, work, upstream, stack):
         self.options = options
         self.present = bool(options.binary or options.gateway_url)
+        # A gateway that runs already has the two resources that `--gateway-url` names.
+        self.behind = list(BEHIND) if options.binary else ["alone"][: self.present]
         self.origin = (options.gateway_url or "").rstrip("/")
         self.grants = {}
         if options.binary:
@@ -113,15 +118,17 @@ class Gateway:
             "ISSUER": f"http://localhost:{auth}",
             "GATEWAY": self.origin,
             "UPSTREAM": upstream,
+            "REST": pathlib.Path(__file__).resolve().parent / "upstream" / "rest.json",
             "USERNAME": options.user,
             "PASSWORD": options.password,
         }
-        resources = [self.resource(era) for era in suite.REVISIONS.values()]
+        eras = suite.REVISIONS.values()
+        resources = [self.resource(era, behind) for era in eras for behind in self.behind]
         started = deployment.start_gateway(options.binary, options.config, work, values, resources)
         stack.enter_context(started)
 
-    def resource(self, era):
-        return f"{self.origin}/{era}/mcp"
+    def resource(self, era, behind="alone"):
+        return f"{self.origin}/{era}{BEHIND[behind]}/mcp"
 
     @property
     def person(self):
@@ -131,20 +138,21 @@ class Gateway:
     def redirect(self):
         return f"http://127.0.0.1:{self.options.callback_port}/callback"
 
-    def token(self, era):
+    def token(self, era, behind):
         """What answers the token for one resource, whenever it is called."""
         if self.options.token:
             return lambda: self.options.token
         if self.options.token_command:
             return CommandToken(self.options.token_command)
-        return self.grant(era)
+        return self.grant(era, behind)
 
-    def grant(self, era):
-        if era not in self.grants:
-            self.grants[era] = signin.Grant(
-                self.resource(era), self.person, self.redirect, self.options.issuer, self.options.client_id
+    def grant(self, era, behind="alone"):
+        resource = self.resource(era, behind)
+        if resource not in self.grants:
+            self.grants[resource] = signin.Grant(
+                resource, self.person, self.redirect, self.options.issuer, self.options.client_id
             )
-        return self.grants[era]
+        return self.grants[resource]
 
 
 class CommandToken:
@@ -168,7 +176,7 @@ def run_direct(revision, upstream, work, tally):
     print(f"{revision} directly")
     for scenario in scored + others:
         report(scenario, judge(found.get(scenario), tally), scenario in others)
-    return {scenario: compare.normal(checks, url) for scenario, checks in found.items()}
+    return {scenario: compare.normal(scenario, checks, url) for scenario, checks in found.items()}
 
 
 # Warnings that are known gaps: each must occur, so that closing the gap removes its line.
@@ -195,19 +203,20 @@ def report(scenario, wrong, unscored):
     print(f"  {'FAILED' if wrong else 'passed'}  {scenario}{'  (not scored)' if unscored else ''}")
 
 
-def run_through(revision, direct, gateway, expected, work, tally):
+def run_through(run, direct, gateway, expected, work, tally):
     """The proof: what each check finds through the gateway is what it found directly."""
+    revision, behind = run
     era = suite.REVISIONS[revision]
-    resource = gateway.resource(era)
-    print(f"{revision} through {resource}")
-    with TokenProxy(resource, gateway.token(era)) as proxy:
-        found = suite.run_server(proxy.url, revision, work / f"{revision}-gateway")
-        through = {scenario: compare.normal(checks, proxy.url) for scenario, checks in found.items()}
+    resource = gateway.resource(era, behind)
+    print(f"{revision} through {resource} ({behind})")
+    with TokenProxy(resource, gateway.token(era, behind)) as proxy:
+        found = suite.run_server(proxy.url, revision, work / f"{revision}-gateway{BEHIND[behind]}")
+        through = {name: compare.normal(name, checks, proxy.url) for name, checks in found.items()}
     for scenario in sorted(direct.keys() | through.keys()):
         one, other = direct.get(scenario, {}), through.get(scenario, {})
         strange, listed = set(), set()
         for key, path, left, right in compare.differences(one, other):
-            if expected.allow(revision, scenario, key, path, left, right):
+            if expected.allow(revision, behind, scenario, key, path, left, right):
                 listed.add(key)
                 continue
             strange.add(key)

@@ -19,7 +19,7 @@ IN_WORDS = re.compile(r"\(id: [^)]*\)")
 ABSENT = "(absent)"
 
 
-def normal(checks, url):
+def normal(scenario, checks, url):
     """The checks by key, without what differs between any two runs."""
     authority = url.split("/")[2]
     text = json.dumps(checks).replace(url, "SERVER").replace(authority, "AUTHORITY")
@@ -29,6 +29,9 @@ def normal(checks, url):
         seen[pair] = seen.get(pair, 0) + 1
         name = check["name"] if seen[pair] == 1 else f"{check['name']}#{seen[pair]}"
         keyed[(check["id"], name)] = _plain(check)
+        if scenario.startswith("tasks-"):
+            # A task is asked after until it is done, which takes as long as it takes.
+            keyed[(check["id"], name)].get("details", {}).pop("messagesValidated", None)
     return keyed
 
 
@@ -72,7 +75,7 @@ def _walk(one, other, path):
 class Expectations:
     """The differences that a specification or a decision asks for; each must occur."""
 
-    MEMBERS = {"revision", "scenario", "check", "path", "direct", "gateway", "because"}
+    MEMBERS = {"revision", "scenario", "check", "path", "direct", "gateway", "behind", "because"}
     NEEDED = {"revision", "scenario", "check", "path", "because"}
 
     def __init__(self, path):
@@ -82,25 +85,30 @@ class Expectations:
             if not self.NEEDED <= entry.keys() <= self.MEMBERS or not entry["because"].strip():
                 raise ValueError(f"{path.name}: an entry needs {sorted(self.NEEDED)}: {entry}")
 
-    def allow(self, revision, scenario, key, path, direct, through):
-        """Whether this difference is listed; remembers that its entry occurred."""
+    def allow(self, revision, behind, scenario, key, path, direct, through):
+        """Whether this difference is listed for what is behind; remembers that its entry occurred."""
         found = False
         for index, entry in enumerate(self.entries):
             if (
-                (entry["revision"], entry["scenario"]) == (revision, scenario)
+                entry["revision"] == revision
+                and fnmatch.fnmatchcase(scenario, entry["scenario"])
+                and entry.get("behind", behind) == behind
                 and fnmatch.fnmatchcase(key[1], entry["check"])
                 and fnmatch.fnmatchcase(path, entry["path"])
                 and entry.get("direct", direct) == direct
                 and entry.get("gateway", through) == through
             ):
-                self.used.add(index)
+                self.used.add((index, behind))
                 found = True
         return found
 
-    def unused(self, revisions):
-        """The listed differences of these revisions that did not occur."""
+    def unused(self, revisions, behinds):
+        """The listed differences of these revisions that did not occur, each with what was behind."""
         return [
-            entry
+            (behind, entry)
             for index, entry in enumerate(self.entries)
-            if index not in self.used and entry["revision"] in revisions
+            for behind in behinds
+            if entry["revision"] in revisions
+            and entry.get("behind", behind) == behind
+            and (index, behind) not in self.used
         ]

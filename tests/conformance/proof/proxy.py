@@ -10,6 +10,7 @@ import threading
 import urllib.parse
 
 LARGEST_HEAD = 64 * 1024
+END_LIMIT = 10
 
 
 class TokenProxy:
@@ -48,8 +49,9 @@ class TokenProxy:
         self.ready.set()
         await self.finished.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        # Each connection ends by itself now; the loop must not close on one that still ends.
+        if connections := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(connections, timeout=END_LIMIT)
 
     async def _connection(self, reader, writer):
         try:
@@ -60,6 +62,7 @@ class TokenProxy:
         ways = [
             asyncio.ensure_future(self._requests(reader, upstream[1])),
             asyncio.ensure_future(_copy(upstream[0], writer)),
+            asyncio.ensure_future(self.finished.wait()),
         ]
         try:
             # Either side going away ends both: that is how a client of 2026-07-28 cancels.

@@ -1,5 +1,5 @@
 // The upstream of the conformance proof: one listener, `/legacy/mcp` for the revisions with
-// sessions and `/modern/mcp` for 2026-07-28. Prints one line when it listens.
+// sessions, `/modern/mcp` for 2026-07-28, and REST below `/rest/`. Prints one line when it listens.
 
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { answerJson, isLocal } from './http.mjs';
 import { legacyEndpoint } from './legacy.mjs';
 import { modernEndpoint } from './modern.mjs';
+import { restEndpoint } from './rest.mjs';
 
 const { values } = parseArgs({ options: { port: { type: 'string', default: '0' } } });
 
@@ -16,7 +17,8 @@ const endpoints = new Map([
 ]);
 
 const listener = createServer(async (request, response) => {
-  const endpoint = endpoints.get(new URL(request.url, 'http://localhost').pathname);
+  const path = new URL(request.url, 'http://localhost').pathname;
+  const endpoint = endpoints.get(path) ?? restEndpoint(path);
   if (!isLocal(request)) return answerJson(response, 403, { error: 'this host or origin is not served' });
   if (!endpoint) return answerJson(response, 404, { error: 'nothing is here' });
   try {
