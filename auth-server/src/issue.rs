@@ -198,6 +198,7 @@ fn id_token(
         exp: now.plus(deployment.account.access_token_life).secs(),
         iat: now.secs(),
         auth_time: sign_in.at.secs(),
+        amr: sign_in.method.into_iter().collect(),
         nonce: sign_in.nonce.clone(),
         at_hash: at_hash(algorithm, access_token),
     };

@@ -252,6 +252,7 @@ fn session(user: &UserId, id: &str) -> Session {
         expires: NOW.plus(DAY * 9),
         id: id.to_owned(),
         last_seen: NOW,
+        method: None,
         network: String::new(),
         signed_in: NOW,
         user: user.clone(),

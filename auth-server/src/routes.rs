@@ -52,7 +52,7 @@ pub(crate) fn router(app: App, entrance: Arc<Entrance>) -> Router {
             &path("/account/password"),
             get(account::show_password_form).post(account::change_password),
         )
-        .route(&path("/authorize"), get(authorize::show))
+        .route(&path("/authorize"), get(authorize::show).post(authorize::post))
         .route(&path("/consent"), get(consent::show).post(consent::submit))
         .route(&path("/introspect"), post(introspect::introspect))
         .route(&path("/login/{provider}"), get(upstream::begin))

@@ -36,10 +36,10 @@ async fn a_wildcard_is_no_redirect_uri() {
 }
 
 #[tokio::test]
-async fn an_answer_is_never_a_form() {
+async fn an_answer_comes_in_no_mode_that_is_not_offered() {
     let world = World::start().await;
     let client = Client::kiosk(&world).await;
-    for mode in ["form_post", "web_message", "fragment", "jwt"] {
+    for mode in ["web_message", "fragment", "jwt", "form_post.jwt"] {
         let request = client.authorization().with("response_mode", mode);
         let request = request.with("state", "<script>alert(1)</script>");
         let reply = world.http.get(&request.url()).await;
@@ -52,7 +52,7 @@ async fn an_answer_is_never_a_form() {
         assert_eq!(back.fragment(), None, "{mode}");
     }
     let modes = &client.metadata["response_modes_supported"];
-    assert_eq!(*modes, json!(["query"]));
+    assert_eq!(*modes, json!(["query", "form_post"]));
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ mod era_table;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod form_post;
+#[cfg(test)]
 mod mcp_aggregation;
 #[cfg(test)]
 mod mcp_authorization;
@@ -64,6 +66,8 @@ mod mcp_transport;
 mod offerings;
 #[cfg(test)]
 mod openid_connect;
+#[cfg(test)]
+mod openid_plan;
 #[cfg(test)]
 mod openid_requests;
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn the_document_says_what_is_true() {
     // RFC 8414 section 2, RFC 7636 section 4.3 and RFC 9207 section 3.
     for (name, value) in [
         ("response_types_supported", json!(["code"])),
-        ("response_modes_supported", json!(["query"])),
+        ("response_modes_supported", json!(["query", "form_post"])),
         (
             "grant_types_supported",
             json!(["authorization_code", "refresh_token", "client_credentials"]),

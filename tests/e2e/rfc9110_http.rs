@@ -34,7 +34,7 @@ async fn a_host_is_known_in_any_case() {
 async fn the_wrong_method_is_told_the_right_one() {
     let world = World::start().await;
     for (method, path, allowed) in [
-        (Method::POST, "/authorize", "GET"),
+        (Method::PUT, "/authorize", "POST"),
         (Method::GET, "/token", "POST"),
         (Method::GET, "/register", "POST"),
         (Method::PUT, "/register", "POST"),

@@ -44,7 +44,7 @@ pub struct Client {
     pub resource: Option<String>,
     /// Headers of its own: a program's name and, behind a proxy, an address.
     pub headers: Vec<(&'static str, String)>,
-    http: Http,
+    pub http: Http,
 }
 
 /// An authorization request that can be bent before it is opened.

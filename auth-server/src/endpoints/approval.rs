@@ -46,11 +46,11 @@ pub(super) async fn remembered(
     if !doubtful(app, client, request, user).await.is_empty() {
         return Ok(None);
     }
-    let code = code(app, client, request, &granted).await?;
+    let code = code(app, client, request, &granted, person).await?;
     let scope = granted.all_scopes().to_string();
     app.audit(&Event::ConsentReused { client: &client.id, scope, user: &user.id });
     let state = request.state.as_deref();
-    Ok(Some(browser::back(&browser::answer(app, &request.redirect, state, &[("code", &code)]))))
+    Ok(Some(browser::respond(app, &request.redirect, state, &[("code", &code)])))
 }
 
 /// Remembers what a person approved. Without it they are asked again, so a fault stops nothing.

@@ -1,14 +1,16 @@
 //! `GET /authorize`: checks the request and shows the first page (RFC 6749 section 4.1.1). It
-//! writes nothing, so asking twice is harmless.
+//! writes nothing, so asking twice is harmless. `POST /authorize` leads there.
 
 use std::net::SocketAddr;
 
 use axum::{
+    body::Body,
     extract::{ConnectInfo, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::HeaderMap;
-use web::problem::Problem;
+use url::form_urlencoded::Serializer;
+use web::{form::Form, problem::Problem};
 
 use super::{
     approval,
@@ -46,7 +48,7 @@ pub(crate) async fn show(
         Err(response) => return response,
     };
     let target = match RedirectTarget::find(&client.redirects, params.one("redirect_uri")) {
-        Ok(target) => target,
+        Ok(target) => target.in_mode(params.one("response_mode")),
         Err(violation) => return untrusted(&app, &violation),
     };
     if app.config.blocked_redirects.block(target.as_str()) {
@@ -90,6 +92,27 @@ pub(crate) async fn show(
         .await;
     }
     ask(&app, &headers, &client, request, person).await
+}
+
+/// More than a browser's address holds anyway.
+const LONGEST_POST: usize = 16 * 1024;
+
+/// Leads a posted request to the same one by GET (OpenID Connect Core 3.1.2.1): only to that do
+/// browsers bring our cookies from pages of other sites.
+pub(crate) async fn post(
+    State(app): State<App>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if let Err(limited) = app.limits.charge(PAGES, app.address(peer, &headers)) {
+        return Problem::from(limited).into_response();
+    }
+    let Ok(form) = Form::read(&headers, body, LONGEST_POST).await else {
+        return untrusted(&app, &UntrustedRedirect::Post);
+    };
+    let query = Serializer::new(String::new()).extend_pairs(form.fields).finish();
+    browser::back(&format!("{}?{query}", app.config.endpoints.authorize))
 }
 
 /// The page for a person who is to be asked: who they are, or whether they consent.

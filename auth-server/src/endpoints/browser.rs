@@ -18,11 +18,12 @@ use crate::{
     accounts::User,
     error::Fault,
     mint,
-    pages::{error::ErrorPage, notice::NoticePage},
+    pages::{error::ErrorPage, notice::NoticePage, post::PostPage},
     rules::{
         authorization_request::AuthorizationRequest,
         client::Client,
         device,
+        openid::Method,
         redirect_uri::RedirectTarget,
         violation::{AuthorizeViolation, UntrustedRedirect, Wire, describe},
     },
@@ -62,6 +63,8 @@ pub(super) enum Stale {
 #[derive(Clone, Debug)]
 pub(super) struct SignedIn {
     pub(super) at: Timestamp,
+    /// How they signed in, if that is known.
+    pub(super) method: Option<Method>,
     /// Where the session is kept.
     pub(super) session: SecretHash,
     pub(super) user: Arc<User>,
@@ -130,7 +133,7 @@ pub(super) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<S
     {
         tracing::warn!(%error, "the use of a session is not noted");
     }
-    Ok(user.map(|user| SignedIn { at, session: secret, user }))
+    Ok(user.map(|user| SignedIn { at, method: session.method, session: secret, user }))
 }
 
 /// Starts a session with a new secret, so that nothing set before signing in is worth anything.
@@ -138,6 +141,7 @@ pub(super) async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<S
 pub(super) async fn sign_in(
     app: &App,
     user: &User,
+    method: Option<Method>,
     headers: &HeaderMap,
     address: IpAddr,
 ) -> Result<HeaderValue, Fault> {
@@ -155,6 +159,7 @@ pub(super) async fn sign_in(
         expires: now.plus(life),
         id: mint::token_id()?,
         last_seen: now,
+        method,
         network: device::network(address),
         signed_in: user.begins(now),
         user: user.id.clone(),
@@ -177,11 +182,22 @@ pub(super) fn refuse(
     let wire = violation.wire();
     let description = describe(violation, wire);
     tracing::info!(?violation, requirement = wire.requirement, "refused");
-    let uri =
-        answer(app, target, state, &[("error", wire.code), ("error_description", &description)]);
+    let told = [("error", wire.code), ("error_description", description.as_str())];
     if is_known {
-        return back(&uri);
+        return respond(app, target, state, &told);
     }
+    if target.is_posted() {
+        // The person decides whether to go there, so nothing sends the form by itself.
+        let title = if *violation == AuthorizeViolation::AccessDenied {
+            "You said no"
+        } else {
+            "The application asked for something that cannot be done"
+        };
+        return posted(app, target, &answer(app, state, &told), (title, &violation.to_string()))
+            .page()
+            .into_response();
+    }
+    let uri = target.with(&answer(app, state, &told));
     if *violation == AuthorizeViolation::AccessDenied {
         let page = NoticePage {
             brand: app.config.deployment.name.clone(),
@@ -273,17 +289,51 @@ pub(super) fn back(uri: &str) -> Response {
     response
 }
 
-/// The client's address with an answer, `state` and `iss` (RFC 9207 section 2).
-pub(super) fn answer(
+/// Takes an answer to the client: by a redirect, or by a form that sends itself (OAuth 2.0 Form
+/// Post Response Mode section 2).
+pub(super) fn respond(
     app: &App,
     target: &RedirectTarget,
     state: Option<&str>,
     parameters: &[(&str, &str)],
-) -> String {
+) -> Response {
+    let all = answer(app, state, parameters);
+    if !target.is_posted() {
+        return back(&target.with(&all));
+    }
+    let host = target.host();
+    let message = format!("If nothing happens, press the button to go on to {host}.");
+    posted(app, target, &all, ("Going back to the application", &message)).sent().into_response()
+}
+
+/// The page whose form holds an answer.
+fn posted(
+    app: &App,
+    target: &RedirectTarget,
+    parameters: &[(&str, &str)],
+    (title, message): (&str, &str),
+) -> PostPage {
+    PostPage {
+        action: target.as_str().to_owned(),
+        brand: app.config.deployment.name.clone(),
+        fields: parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        form_target: form_target(target),
+        host: target.host(),
+        message: message.to_owned(),
+        title: title.to_owned(),
+    }
+}
+
+/// An answer with `state` and `iss` (RFC 9207 section 2).
+fn answer<'a>(
+    app: &'a App,
+    state: Option<&'a str>,
+    parameters: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let mut all = parameters.to_vec();
     all.extend(state.map(|state| ("state", state)));
     all.push(("iss", app.config.deployment.issuer.as_str()));
-    target.with(&all)
+    all
 }
 
 /// Where the forms of a page may lead: browsers hold the redirect after a post against it.

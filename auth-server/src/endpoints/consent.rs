@@ -124,7 +124,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
         return again("somebody else has signed in here since; look again".to_owned()).await;
     }
     let code = match &granted {
-        Some(granted) => code(&app, &client, request, granted).await.map(Some),
+        Some(granted) => code(&app, &client, request, granted, &person).await.map(Some),
         None => Ok(None),
     };
     let code = match code {
@@ -157,7 +157,7 @@ pub(crate) async fn submit(State(app): State<App>, headers: HeaderMap, body: Bod
     app.audit(&Event::ConsentGiven { client: &client.id, scope, user: &person.user.id });
     approval::remember(&app, &client, request, &granted).await;
     let code = code.unwrap_or_default();
-    browser::back(&browser::answer(&app, &request.redirect, state, &[("code", &code)]))
+    browser::respond(&app, &request.redirect, state, &[("code", &code)])
 }
 
 /// The consent page.
@@ -328,6 +328,7 @@ pub(super) async fn code(
     client: &Client,
     request: &AuthorizationRequest,
     grant: &Grant,
+    person: &SignedIn,
 ) -> Result<String, Fault> {
     let now = app.clock.now();
     let record = CodeRecord {
@@ -335,6 +336,7 @@ pub(super) async fn code(
         expires: now.plus(CODE_LIFE),
         grant: grant.clone(),
         issued: now,
+        method: person.method,
         nonce: request.openid.nonce.clone(),
         redirect: request.redirect.clone(),
     };

@@ -28,7 +28,7 @@ use crate::{
     App,
     accounts::SignInError,
     pages::sign_in::{Asker, SignInPage},
-    rules::{authorization_request::AuthorizationRequest, client::Client},
+    rules::{authorization_request::AuthorizationRequest, client::Client, openid::Method},
     sign_in::{Refused, sign_in},
     state::PAGES,
     upstream::Upstream,
@@ -127,7 +127,15 @@ pub(crate) async fn submit(
             return response;
         }
     };
-    let cookie = match browser::sign_in(&app, &entry.user, &headers, address).await {
+    let cookie = match browser::sign_in(
+        &app,
+        &entry.user,
+        Some(Method::Password),
+        &headers,
+        address,
+    )
+    .await
+    {
         Ok(cookie) => cookie,
         Err(error) => return fault(&app, &error),
     };

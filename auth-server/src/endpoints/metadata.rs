@@ -39,12 +39,13 @@ pub(crate) fn paths(config: &Config) -> Vec<String> {
 }
 
 /// What the ID token and userinfo tell.
-const CLAIMS: [&str; 13] = [
+const CLAIMS: [&str; 14] = [
     "iss",
     "sub",
     "aud",
     "exp",
     "iat",
+    "amr",
     "auth_time",
     "nonce",
     "at_hash",
@@ -81,7 +82,7 @@ pub(crate) fn document(config: &Config) -> Bytes {
         userinfo_endpoint: endpoints.userinfo.clone(),
         jwks_uri: endpoints.jwks.clone(),
         response_types_supported: vec!["code"],
-        response_modes_supported: vec!["query"],
+        response_modes_supported: vec!["query", "form_post"],
         grant_types_supported: vec!["authorization_code", "refresh_token", "client_credentials"],
         code_challenge_methods_supported: vec!["S256"],
         token_endpoint_auth_methods_supported: methods.clone(),

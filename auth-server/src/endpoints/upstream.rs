@@ -136,7 +136,7 @@ async fn finish(
     let identity = upstream.finish(code, attempt.nonce, attempt.verifier).await?;
     let user = app.upstream_account(&upstream.config, &identity).await?;
     app.audit(&Event::SignedInUpstream { upstream: id, user: &user.id });
-    let cookie = browser::sign_in(app, &user, headers, address).await?;
+    let cookie = browser::sign_in(app, &user, None, headers, address).await?;
     let destination = match Destination::open(app, headers, &attempt.request).await {
         Ok(destination) => destination.address(app, &attempt.request),
         Err(response) => return Ok(response),

@@ -9,6 +9,7 @@ pub(crate) mod consent;
 pub(crate) mod error;
 pub(crate) mod notice;
 pub(crate) mod password;
+pub(crate) mod post;
 pub(crate) mod sign_in;
 pub(crate) mod words;
 

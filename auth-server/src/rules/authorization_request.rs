@@ -51,8 +51,10 @@ pub(crate) fn check(
     if params.one("response_type") != Some("code") {
         return Err(AuthorizeViolation::ResponseType);
     }
-    if params.one("response_mode").is_some_and(|mode| mode != "query") {
-        return Err(AuthorizeViolation::ResponseMode);
+    match params.one("response_mode") {
+        None | Some("query") => {}
+        Some("form_post") if redirect.is_posted() => {}
+        Some(_) => return Err(AuthorizeViolation::ResponseMode),
     }
     // It travels inside the pages, whose own address must stay short enough.
     if params.one("state").is_some_and(|state| state.len() > 2048) {

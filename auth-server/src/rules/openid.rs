@@ -36,6 +36,14 @@ pub(crate) struct OpenIdRequest {
     pub(crate) subject: Option<UserId>,
 }
 
+/// How somebody signed in, as far as this server knows (OpenID Connect Core section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Method {
+    /// With the password of an account here. What a provider asked for is the provider's to say.
+    #[serde(rename = "pwd")]
+    Password,
+}
+
 /// The claims of an ID token; times are whole seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IdTokenClaims {
@@ -45,6 +53,9 @@ pub(crate) struct IdTokenClaims {
     pub(crate) exp: u64,
     pub(crate) iat: u64,
     pub(crate) auth_time: u64,
+    /// Left out where nothing is known of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) amr: Vec<Method>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
     pub(crate) at_hash: String,
@@ -54,6 +65,7 @@ pub(crate) struct IdTokenClaims {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignIn {
     pub(crate) at: Timestamp,
+    pub(crate) method: Option<Method>,
     pub(crate) nonce: Option<String>,
 }
 
@@ -101,7 +113,7 @@ impl SignIn {
     ) -> Option<Self> {
         let leaves_out = |asked: &str| !Scope::parse(asked).is_ok_and(|all| all.contains("openid"));
         let told = grant.identity.contains("openid") && !asked.is_some_and(leaves_out);
-        told.then(|| Self { at: grant.signed_in.unwrap_or(began), nonce })
+        told.then(|| Self { at: grant.signed_in.unwrap_or(began), method: None, nonce })
     }
 }
 

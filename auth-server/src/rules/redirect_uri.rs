@@ -12,6 +12,9 @@ use super::violation::{RegistrationViolation, UntrustedRedirect};
 /// redirected to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RedirectTarget {
+    /// Whether the answer is posted there by a form (OAuth 2.0 Form Post Response Mode section 2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_posted: bool,
     uri: String,
     /// Whether the request itself carried it (then the token request must repeat it if it sends one).
     sent: bool,
@@ -34,14 +37,26 @@ impl RedirectTarget {
         match (asked, registered) {
             // A loopback registration has no port of its own to return to.
             (None, [only]) if kind(only) != Some(RedirectKind::Loopback) => {
-                Ok(Self { uri: only.clone(), sent: false })
+                Ok(Self { is_posted: false, uri: only.clone(), sent: false })
             }
             (None, _) => Err(UntrustedRedirect::RedirectMissing),
             (Some(asked), _) if registered.iter().any(|uri| matches(uri, asked)) => {
-                Ok(Self { uri: asked.to_owned(), sent: true })
+                Ok(Self { is_posted: false, uri: asked.to_owned(), sent: true })
             }
             (Some(_), _) => Err(UntrustedRedirect::RedirectUnregistered),
         }
+    }
+
+    /// The target in the response mode that a request asks for. Nothing can be posted to a scheme
+    /// that a program of the machine answers.
+    pub(crate) fn in_mode(self, mode: Option<&str>) -> Self {
+        let is_posted = mode == Some("form_post") && self.kind() != RedirectKind::PrivateScheme;
+        Self { is_posted, ..self }
+    }
+
+    /// Whether the answer is posted there.
+    pub(crate) fn is_posted(&self) -> bool {
+        self.is_posted
     }
 
     /// The URI as it was asked for.

@@ -20,6 +20,8 @@ pub(crate) enum UntrustedRedirect {
     DocumentUnseen,
     #[error("a parameter is given twice or is too long")]
     Parameters,
+    #[error("what was posted is no form, or is too long")]
+    Post,
     #[error("the request does not say where to return to (redirect_uri)")]
     RedirectMissing,
     #[error("this server sends nobody to that address")]
@@ -41,6 +43,7 @@ impl UntrustedRedirect {
                 wire(400, "invalid_client", "OAuth Client ID Metadata Document 3")
             }
             Self::Parameters => wire(400, "invalid_request", "RFC 6749 section 3.1"),
+            Self::Post => wire(400, "invalid_request", "OpenID Connect Core 3.1.2.1"),
             Self::RedirectBlocked => wire(400, "invalid_request", "RFC 7591 section 5"),
             Self::RedirectMissing => wire(400, "invalid_request", "RFC 6749 section 3.1.2.3"),
             Self::RedirectUnregistered => wire(400, "invalid_request", "RFC 6749 section 3.1.2.4"),
@@ -61,7 +64,7 @@ impl UntrustedRedirect {
                 "Nothing was sent anywhere. Try again in a minute; if it happens again, tell the \
                  application's makers."
             }
-            Self::ClientMissing | Self::DocumentUnseen | Self::Parameters => {
+            Self::ClientMissing | Self::DocumentUnseen | Self::Parameters | Self::Post => {
                 "Start again from the application. If it happens again, tell its makers."
             }
             Self::RedirectBlocked => {

@@ -38,7 +38,7 @@ pub(crate) enum AuthorizeViolation {
     PromptMalformed,
     #[error("request objects are not supported; send the parameters themselves")]
     RequestObject,
-    #[error("response_mode must be query")]
+    #[error("response_mode must be query, or form_post to an http or https address")]
     ResponseMode,
     #[error("response_type must be code")]
     ResponseType,

@@ -23,6 +23,7 @@ use super::{
 use crate::rules::{
     client::ProofMethod,
     consent::Grant,
+    openid::Method,
     pkce::CodeChallenge,
     redirect_uri::RedirectTarget,
     refresh_token::Nonce,
@@ -143,6 +144,7 @@ pub(crate) fn code() -> CodeRecord {
         expires: NOW.plus(SECOND * 60),
         grant: grant(),
         issued: NOW,
+        method: Some(Method::Password),
         nonce: Some("nonce".to_owned()),
         redirect: RedirectTarget::find(&redirects, None).unwrap(),
     }
@@ -203,6 +205,7 @@ async fn a_session_is_found_by_its_secret_alone(store: &dyn Store) {
         expires: real_now().plus(SECOND * 60),
         id: "one".to_owned(),
         last_seen: NOW,
+        method: Some(Method::Password),
         network: String::new(),
         signed_in: NOW,
         user: UserId::parse("usr_1").unwrap(),

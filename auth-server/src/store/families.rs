@@ -10,6 +10,7 @@ use shared::{ids::FamilyId, internal::Receipt, secret::SecretHash, time::Timesta
 use super::{Owner, StoreError};
 use crate::rules::{
     consent::Grant,
+    openid::Method,
     pkce::CodeChallenge,
     redirect_uri::RedirectTarget,
     refresh_token::Nonce,
@@ -24,6 +25,9 @@ pub(crate) struct CodeRecord {
     pub(crate) expires: Timestamp,
     pub(crate) grant: Grant,
     pub(crate) issued: Timestamp,
+    /// How the person signed in, for the ID token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Method>,
     /// Comes back in the ID token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::{ids::UserId, secret::SecretHash, time::Timestamp};
 
 use super::{Expected, Kind, Standing, Store, StoreError};
+use crate::rules::openid::Method;
 
 /// A signed-in browser.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub(crate) struct Session {
     /// When it was last used, to a few minutes.
     #[serde(default)]
     pub(crate) last_seen: Timestamp,
+    /// How it began, if this server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Method>,
     /// The neighbourhood of the address it began at.
     #[serde(default)]
     pub(crate) network: String,

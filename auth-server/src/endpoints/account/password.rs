@@ -19,6 +19,7 @@ use crate::{
     endpoints::browser::{self, fault, stale, with_cookie},
     error::Fault,
     pages::password::PasswordPage,
+    rules::openid::Method,
     sign_in::{Refused, confirm},
 };
 
@@ -95,7 +96,9 @@ async fn begin_again(
     let Some(user) = app.accounts.user(&visitor.person.user.id).await? else {
         return Ok(browser::back(&account));
     };
-    let cookie = browser::sign_in(app, &user, headers, app.address(peer, headers)).await?;
+    let cookie =
+        browser::sign_in(app, &user, Some(Method::Password), headers, app.address(peer, headers))
+            .await?;
     Ok(with_cookie(browser::back(&format!("{account}?done=change_password")), Some(cookie)))
 }
 

@@ -61,7 +61,8 @@ pub(crate) async fn exchange(
     // The exchange has no scope parameter (RFC 6749 section 4.1.3): what was granted is given.
     let scope = scope::at_token(None, &terms, resource)?;
     let workspaces = super::workspaces(app, client, &record.grant, resource, record.issued).await?;
-    let sign_in = SignIn::of(&record.grant, None, record.nonce.clone(), record.issued);
+    let sign_in = SignIn::of(&record.grant, None, record.nonce.clone(), record.issued)
+        .map(|sign_in| SignIn { method: record.method, ..sign_in });
     let created = first(app, client, record)?;
     let created = match app.store.redeem_code(family, &hash, now, &created).await? {
         Redemption::First(created) => created,
