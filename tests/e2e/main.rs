@@ -45,6 +45,10 @@ mod mcp_eras;
 #[cfg(test)]
 mod mcp_health;
 #[cfg(test)]
+mod mcp_hidden;
+#[cfg(test)]
+mod mcp_hidden_records;
+#[cfg(test)]
 mod mcp_identity;
 #[cfg(test)]
 mod mcp_issuers;
