@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// The cases, by their first letter.
-const CASES: [(&str, &[u32]); 6] = [
+const CASES: [(&str, &[u32]); 8] = [
     (
         "A",
         &[
@@ -22,8 +22,10 @@ const CASES: [(&str, &[u32]); 6] = [
     ("V", &[2, 3, 4, 5, 6, 7, 8, 9]),
     ("R", &[1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 13, 14, 16, 18, 19, 20, 22, 23, 24]),
     ("K", &[1, 2, 4, 5, 7, 9, 10, 11, 13, 14, 15]),
+    ("G", &[1, 2, 6, 8, 9, 10, 11]),
+    ("O", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
 ];
-const RULES: u32 = 20;
+const RULES: u32 = 36;
 /// The last threat of RFC 9700 section 4.
 const THREATS: u32 = 17;
 
