@@ -1,7 +1,11 @@
 //! What strangers send, in every form that `fuzz` can think of. Targets stand here as unit tests
 //! because what they feed is private to this crate.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use http::{HeaderMap, HeaderValue, header::ACCEPT};
 use keys::{KeySet, Purpose};
 use serde_json::{Map, Value};
 use shared::{
@@ -11,12 +15,12 @@ use shared::{
 use url::Url;
 
 use crate::{
-    endpoints::token::family_of_code,
+    endpoints::{introspect::is_signed_answer_wanted, token::family_of_code},
     rules::{
-        authorization_request,
+        authorization_request, client_assertion,
         client_auth::Presented,
-        client_metadata,
-        outbound_url::OutboundPolicy,
+        client_document, client_metadata,
+        outbound_url::{OutboundPolicy, OutboundUrl},
         params::Params,
         pkce::CodeChallenge,
         redirect_uri::{RedirectKind, RedirectTarget, check_registration, without_loopback_port},
@@ -98,9 +102,9 @@ fn client_credentials_are_read_from_one_place() {
     ];
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     fuzz::run("client-authentication", &seeds(&texts), |input| {
-        let mut lines = input.splitn(2, |byte| *byte == b'\n');
-        let header = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
-        let params = Params::parse(lines.next().unwrap_or_default()).unwrap_or_default();
+        let (header, body) = lines(input);
+        let header = String::from_utf8_lossy(header).into_owned();
+        let params = Params::parse(body).unwrap_or_default();
         let header = Some(header.as_str()).filter(|header| !header.is_empty());
         let outcome = Presented::read(header, &params);
         if let (Ok(presented), Some(body)) = (&outcome, params.one("client_id")) {
@@ -231,5 +235,101 @@ fn nothing_opens_that_was_not_sealed_into_a_page() {
         assert!(opened.is_none() || text == sealed, "{text} opens");
         assert!(ring.open(b"another browser", &text).is_err());
         opened
+    });
+}
+
+/// The parts of an input, one on each line.
+fn lines(input: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = input.splitn(2, |byte| *byte == b'\n');
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+#[test]
+fn an_assertion_that_holds_claims_what_it_must() {
+    const ISSUER: &str = "https://as.example";
+    const NOW: u64 = 1_800_000_000;
+    let texts = [
+        "{\"alg\":\"ES256\"}\n{\"iss\":\"app\",\"sub\":\"app\",\"aud\":\"https://as.example\",\"exp\":1800000300,\"jti\":\"j\"}",
+        "{\"alg\":\"RS256\",\"kid\":\"k\"}\n{\"iss\":\"app\",\"sub\":\"app\",\"aud\":[\"https://as.example/\"],\"exp\":1800000300,\"iat\":1800000000,\"nbf\":1,\"jti\":\"j\"}",
+        "{\"alg\":\"none\"}\n{\"iss\":\"app\",\"iss\":\"other\",\"sub\":\"app\",\"aud\":[],\"exp\":18446744073709551615}",
+    ];
+    let client = ClientId::parse("app").unwrap();
+    fuzz::run("client-assertion", &seeds(&texts), |input| {
+        let (header, claims) = lines(input);
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let text = format!("{}.{}.AA", part(header), part(claims));
+        let assertion = client_assertion::read(&text);
+        let outcome = assertion.as_ref().map(|assertion| {
+            client_assertion::check(assertion, &client, ISSUER, Timestamp::from_secs(NOW))
+        });
+        if let Ok(Ok((jti, ends))) = &outcome {
+            // Read by another reader, it says the same.
+            let said: Value = serde_json::from_slice(claims).unwrap();
+            assert_eq!((&said["iss"], &said["sub"]), (&"app".into(), &"app".into()));
+            let audience = said["aud"].as_str().or_else(|| said["aud"][0].as_str()).unwrap();
+            assert_eq!(audience.trim_end_matches('/'), ISSUER);
+            assert!(said["aud"].as_array().is_none_or(|all| all.len() == 1));
+            assert_eq!(said["jti"], *jti);
+            assert!((NOW + 1..=NOW + 630).contains(&ends.secs()));
+            let header: Value = serde_json::from_slice(header).unwrap();
+            assert_ne!(header["alg"], "none");
+        }
+        format!("{outcome:?}")
+    });
+}
+
+#[test]
+fn a_document_that_passes_speaks_of_itself_and_holds_no_secret() {
+    const URL: &str = "https://app.example/client.json";
+    let texts = [
+        r#"{"client_id":"https://app.example/client.json","client_name":"App","redirect_uris":["https://app.example/cb"],"grant_types":["authorization_code","refresh_token"],"token_endpoint_auth_method":"none"}"#,
+        r#"{"client_id":"https://app.example/client.json","redirect_uris":["http://127.0.0.1/cb"],"token_endpoint_auth_methods_supported":["client_secret_basic","private_key_jwt"],"jwks_uri":"https://app.example/keys.json"}"#,
+        r#"{"client_id":"https://app.example/client.json","client_id":"https://other.example/","client_secret":"s","redirect_uris":["javascript:alert(1)"]}"#,
+    ];
+    let policy = OutboundPolicy::default();
+    let url = OutboundUrl::parse(URL, &policy).unwrap();
+    fuzz::run("client-document", &seeds(&texts), |input| {
+        let outcome = client_document::check(&url, input, &policy);
+        if let Ok(document) = &outcome {
+            let said: Map<String, Value> = serde_json::from_slice(input).unwrap();
+            assert_eq!(said["client_id"], URL);
+            assert!(!said.keys().any(|name| name.starts_with("client_secret")));
+            assert!(!document.redirects.is_empty());
+            assert!(document.redirects.iter().all(|uri| check_registration(uri).is_ok()));
+            assert!(!document.name.chars().any(char::is_control), "{}", document.name);
+        }
+        format!("{outcome:?}")
+    });
+}
+
+#[test]
+fn a_question_about_a_token_is_one_and_its_answer_signed_only_on_demand() {
+    const SIGNED: &str = "application/token-introspection+jwt";
+    let texts = [
+        "application/token-introspection+jwt\ntoken=a.b.c&token_type_hint=access_token&client_id=service",
+        "application/json, Application/Token-Introspection+JWT;q=0.5\ntoken=a&token=b",
+        "*/*\ntoken=&client_id=service&client_secret=s",
+    ];
+    fuzz::run("introspection", &seeds(&texts), |input| {
+        let (accept, body) = lines(input);
+        let mut headers = HeaderMap::new();
+        let is_header = HeaderValue::from_bytes(accept).map(|value| headers.insert(ACCEPT, value));
+        let wanted = is_signed_answer_wanted(&headers);
+        let said = String::from_utf8_lossy(accept).to_ascii_lowercase();
+        assert!(!wanted || said.contains(SIGNED), "{said}");
+        if is_header.is_ok() && accept.is_ascii() {
+            let more = [accept, b", ", SIGNED.as_bytes()].concat();
+            headers.insert(ACCEPT, HeaderValue::from_bytes(&more).unwrap());
+            assert!(is_signed_answer_wanted(&headers), "{said}");
+        }
+        let params = Params::parse(body);
+        if let Ok(params) = &params {
+            let tokens: Vec<_> = url::form_urlencoded::parse(body)
+                .filter(|(name, value)| name == "token" && !value.is_empty())
+                .collect();
+            assert!(tokens.len() <= 1, "two tokens in one question");
+            assert_eq!(params.one("token"), tokens.first().map(|(_, token)| token.as_ref()));
+        }
+        format!("{wanted} {:?}", params.map(|params| params.one("token").is_some()))
     });
 }

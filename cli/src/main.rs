@@ -6,6 +6,8 @@ mod commands;
 mod demo;
 mod deployment_file;
 mod doctor;
+#[cfg(test)]
+mod fuzz;
 mod gateway_keys;
 mod in_process;
 mod key_encryption_key;

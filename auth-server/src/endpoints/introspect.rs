@@ -110,7 +110,8 @@ fn signed(app: &App, client: &Client, answer: &Introspection) -> Result<Response
     Ok(vary(response))
 }
 
-fn is_signed_answer_wanted(headers: &HeaderMap) -> bool {
+/// Whether a client asks for the signed answer.
+pub(crate) fn is_signed_answer_wanted(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|range| {
         let media_type = range.split(';').next().unwrap_or_default().trim();

@@ -7,6 +7,8 @@ mod issuer;
 mod resource;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 use shared::{resource::is_loopback, time::Clock};
 use url::Url;

@@ -15,7 +15,7 @@ use super::*;
 
 /// What is wrong with a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
+pub(super) enum Broken {
     AnotherResource,
     BareChallenge,
     EmptyKeys,
@@ -37,9 +37,15 @@ enum Broken {
 async fn deployment(broken: Broken) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    let own = origin.clone();
-    let app = Router::new().fallback(move |request: Request| {
-        let mut response = answer(broken, &own, &request);
+    let app = router(broken, origin.clone());
+    TaskTracker::new().spawn(async move { axum::serve(listener, app).await });
+    origin
+}
+
+/// What a deployment at this origin answers.
+pub(super) fn router(broken: Broken, origin: String) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let mut response = answer(broken, &origin, &request);
         if broken != Broken::NoCors {
             let any = HeaderValue::from_static("*");
             response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
@@ -47,9 +53,7 @@ async fn deployment(broken: Broken) -> String {
             response.headers_mut().insert("access-control-expose-headers", exposed);
         }
         std::future::ready(response)
-    });
-    TaskTracker::new().spawn(async move { axum::serve(listener, app).await });
-    origin
+    })
 }
 
 fn document(value: &Value) -> Response {
@@ -132,7 +136,7 @@ async fn found(url: &str) -> Vec<Finding> {
     walk(url, None, &Clock::System).await.unwrap()
 }
 
-fn verdicts(found: &[Finding], verdict: Verdict) -> BTreeSet<&str> {
+pub(super) fn verdicts(found: &[Finding], verdict: Verdict) -> BTreeSet<&str> {
     found.iter().filter(|one| one.verdict == verdict).map(|one| one.check).collect()
 }
 
