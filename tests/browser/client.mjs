@@ -2,6 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { text } from 'node:stream/consumers';
 
 /** A name that is only right when it is shown as text, in several scripts. */
 export const clientName = 'Tour <b>& Co</b> 客户端 عميل';
@@ -9,7 +10,10 @@ export const clientName = 'Tour <b>& Co</b> 客户端 عميل';
 export class Client {
   static async start(mcp) {
     const client = new Client();
-    client.server = createServer((request, response) => {
+    client.server = createServer(async (request, response) => {
+      if (request.method === 'POST') {
+        client.posted = Object.fromEntries(new URLSearchParams(await text(request)));
+      }
       response.setHeader('content-type', 'text/html; charset=utf-8');
       response.end('<!doctype html><html lang="en"><title>Back</title><p>Back at the client.');
     });
@@ -52,9 +56,11 @@ export class Client {
     return url.href;
   }
 
-  /** The answer the browser brought back, checked for state and issuer. */
+  /** The answer the browser brought back, in its address or by a form, checked for state and issuer. */
   answer(url) {
-    const answer = Object.fromEntries(new URL(url).searchParams);
+    const inAddress = Object.fromEntries(new URL(url).searchParams);
+    const answer = this.posted ?? inAddress;
+    this.posted = undefined;
     if (answer.state !== this.state) throw new Error(`state is ${answer.state}`);
     if (answer.iss !== this.issuer) throw new Error(`iss is ${answer.iss}`);
     return answer;

@@ -198,6 +198,27 @@ await stop('everything works without script', { ...looks.light, javaScriptEnable
   assert(client.answer(await back(tab)).code, 'no code');
 });
 
+await stop('an answer is posted by itself', looks.light, async (tab) => {
+  await tab.goto(client.authorization({ response_mode: 'form_post' }));
+  await signIn(tab);
+  await tab.click(approve);
+  const at = await back(tab);
+  assert.equal(new URL(at).search, '', 'the answer is in the address');
+  await client.redeem(client.answer(at).code);
+});
+
+for (const look of Object.keys(looks)) {
+  await stop(`${look}: an answer is posted by a button where there is no script`, { ...looks[look], javaScriptEnabled: false }, async (tab) => {
+    await tab.goto(client.authorization({ response_mode: 'form_post' }));
+    await signIn(tab);
+    await tab.click(approve);
+    await tab.locator('h1', { hasText: 'Going back' }).waitFor();
+    await picture(tab, `form-post-${look}`);
+    await tab.click('main button');
+    await client.redeem(client.answer(await back(tab)).code);
+  });
+}
+
 await stop('everything works from the keyboard', looks.light, async (tab) => {
   await tab.goto(client.authorization());
   await tab.focus('input[name=username]');
