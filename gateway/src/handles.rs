@@ -18,7 +18,7 @@ use crate::{
         rpc::Call,
         task::{self, TaskIds},
         violation::RpcViolation,
-        visible::Surface,
+        visible::{Source, Surface},
     },
     state::App,
 };
@@ -98,6 +98,27 @@ pub(crate) fn may_name_task(method: Method) -> bool {
 /// Whether the answer to a call may hold a handle.
 pub(crate) fn may_hold(call: &Call) -> bool {
     name(call).is_some()
+}
+
+/// Whose task a call names, where several backends could have one: by the id, which is sealed for
+/// its backend. An id that nobody gave out is answered by the first that has tasks.
+pub(crate) fn task_owner<'s>(
+    app: &App,
+    caller: &Admitted,
+    call: &Call,
+    surface: &'s Surface,
+) -> Option<&'s Source> {
+    if !call.method.is_about_task() || surface.only().is_some() {
+        return None;
+    }
+    let has_tasks = |source: &&Source| source.has_tasks(call.era);
+    let sealed = call.target.as_deref().unwrap_or_default();
+    let gave_it = |source: &&Source| {
+        let ids = tasks(app, caller, (call.method, &source.backend));
+        ids.is_some_and(|ids| ids.open(sealed).is_some())
+    };
+    let owner = surface.sources.iter().filter(has_tasks).find(gave_it);
+    owner.or_else(|| surface.sources.iter().find(has_tasks))
 }
 
 /// Gives the backend its own id of the task that a call names.

@@ -49,6 +49,8 @@ mod mcp_hidden;
 #[cfg(test)]
 mod mcp_hidden_records;
 #[cfg(test)]
+mod mcp_hostile;
+#[cfg(test)]
 mod mcp_identity;
 #[cfg(test)]
 mod mcp_issuers;
@@ -56,6 +58,8 @@ mod mcp_issuers;
 mod mcp_limits;
 #[cfg(test)]
 mod mcp_modern;
+#[cfg(test)]
+mod mcp_plans;
 #[cfg(test)]
 mod mcp_relay;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::{Value, json};
-use tests::{Backend, CRM_AUDIENCE, Mcp, Options, RestBackend, World};
+use tests::{Answer, Backend, CRM_AUDIENCE, Mcp, Options, RestBackend, Speaks, World};
 
 use crate::mcp_cases::signed_in;
 
@@ -27,7 +27,11 @@ fn both(text: String) -> String {
 }
 
 async fn world() -> (Backend, RestBackend, World, Mcp) {
-    let (backend, rest) = (Backend::start().await, RestBackend::start().await);
+    beside(Backend::start().await).await
+}
+
+async fn beside(backend: Backend) -> (Backend, RestBackend, World, Mcp) {
+    let rest = RestBackend::start().await;
     REST.store(rest.address.port(), Ordering::SeqCst);
     let address = Some(backend.address);
     let options = Options { backend: address, edit: both, gateway: true, ..Options::default() };
@@ -99,4 +103,36 @@ async fn a_fault_names_its_backend_and_spares_the_others() {
         message
     };
     assert_eq!(without_id(unknown), without_id(made_up), "an own name is no name here");
+}
+
+/// MCP 2026-07-28, tasks extension: the id of a task leads back to the backend that has it.
+#[tokio::test]
+async fn a_task_is_asked_for_at_the_backend_that_has_it() {
+    let extension = "io.modelcontextprotocol/tasks";
+    let (backend, rest, _world, mcp) = beside(Backend::whole(Speaks::Modern).await).await;
+    let told = mcp.modern("server/discover", json!({})).await.json();
+    let extensions = &told["result"]["capabilities"]["extensions"];
+    assert_eq!(*extensions, json!({ extension: {} }), "{told}");
+    backend.answer(Answer::Result(json!({ "resultType": "task", "taskId": "t-1" })));
+    let declared = json!({ "io.modelcontextprotocol/clientCapabilities": {
+        "extensions": { extension: {} } } });
+    let params = json!({ "name": "nw_create_contact", "_meta": declared,
+        "arguments": { "workspace_id": "ws_acme" } });
+    let begun = mcp.modern("tools/call", params).await.message();
+    let sealed = begun["result"]["taskId"].as_str().unwrap().to_owned();
+    assert_ne!(sealed, "t-1");
+    backend.answer(Answer::Result(json!({ "taskId": "t-1", "status": "working" })));
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let params = json!({ "taskId": sealed, "_meta": declared });
+        let reply = mcp.modern(method, params).await.message();
+        assert_eq!(reply["result"]["taskId"], sealed, "{method}: {reply}");
+        assert_eq!(backend.heard(method)[0].message["params"]["taskId"], "t-1", "{method}");
+        let made_up = json!({ "taskId": "t-1", "_meta": declared });
+        let refused = mcp.modern(method, made_up).await;
+        assert_eq!(refused.json()["error"]["code"], -32602, "{method}: {}", refused.text);
+        let undeclared = mcp.modern(method, json!({ "taskId": sealed })).await;
+        assert_eq!(undeclared.json()["error"]["code"], -32021, "{method}: {}", undeclared.text);
+        assert_eq!(backend.heard(method).len(), 1, "{method}");
+    }
+    assert_eq!(rest.received().len(), 0);
 }

@@ -12,6 +12,9 @@ use tests::{
 
 use crate::mcp_cases::{before, signed_in_with};
 
+/// What is done to a text.
+type Edit = fn(String) -> String;
+
 const READER: Choice<'static> =
     Choice { deny: false, scopes: Some(&["contacts:read"]), workspaces: None };
 
@@ -123,7 +126,7 @@ fn hide(text: &str, more: &str) -> String {
 
 #[tokio::test]
 async fn what_is_hidden_answers_as_what_does_not_exist_in_every_mode() {
-    let edits: [(&str, fn(String) -> String); 3] = [
+    let edits: [(&str, Edit); 3] = [
         ("stateless", |text| hide(&text, "")),
         ("pooled", |text| {
             let audience = format!("audience = \"{CRM_AUDIENCE}\"");

@@ -17,6 +17,7 @@ mod assertion;
 mod backend;
 mod browser;
 mod client;
+mod hostile;
 mod html;
 mod http;
 mod judge;
@@ -34,6 +35,7 @@ pub use self::{
     backend::{Answer, Backend, Received, Speaks},
     browser::{Browser, Choice, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, NEXT_SECRET, Tokens},
+    hostile::{Hostile, Script},
     html::Form,
     http::{Http, Parameters, Post, Reply},
     judge::Judge,

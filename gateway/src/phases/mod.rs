@@ -222,7 +222,10 @@ async fn request(
     if let Some(result) = own::answer(&surface, &caller.caller, call, (left, pages.as_ref())) {
         return Ok(answer::own(&call.id, &result?));
     }
-    let decided = permit::permit(&surface, &caller.caller, call, headers);
+    let decided = match handles::task_owner(app, caller, call, &surface) {
+        Some(owner) => permit::about_task(&surface, call, owner),
+        None => permit::permit(&surface, &caller.caller, call, headers),
+    };
     // Names that somebody made up are not written down.
     if !matches!(decided, Err(Denied::Rpc(_))) && !call.method.is_about_task() {
         trace.what.clone_from(&call.target);

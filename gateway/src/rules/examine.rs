@@ -259,6 +259,9 @@ struct Entry {
 }
 
 #[cfg(test)]
+#[path = "examine_fuzz.rs"]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::visible::tests::{both_eras, source, terms};

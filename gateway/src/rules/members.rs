@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt};
 use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, Visitor},
+    de::{Error, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -96,12 +96,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                     let value: &'de RawValue = map.next_value()?;
                     members.push((name, Cow::Borrowed(value)));
                 }
-                Ok(Members(members))
+                // Of two of one name one would be changed and the other passed on.
+                if repeats(&members) {
+                    Err(Error::custom("a name stands twice"))
+                } else {
+                    Ok(Members(members))
+                }
             }
         }
 
         deserializer.deserialize_map(Object)
     }
+}
+
+/// Whether a name stands twice.
+fn repeats<T>(members: &[(Cow<'_, str>, T)]) -> bool {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
 }
 
 /// A name, borrowed where it has no escapes.
@@ -124,5 +136,12 @@ mod tests {
         members.remove("a");
         assert!(members.find("a").is_none());
         assert!(Members::read(b"[]").is_none());
+    }
+
+    #[test]
+    fn an_object_with_a_name_twice_is_none() {
+        for text in [r#"{"a":1,"b":2,"a":3}"#, r#"{"a":1,"\u0061":2}"#] {
+            assert!(Members::read(text.as_bytes()).is_none(), "{text}");
+        }
     }
 }

@@ -134,8 +134,8 @@ impl Offerings {
             }
             Method::CallTool => return Err(RpcViolation::UnknownTool),
             Method::ReadResource => {
-                let unknown = RpcViolation::UnknownResource(call.era);
-                let contents = self.contents.get(target).ok_or(unknown)?;
+                let unknown = || RpcViolation::unknown_resource(call.era, target);
+                let contents = self.contents.get(target).ok_or_else(unknown)?;
                 result.set("contents", [contents.told(target)]);
                 if call.era == Era::Modern {
                     result.set("ttlMs", u64::try_from(KEEP.as_millis()).unwrap_or_default());

@@ -12,6 +12,7 @@ use crate::rules::{
     pages::Pages,
     protocol::{Era, Method, Version},
     rpc::Call,
+    task,
     violation::RpcViolation,
     visible::{List, Surface},
 };
@@ -94,7 +95,12 @@ fn discover(surface: &Surface, left: Duration) -> Vec<u8> {
     // Everything modern passes to a backend that is alone and modern, its news included.
     let whole = surface.only().filter(|source| source.catalogue.eras.modern);
     let whole = whole.and_then(|source| source.catalogue.capabilities.as_object()).cloned();
-    let mut known = whole.unwrap_or_default();
+    let has_tasks = surface.sources.iter().any(|source| source.has_tasks(Era::Modern));
+    let several = || {
+        let tasks = has_tasks.then(|| json!({ task::EXTENSION: {} }));
+        tasks.map(|tasks| ("extensions".to_owned(), tasks)).into_iter().collect()
+    };
+    let mut known = whole.unwrap_or_else(several);
     for (name, capability) in capabilities(surface) {
         known.entry(name).or_insert(capability);
     }

@@ -72,6 +72,11 @@ impl Rows {
         let Some(content) = result.find("content").map(RawValue::get) else { return Ok(()) };
         let mut content: Vec<Value> = serde_json::from_str(content).map_err(|_| Unsearchable)?;
         let before = content.clone();
+        content.retain(|item| self.is_clean_beside(item));
+        if content.is_empty() && !before.is_empty() {
+            nothing(result);
+            return Ok(());
+        }
         for item in &mut content {
             let text = match item.pointer_mut("/resource/text") {
                 Some(text) => Some(text),
@@ -97,6 +102,24 @@ impl Rows {
             result.set("content", content);
         }
         Ok(())
+    }
+
+    /// Whether what stands beside the searched text of an item holds no row of another workspace.
+    fn is_clean_beside(&self, item: &Value) -> bool {
+        let Value::Object(members) = item else { return self.is_clean(item) };
+        let is_clean = |(name, value): (&String, &Value)| {
+            (name == "text" && value.is_string()) || self.is_clean(value)
+        };
+        if item.pointer("/resource/text").is_none() {
+            return !self.is_foreign(members) && members.iter().all(is_clean);
+        }
+        !self.is_foreign(members)
+            && members.iter().all(|(name, value)| match value.as_object() {
+                Some(resource) if name == "resource" => {
+                    !self.is_foreign(resource) && resource.iter().all(is_clean)
+                }
+                _ => self.is_clean(value),
+            })
     }
 
     /// Whether anything of the text may pass.
@@ -236,6 +259,27 @@ mod tests {
             assert_eq!(answer["isError"], true);
             assert!(!answer.to_string().contains("workspace_id"), "{answer}");
         }
+    }
+
+    #[test]
+    fn what_stands_beside_a_text_is_searched_too() {
+        let text = json!({"type": "text", "text": "done"});
+        for item in [
+            json!({"type": "text", "text": "x", "_meta": row("b")}),
+            json!({"type": "resource_link", "uri": "crm://x", "description": "workspace_id: b"}),
+            json!({"type": "resource", "resource": {"uri": "u", "text": "x", "_meta": row("b")}}),
+            json!({"type": "text", "text": "x", "resource": {"text": "y"}, "row": row("b")}),
+            json!({"type": "text", "text": row("b").to_string(), "resource": {"text": "y"}}),
+            json!({"type": "text", "text": row("b")}),
+        ] {
+            let told = json!({"content": [text, item]});
+            assert_eq!(filtered(&told).unwrap(), json!({"content": [text]}), "{item}");
+            let alone = filtered(&json!({"content": [item]})).unwrap();
+            assert_eq!(alone["isError"], true, "{item}: {alone}");
+        }
+        let own = json!({"type": "text", "text": "x", "_meta": row("a")});
+        let told = json!({"content": [own, text]});
+        assert_eq!(filtered(&told).unwrap(), told);
     }
 
     #[test]

@@ -170,7 +170,7 @@ pub(crate) enum RpcViolation {
     #[error("no such prompt")]
     UnknownPrompt,
     #[error("no such resource")]
-    UnknownResource(Era),
+    UnknownResource { era: Era, uri: String },
     #[error("no such tool")]
     UnknownTool,
     #[error("the protocol version is not served here")]
@@ -193,6 +193,11 @@ impl From<RpcViolation> for RpcRefusal {
 }
 
 impl RpcViolation {
+    /// That there is no such resource, or none for this caller.
+    pub(crate) fn unknown_resource(era: Era, uri: &str) -> Self {
+        Self::UnknownResource { era, uri: uri.to_owned() }
+    }
+
     /// Status, JSON-RPC code and requirement.
     pub(crate) fn wire(&self) -> (u16, i64, &'static str) {
         match self {
@@ -219,8 +224,12 @@ impl RpcViolation {
                 (404, -32601, "MCP 2026-07-28, transports")
             }
             Self::UnknownPrompt | Self::Workspace => (200, -32602, "MCP server, prompts"),
-            Self::UnknownResource(Era::Legacy) => (200, -32002, "MCP server, resources"),
-            Self::UnknownResource(Era::Modern) => (200, -32602, "MCP server, resources"),
+            Self::UnknownResource { era: Era::Legacy, .. } => {
+                (200, -32002, "MCP server, resources")
+            }
+            Self::UnknownResource { era: Era::Modern, .. } => {
+                (200, -32602, "MCP server, resources")
+            }
             Self::UnknownTool => (200, -32602, "MCP server, tools"),
             Self::Version { .. } => (400, -32022, "MCP basic, versioning"),
         }
@@ -233,6 +242,9 @@ impl RpcViolation {
                 let required = json!({ "extensions": { task::EXTENSION: {} } });
                 Some(json!({ "requiredCapabilities": required }))
             }
+            // Servers of the modern era should say it; those of the legacy one do (MCP server,
+            // resources).
+            Self::UnknownResource { uri, .. } => Some(json!({ "uri": uri })),
             Self::Version { requested } => {
                 let supported = Version::ALL.map(Version::as_str);
                 Some(json!({ "supported": supported, "requested": requested }))

@@ -110,7 +110,7 @@ pub(crate) fn permit(
         }
         Method::ReadResource => {
             let found = surface.resource(target, &caller.scope);
-            let unknown = RpcViolation::UnknownResource(call.era);
+            let unknown = RpcViolation::unknown_resource(call.era, target);
             let to = scoped(surface, found, unknown.clone(), caller)?;
             let bound = bound::by_uri(surface, caller, (to, target), unknown)?;
             Ok(Permit { workspace: bound, ..plain(surface, call, to)? })
@@ -119,7 +119,7 @@ pub(crate) fn permit(
         Method::Listen => named::listen(surface, caller, call),
         Method::Subscribe | Method::Unsubscribe if surface.relays(call.era) => {
             let found = surface.resource(target, &caller.scope);
-            let unknown = RpcViolation::UnknownResource(call.era);
+            let unknown = RpcViolation::unknown_resource(call.era, target);
             let to = scoped(surface, found, unknown.clone(), caller)?;
             let bound = bound::by_uri(surface, caller, (to, target), unknown)?;
             Ok(Permit { workspace: bound, ..within_era(surface, call, to)? })
@@ -152,6 +152,11 @@ pub(crate) fn permit(
         | Method::Subscribe
         | Method::Unsubscribe => Err(RpcViolation::NotServed(call.era, call.method.name()).into()),
     }
+}
+
+/// Decides a call about a task of one of several backends.
+pub(crate) fn about_task(surface: &Surface, call: &Call, owner: &Source) -> Result<Permit, Denied> {
+    within_era(surface, call, owner)
 }
 
 /// The owner, if there is one and the caller has the scopes.

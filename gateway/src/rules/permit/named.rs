@@ -53,7 +53,7 @@ pub(super) fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Resul
         }
         ("ref/resource", _, Some(uri)) => {
             let found = surface.resource(&uri, &caller.scope);
-            (found, RpcViolation::UnknownResource(call.era), Some(uri))
+            (found, RpcViolation::unknown_resource(call.era, &uri), Some(uri))
         }
         _ => return Err(RpcViolation::MissingParam("ref").into()),
     };
@@ -105,7 +105,7 @@ pub(super) fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<
     };
     for uri in &notifications.resource_subscriptions {
         let found = surface.resource(uri, &caller.scope);
-        let unknown = RpcViolation::UnknownResource(call.era);
+        let unknown = RpcViolation::unknown_resource(call.era, uri);
         let owner = scoped(surface, found, unknown.clone(), caller)?;
         bound::by_uri(surface, caller, (owner, uri), unknown)?;
     }

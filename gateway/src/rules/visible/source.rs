@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::List;
 use crate::rules::{
@@ -10,6 +10,8 @@ use crate::rules::{
     members::Members,
     offerings::OWN,
     policy::Policies,
+    protocol::Era,
+    task,
 };
 
 /// One backend's share.
@@ -25,6 +27,20 @@ impl Source {
     /// Whether it is the gateway's own, and no backend's.
     pub(crate) fn is_own(&self) -> bool {
         *self.backend == *OWN
+    }
+
+    /// Whether it has tasks for callers of this era (MCP 2025-11-25, tasks; MCP 2026-07-28, tasks
+    /// extension).
+    pub(crate) fn has_tasks(&self, era: Era) -> bool {
+        let Catalogue { capabilities, eras, .. } = &*self.catalogue;
+        let declared = match era {
+            Era::Legacy => eras.legacy.and_then(|_| capabilities.get("tasks")),
+            Era::Modern if eras.modern => {
+                capabilities.get("extensions").and_then(|all| all.get(task::EXTENSION))
+            }
+            Era::Modern => None,
+        };
+        declared.is_some_and(Value::is_object)
     }
 
     /// What an entry is called here.

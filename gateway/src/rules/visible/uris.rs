@@ -120,3 +120,49 @@ pub(super) fn normal(uri: &str) -> String {
     let (start, rest) = plain.split_at_checked(end).unwrap_or((&plain, ""));
     start.to_ascii_lowercase() + rest
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    const TEMPLATES: [&str; 4] = [
+        "crm://contacts/{id}",
+        "crm://{workspace_id}/contacts/{id}",
+        "crm://{workspace_id}/notes/{id}/text",
+        "crm://all",
+    ];
+
+    #[test]
+    fn a_uri_made_from_a_template_fits_it_and_names_what_was_put_in() {
+        let seeds: [&[u8]; 5] = [
+            b"crm://contacts/1",
+            b"crm://ws_acme/contacts/7",
+            b"crm://ws_acme/notes/7/text",
+            b"crm://ws/../contacts/%2e%2e/x",
+            b"{}{id}crm://{",
+        ];
+        ::fuzz::run("uri-template", &seeds, |input| {
+            let text = String::from_utf8_lossy(input);
+            let value: String =
+                text.chars().filter(|c| c.is_ascii_alphanumeric() || "-_~".contains(*c)).collect();
+            // A template of a stranger's making is no trap either.
+            let strange = Offered::new(&text, "workspace_id");
+            let mut outcome = Vec::new();
+            for template in TEMPLATES {
+                let offered = Offered::new(template, "workspace_id");
+                let made = template.replace("{id}", "x7").replace("{workspace_id}", &value);
+                if !value.is_empty() {
+                    assert!(offered.fits(&made), "{made} is not of {template}");
+                }
+                if template.contains("{workspace_id}") && !value.is_empty() {
+                    let named = offered.workspaces("workspace_id", &made);
+                    assert_eq!(named, Values::One(value.clone()), "{made} of {template}");
+                }
+                let named = offered.workspaces("workspace_id", &text);
+                let is_ambiguous = is_ambiguous(&text);
+                outcome.push((offered.fits(&text), named, strange.fits(&made), is_ambiguous));
+            }
+            outcome
+        });
+    }
+}

@@ -131,7 +131,8 @@ fn prompts_resources_and_completions_are_judged_by_what_they_name() {
     let read = with("resources/read", json!({"uri": "crm://contacts/1"})).unwrap_err();
     assert!(matches!(read, Denied::Scope(_)));
     let unknown = with("resources/read", json!({"uri": "file:///etc/passwd"})).unwrap_err();
-    assert_eq!(unknown, Denied::Rpc(RpcViolation::UnknownResource(Era::Legacy)));
+    let nothing = RpcViolation::unknown_resource(Era::Legacy, "file:///etc/passwd");
+    assert_eq!(unknown, Denied::Rpc(nothing));
     let reference = json!({"ref": {"type": "ref/prompt", "name": "secret"}});
     assert!(with("completion/complete", reference).is_err());
     let reference = json!({"ref": {"type": "ref/prompt", "name": "greet"}});

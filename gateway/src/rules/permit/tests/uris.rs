@@ -36,7 +36,7 @@ fn read_of(surface: &Surface, uri: &str) -> Result<Option<String>, Denied> {
 #[test]
 fn a_resource_is_bound_to_the_workspace_that_its_uri_names_in_whatever_form() {
     let surface = templated();
-    let unknown = Denied::Rpc(RpcViolation::UnknownResource(Era::Legacy));
+    let unknown = |uri| Denied::Rpc(RpcViolation::unknown_resource(Era::Legacy, uri));
     for (uri, expected) in [
         ("crm://w/a/deals/7", Ok(Some("a"))),
         ("crm://w/%61/deals/7", Ok(Some("a"))),
@@ -67,7 +67,7 @@ fn a_resource_is_bound_to_the_workspace_that_its_uri_names_in_whatever_form() {
         ("crm://%zz", Err(())),
     ] {
         let expected = expected.map(|id: Option<&str>| id.map(str::to_owned));
-        assert_eq!(read_of(&surface, uri), expected.map_err(|()| unknown.clone()), "{uri}");
+        assert_eq!(read_of(&surface, uri), expected.map_err(|()| unknown(uri)), "{uri}");
     }
 }
 
@@ -75,9 +75,9 @@ fn a_resource_is_bound_to_the_workspace_that_its_uri_names_in_whatever_form() {
 fn another_spelling_of_a_uri_needs_no_less() {
     let surface = templated();
     assert!(matches!(read_of(&surface, "crm://contacts/7"), Err(Denied::Scope(_))));
-    let unknown = Denied::Rpc(RpcViolation::UnknownResource(Era::Legacy));
+    let unknown = |uri| Denied::Rpc(RpcViolation::unknown_resource(Era::Legacy, uri));
     for uri in ["crm://%63ontacts/7", "crm://CONTACTS/7", "CRM://contacts/7"] {
-        assert_eq!(read_of(&surface, uri), Err(unknown.clone()), "{uri}");
+        assert_eq!(read_of(&surface, uri), Err(unknown(uri)), "{uri}");
     }
 }
 
