@@ -149,6 +149,21 @@ fn files_stay_short() {
     }
 }
 
+/// `./check` gives time to the targets whose path has `fuzz`, and to no others.
+#[test]
+fn every_fuzz_target_is_one_that_is_given_time() {
+    let mut targets = 0;
+    for krate in ["auth-server", "cli", "gateway", "keys", "shared", "store", "web"] {
+        for (name, text) in files(&format!("{krate}/src")) {
+            let Some(at) = text.find("fuzz::run(") else { continue };
+            let named = name.ends_with("fuzz.rs") || text[..at].contains("mod fuzz {");
+            assert!(named, "{name} has a target outside of a module `fuzz`");
+            targets += text.matches("fuzz::run(").count();
+        }
+    }
+    assert!(targets > 20, "{targets}");
+}
+
 #[test]
 fn every_file_opens_with_what_it_is() {
     for (krate, _) in ARROWS {

@@ -141,6 +141,8 @@ async fn what_is_hidden_answers_like_what_does_not_exist_but_for_the_id() {
                 };
                 let id = reply.json()["id"].to_string();
                 let text = reply.text.replacen(&format!("\"id\":{id}"), "\"id\":0", 1);
+                // An error repeats the URI that was asked for.
+                let text = text.replace("crm://frobs/", "crm://deals/");
                 let mut sent = reply.headers.clone();
                 sent.remove("content-length");
                 sent.remove("date");

@@ -50,11 +50,6 @@ async fn what_the_client_did_wrong_goes_back_to_it() {
             error: "invalid_request",
         },
         Redirected {
-            requirement: "RFC 6749 section 4.1.2",
-            deviation: |r| r.set("response_mode", "form_post"),
-            error: "invalid_request",
-        },
-        Redirected {
             requirement: "RFC 6749 section 3.3",
             deviation: |r| r.set("scope", "contacts:read \"all\""),
             error: "invalid_scope",

@@ -60,7 +60,8 @@ fn an_examined_message_shows_nothing_that_is_not_the_callers() {
         methods.map(|method| {
             let told = examine(&examination(method, &surface), input);
             let shown: Option<Value> = match &told {
-                Some(Message::Changed(bytes)) => Some(serde_json::from_slice(bytes).unwrap()),
+                // Half a surrogate pair is grammatical, and no text.
+                Some(Message::Changed(bytes)) => serde_json::from_slice(bytes).ok(),
                 Some(Message::Unchanged) => serde_json::from_slice(input).ok(),
                 Some(Message::Withheld) | None => None,
             };
