@@ -113,7 +113,7 @@ impl Accounts {
         users: &[ConfiguredUser],
         store: Arc<dyn Store>,
     ) -> Result<Self, AccountError> {
-        let passwords = Passwords::new()?;
+        let passwords = Passwords::new();
         let file = FilePeople::open(users)?;
         let cache = Cache::builder().max_capacity(MOST_CACHED).time_to_live(BEHIND).build();
         Ok(Self { cache, file, passwords, store })
