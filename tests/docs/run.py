@@ -190,7 +190,7 @@ def comparable(text):
     """What two runs have in common: no random text, no times."""
     text = re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "MOMENT", text)
     text = re.sub(r"\b\d+(\.\d)? s\b", "SECONDS", text)
-    text = re.sub(r"\b[0-9a-f]{8}\b", "HEX", text)
+    text = re.sub(r"\b[0-9a-f]{8}(?:[0-9a-f]{8})?\b", "HEX", text)
     text = re.sub(r"\bactor=\w+\(\d+\)", "actor=OPERATOR", text)
     text = re.sub(r"[A-Za-z0-9_-]{20,}(\.[A-Za-z0-9_-]{20,})*", "RANDOM", text)
     return re.sub(r"\b\d{10}\b", "TIME", text)

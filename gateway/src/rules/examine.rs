@@ -67,6 +67,13 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
         return Some(Message::Unchanged);
     }
     let mut envelope = Members::read(message)?;
+    if drop_strays(&mut envelope) {
+        let message = envelope.to_vec();
+        return Some(match examine(examination, &message)? {
+            Message::Unchanged => Message::Changed(message),
+            told => told,
+        });
+    }
     if envelope.find("method").is_some() {
         let is_request = envelope.find("id").is_some();
         if examination.from != examination.to
@@ -117,6 +124,25 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
     }
     envelope.set("result", &result);
     Some(Message::Changed(envelope.to_vec()))
+}
+
+/// Drops what a message of its kind does not have (JSON-RPC 2.0 sections 4 and 5), for nobody would
+/// look into it: a result beside an error, or members that nobody knows.
+fn drop_strays(envelope: &mut Members<'_>) -> bool {
+    let own = if envelope.find("method").is_some() {
+        ["method", "params"].as_slice()
+    } else if envelope.find("error").is_some() {
+        &["error"]
+    } else {
+        &["result"]
+    };
+    let is_own = |name: &str| matches!(name, "id" | "jsonrpc") || own.contains(&name);
+    let strays: Vec<String> =
+        envelope.names().filter(|name| !is_own(name)).map(str::to_owned).collect();
+    for stray in &strays {
+        envelope.remove(stray);
+    }
+    !strays.is_empty()
 }
 
 /// Whether rows of other workspaces are all that is looked for, and there surely are none.
@@ -287,6 +313,20 @@ mod tests {
             Some(Message::Unchanged) => message.clone(),
             Some(Message::Withheld) => Value::from("withheld"),
             None => Value::Null,
+        }
+    }
+
+    #[test]
+    fn what_a_message_of_its_kind_does_not_have_is_dropped() {
+        let hidden = json!({"tools": [{"name": "delete_contact"}]});
+        let error = json!({"code": -1, "message": "no"});
+        for (message, shown) in [
+            (json!({"error": error, "result": hidden}), json!({"error": error})),
+            (json!({"result": {"tools": []}, "x": hidden}), json!({"result": {"tools": []}})),
+            (json!({"method": "n", "result": hidden}), json!({"method": "n"})),
+        ] {
+            let told = run(Method::ListTools, Era::Legacy, Era::Legacy, &message);
+            assert_eq!(told, shown);
         }
     }
 
