@@ -6,12 +6,13 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
     error::TokenError,
-    json::{Absent, is_strict_object},
+    header::Header,
+    json::is_strict_object,
     jws::PublicVerifier,
     token::{decode, read},
 };
@@ -140,7 +141,7 @@ impl ClientKey {
 #[derive(Clone)]
 pub struct ClientAssertion<'a> {
     claims: AssertionClaims,
-    header: Header,
+    header: OwnHeader,
     signature: Vec<u8>,
     signed: &'a str,
 }
@@ -175,26 +176,8 @@ impl Audience {
     }
 }
 
-/// Members of type [`Absent`] would bring keys or rules of the sender's own.
-#[derive(Clone, Debug, Deserialize)]
-struct Header {
-    alg: String,
-    kid: Option<String>,
-    #[serde(default, rename = "b64")]
-    _b64: Absent,
-    #[serde(default, rename = "crit")]
-    _crit: Absent,
-    #[serde(default, rename = "jku")]
-    _jku: Absent,
-    #[serde(default, rename = "jwk")]
-    _jwk: Absent,
-    #[serde(default, rename = "x5c")]
-    _x5c: Absent,
-    #[serde(default, rename = "x5u")]
-    _x5u: Absent,
-    #[serde(default, rename = "zip")]
-    _zip: Absent,
-}
+/// An assertion need not name its key, and its type may be anything.
+type OwnHeader = Header<Option<String>, Option<IgnoredAny>>;
 
 impl<'a> ClientAssertion<'a> {
     /// Reads an assertion.
@@ -204,7 +187,7 @@ impl<'a> ClientAssertion<'a> {
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed("parts"))?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed("parts"))?;
-        let header: Header = read(&decode(header, "header")?, "header")?;
+        let header: OwnHeader = read(&decode(header, "header")?, "header")?;
         if !CLIENT_ALGORITHMS.contains(&header.alg.as_str()) {
             return Err(TokenError::Algorithm);
         }

@@ -6,14 +6,14 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::time::Timestamp;
 
 use crate::{
     client::{CLIENT_ALGORITHMS, ClientKey},
     error::{KeyError, TokenError},
-    json::{Absent, is_strict_object},
+    header::Header,
+    json::is_strict_object,
     jws::PublicVerifier,
     lifecycle::MAX_SKEW,
     token::{Verified, decode, read},
@@ -105,33 +105,14 @@ impl fmt::Debug for ForeignKeys {
     }
 }
 
-/// Members of type [`Absent`] would bring keys or rules of the sender's own.
-#[derive(Clone, Debug, Deserialize)]
-struct Header {
-    alg: String,
-    kid: String,
-    typ: Option<String>,
-    #[serde(default, rename = "b64")]
-    _b64: Absent,
-    #[serde(default, rename = "crit")]
-    _crit: Absent,
-    #[serde(default, rename = "jku")]
-    _jku: Absent,
-    #[serde(default, rename = "jwk")]
-    _jwk: Absent,
-    #[serde(default, rename = "x5c")]
-    _x5c: Absent,
-    #[serde(default, rename = "x5u")]
-    _x5u: Absent,
-    #[serde(default, rename = "zip")]
-    _zip: Absent,
-}
+/// Another issuer's token names its key, and may name its type.
+type OwnHeader = Header<String, Option<String>>;
 
 /// A token whose header and claims were read and whose signature was not checked.
 #[derive(Clone)]
 pub struct ForeignToken<'a> {
     claims: Map<String, Value>,
-    header: Header,
+    header: OwnHeader,
     signature: Vec<u8>,
     signed: &'a str,
 }
@@ -144,7 +125,7 @@ impl<'a> ForeignToken<'a> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed("parts"))?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed("parts"))?;
-        let header: Header = read(&decode(header, "header")?, "header")?;
+        let header: OwnHeader = read(&decode(header, "header")?, "header")?;
         let claims = read(&decode(claims, "claims")?, "claims")?;
         Ok(Self { claims, header, signature: decode(signature, "signature")?, signed })
     }

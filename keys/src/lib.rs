@@ -11,6 +11,7 @@ mod foreign;
 #[cfg(test)]
 mod fuzz;
 mod generate;
+mod header;
 mod json;
 mod jwks;
 mod jws;

@@ -17,7 +17,8 @@ use shared::{
 
 use crate::{
     error::{KeyError, TokenError},
-    json::{Absent, is_strict_object},
+    header::Header,
+    json::is_strict_object,
     jws,
     key::{SigningKey, VerifyingKey},
     lifecycle::MAX_SKEW,
@@ -92,35 +93,15 @@ pub fn sign_answer<T: Serialize>(
 #[derive(Clone)]
 pub struct Presented<'a, T = AccessTokenClaims> {
     claims: T,
-    header: Header,
+    header: OwnHeader,
     signature: Vec<u8>,
     /// The bytes under the signature: header and claims as they came.
     signed: &'a str,
     times: Times,
 }
 
-/// The members of a header that mean something to us. Those of type [`Absent`] would bring keys
-/// or rules of the sender's own (RFC 8725 section 3.10).
-#[derive(Clone, Debug, Deserialize)]
-struct Header {
-    alg: String,
-    typ: String,
-    kid: KeyId,
-    #[serde(default, rename = "b64")]
-    _b64: Absent,
-    #[serde(default, rename = "crit")]
-    _crit: Absent,
-    #[serde(default, rename = "jku")]
-    _jku: Absent,
-    #[serde(default, rename = "jwk")]
-    _jwk: Absent,
-    #[serde(default, rename = "x5c")]
-    _x5c: Absent,
-    #[serde(default, rename = "x5u")]
-    _x5u: Absent,
-    #[serde(default, rename = "zip")]
-    _zip: Absent,
-}
+/// Our tokens name their type and key.
+type OwnHeader = Header<KeyId, String>;
 
 /// When a token of any type is valid, in whole seconds.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -166,7 +147,7 @@ impl<'a, T: DeserializeOwned> Presented<'a, T> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed("parts"))?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed("parts"))?;
-        let header: Header = read(&decode(header, "header")?, "header")?;
+        let header: OwnHeader = read(&decode(header, "header")?, "header")?;
         if !is_type(&header.typ, typ) {
             return Err(TokenError::Type);
         }
