@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header::ORIGIN},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use keys::{Act, KeySet, Purpose, Urgency};
 use serde::{Deserialize, Serialize};
@@ -70,9 +70,9 @@ pub(crate) fn router(ring: Ring, auth: Option<AuthServer>) -> Router {
         .route(&at("/announce"), post(announce))
         .route(&at("/rotate"), post(rotate))
         .route(&at("/reseal"), post(reseal))
-        .route(&at("/{key}/activate"), post(activate))
-        .route(&at("/{key}/retire"), post(retire))
-        .route(&at("/{key}/revoke"), post(revoke))
+        .route(&at("/{key}/activate"), change(Act::Activate))
+        .route(&at("/{key}/retire"), change(Act::Retire))
+        .route(&at("/{key}/revoke"), change(Act::Revoke))
         .layer(middleware::from_fn(guard))
         .with_state(Administered { auth, ring })
 }
@@ -122,35 +122,18 @@ async fn rotate(
     app.act(Act::Activate, &standby, &Asker { asked, headers: &headers, peer }).await
 }
 
-async fn activate(
-    State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
-    Path(key): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    app.act(Act::Activate, &key, &Asker { asked: Asked::read(&body)?, headers: &headers, peer })
-        .await
-}
-
-async fn retire(
-    State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
-    Path(key): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    app.act(Act::Retire, &key, &Asker { asked: Asked::read(&body)?, headers: &headers, peer }).await
-}
-
-async fn revoke(
-    State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
-    Path(key): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    app.act(Act::Revoke, &key, &Asker { asked: Asked::read(&body)?, headers: &headers, peer }).await
+/// Does this to the key of the path.
+fn change(act: Act) -> MethodRouter<Administered> {
+    post(
+        async move |State(app): State<Administered>,
+                    Extension(peer): Extension<AdminPeer>,
+                    Path(key): Path<String>,
+                    headers: HeaderMap,
+                    body: Bytes| {
+            let asked = Asked::read(&body)?;
+            app.act(act, &key, &Asker { asked, headers: &headers, peer }).await
+        },
+    )
 }
 
 async fn reseal(
