@@ -1,8 +1,9 @@
 //! Feeds a parser with inputs that strangers could send: seeds, kept inputs of
 //! `tests/fuzz/corpus/NAME/`, and mutations of both.
 //!
-//! A target is a unit test beside its parser, so that nothing private is opened for it. Without
-//! `FUZZ_SECONDS` it runs a fixed number of always the same inputs; with it, new ones for so long.
+//! A target is a unit test beside its parser, so that nothing private is opened for it. It runs
+//! `FUZZ_INPUTS` inputs that are always the same, so that what passes once passes everywhere; with
+//! `FUZZ_SECONDS` it runs new ones for so long instead.
 //! An input with an outcome of a new shape joins those that are mutated: what a sanitizer would
 //! see as coverage is read off the parser's own answers, which needs no other compiler.
 
@@ -20,7 +21,7 @@ use std::{
 
 use mutate::Mutator;
 
-/// Inputs of a run without a time of its own.
+/// Inputs of a run without a number or a time of its own.
 const FIXED: u64 = 2_000;
 /// The longest input.
 const LONGEST: usize = 16 * 1024;
@@ -32,7 +33,8 @@ const SHAPE: usize = 80;
 /// Runs a target: `check` gets an input, asserts what must hold for it, and returns its outcome,
 /// which must be the same for the same bytes. An input that fails is kept in `artefacts/fuzz/`.
 pub fn run<T: Debug + PartialEq>(name: &str, seeds: &[&[u8]], check: impl Fn(&[u8]) -> T) {
-    let seconds = seconds();
+    let seconds = variable("FUZZ_SECONDS");
+    let inputs = variable("FUZZ_INPUTS").unwrap_or(FIXED);
     let entropy = seconds.map_or(1, |_| RandomState::new().hash_one(name));
     let target = Target { check, name };
     let mut pool: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.to_vec()).collect();
@@ -44,7 +46,7 @@ pub fn run<T: Debug + PartialEq>(name: &str, seeds: &[&[u8]], check: impl Fn(&[u
     let mut mutator = Mutator::new(entropy, &pool);
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut done = 0;
-    while end.map_or(done < FIXED, |end| Instant::now() < end) {
+    while end.map_or(done < inputs, |end| Instant::now() < end) {
         let mut input = mutator.next(&pool);
         input.truncate(LONGEST);
         if shapes.insert(target.feed(&input)) {
@@ -102,8 +104,8 @@ fn digest(bytes: &[u8]) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long to run is the caller's to say")]
-fn seconds() -> Option<u64> {
-    std::env::var("FUZZ_SECONDS").ok()?.parse().ok()
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 fn root() -> &'static Path {

@@ -52,7 +52,8 @@ fn any_arguments_make_a_request_of_their_operation_or_none() {
                 }
                 assert!(asked.headers.keys().all(|name| name == "x-tenant"), "{asked:?}");
                 if let Some(body) = &asked.body {
-                    assert!(serde_json::from_slice::<Value>(body).is_ok(), "{body:?}");
+                    // Grammar alone: a number beyond every type passes on as it was written.
+                    assert!(serde_json::from_slice::<&RawValue>(body).is_ok(), "{body:?}");
                 }
             }
             outcome.push(asked.map(|asked| (asked.target, asked.body)).map_err(|_| ()));
