@@ -41,10 +41,11 @@ pub use authority::{
     Answer, Authority, AuthorityError, HttpAuthority, InternalTls, InternalTlsError,
 };
 pub use config::{
-    Config, OneOrMany, RawAudit, RawBackend, RawClass, RawConnection, RawCredential, RawDocuments,
-    RawExchange, RawGateway, RawIdentity, RawIdentityMode, RawInternalTls, RawIssuer,
-    RawLimitHeaders, RawMissingScope, RawOperation, RawReset, RawRoute, RawRule, RawSession,
-    RawSharedLimits, RawStatic, RawTokenType, RawUpstreamSession, RawWhoami, SilencePolicy,
+    Config, OneOrMany, RawAudit, RawBackend, RawChallenge, RawClass, RawConnection, RawCredential,
+    RawDocuments, RawErrorBody, RawExchange, RawGateway, RawIdentity, RawIdentityMode,
+    RawInternalTls, RawIssuer, RawLimitHeaders, RawMetadataAddress, RawMissingScope, RawOperation,
+    RawReset, RawRoute, RawRule, RawSession, RawSharedLimits, RawStatic, RawTokenType,
+    RawUpstreamSession, RawWhoami, SilencePolicy,
 };
 pub use entrance::{Entrance, router};
 pub use gateway::{Applied, Gateway};

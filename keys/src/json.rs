@@ -1,7 +1,7 @@
 //! JSON that means one thing: a document whose objects, at any depth, name no member twice
 //! (RFC 7519 section 4, RFC 8725 section 2.6).
 
-use std::{collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -72,8 +72,8 @@ impl<'de> Visitor<'de> for Walk {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
+        let mut names = Names::default();
+        while let Some(Name(name)) = map.next_key()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("repeated member"));
             }
@@ -83,18 +83,57 @@ impl<'de> Visitor<'de> for Walk {
     }
 }
 
+/// The names of one object: compared one by one while they are few, as they are in tokens.
+#[derive(Default)]
+struct Names<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: HashSet<Cow<'de, str>>,
+}
+
+/// Up to how many names comparing costs less than hashing.
+const FEW: usize = 16;
+
+impl<'de> Names<'de> {
+    /// Takes a name, if it is new.
+    fn insert(&mut self, name: Cow<'de, str>) -> bool {
+        if self.few.contains(&name) || self.many.contains(&name) {
+            return false;
+        }
+        if self.few.len() < FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+        true
+    }
+}
+
+/// A member's name, borrowed where it is written without escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Thirty members, and one more.
+    fn many(last: &str) -> String {
+        let names: Vec<String> = (0..30).map(|number| format!("\"{number}\":0")).collect();
+        format!("{{{},\"{last}\":0}}", names.join(","))
+    }
 
     #[test]
     fn a_repeated_name_is_found_at_any_depth_and_in_any_spelling() {
         for good in ["{}", r#"{"a":{"b":1},"b":[{"a":null},{"a":1.5}],"c":"","d":-1,"e":true}"#] {
             assert!(is_strict_object(good.as_bytes()), "{good}");
         }
+        assert!(is_strict_object(many("30").as_bytes()));
         for bad in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
+            &many("0"),
+            &many("20"),
             r#"{"x":[{"y":{"a":1,"a":2}}]}"#,
             r#"{"a":1} {"a":2}"#,
             r#"{"a":1"#,

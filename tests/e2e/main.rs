@@ -94,6 +94,7 @@ mod rfc6749_refresh;
 mod rfc6749_token;
 #[cfg(test)]
 mod rfc6750_bearer;
+mod rfc6750_one_answer;
 #[cfg(test)]
 mod rfc7009_revocation;
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub(crate) struct Underway {
     /// Of the answer's head; `None` until there is one.
     head: Option<(StatusCode, &'static str)>,
     is_over: bool,
+    /// What asks for its refusal, where a specification does.
+    pub(crate) requirement: Option<&'static str>,
     route: Arc<Route>,
     /// What is noted of the tool that was called.
     series: Option<Arc<ToolSeries>>,
@@ -64,6 +66,7 @@ impl Underway {
             began: Instant::now(),
             head: None,
             is_over: false,
+            requirement: None,
             route: Arc::clone(route),
             series: None,
             trace: Trace { method: "unread", ..Trace::default() },
@@ -116,6 +119,7 @@ impl Underway {
             method: trace.method,
             outcome,
             request_id: trace.request_id,
+            requirement: self.requirement,
             route: Arc::clone(&self.route),
             status,
             took: self.began.elapsed(),

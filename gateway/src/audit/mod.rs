@@ -60,6 +60,8 @@ pub(crate) struct Line {
     pub(crate) outcome: &'static str,
     /// What the backend received as the call's id, if its identities are made per call.
     pub(crate) request_id: Option<String>,
+    /// What asks for its refusal, where a specification does.
+    pub(crate) requirement: Option<&'static str>,
     pub(crate) route: Arc<Route>,
     pub(crate) status: StatusCode,
     pub(crate) took: Duration,
@@ -149,6 +151,7 @@ impl Line {
             client = caller.map(|caller| caller.client.as_str()),
             workspace = self.workspace,
             request_id = self.request_id,
+            requirement = self.requirement,
             resource = self.route.resource.indicator.as_str(),
             "request"
         );

@@ -56,6 +56,7 @@ fn line_of(what: &str, caller: &Arc<Admitted>, route: &Arc<Route>) -> Line {
         method: "tools/call",
         outcome: "client_gone",
         request_id: None,
+        requirement: None,
         route: Arc::clone(route),
         status: StatusCode::OK,
         took: Duration::from_millis(3),

@@ -1,6 +1,7 @@
 //! The gateway's configuration, checked and typed; every problem is reported at once.
 
 mod backends;
+mod challenge;
 mod connection;
 mod documents;
 mod identity;
@@ -29,6 +30,7 @@ use web::{cors::Origins, limits::Budget};
 
 pub use crate::rules::silence::SilencePolicy;
 use crate::{
+    error::Challenges,
     limit::LimitHeaders,
     rules::{
         catalogue::Naming,
@@ -39,6 +41,7 @@ use crate::{
         scopes::Implications,
     },
 };
+pub use challenge::{RawChallenge, RawErrorBody, RawMetadataAddress};
 pub(crate) use connection::Connection;
 pub use connection::RawConnection;
 pub use documents::RawDocuments;
@@ -99,6 +102,8 @@ pub(crate) struct Route {
     pub(crate) aliases: bool,
     pub(crate) audit: RawAudit,
     pub(crate) backends: Vec<Arc<str>>,
+    /// What it answers to credentials that do not open it.
+    pub(crate) challenges: Challenges,
     /// What everybody may read of it.
     pub(crate) documents: Option<Documents>,
     /// Tools that act in no workspace in particular.
@@ -318,6 +323,11 @@ fn resolve_routes(
         }
     }
     route::choose_roots(&mut routes);
+    for (at, raw) in gateway.route.iter().enumerate() {
+        let own = routes.iter().find(|route| route.resource.indicator.as_str() == raw.resource);
+        let is_root = own.is_none_or(|route| route.is_root);
+        raw.challenge.check(is_root, &format!("gateway.route[{at}].challenge"), problems);
+    }
     routes.into_iter().map(Arc::new).collect()
 }
 

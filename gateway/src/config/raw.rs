@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    OneOrMany, RawDocuments, RawStatic, RawWhoami,
+    OneOrMany, RawChallenge, RawDocuments, RawStatic, RawWhoami,
     connection::RawConnection,
     identity::{RawCredential, RawIdentity},
     issuers::RawIssuer,
@@ -122,6 +122,9 @@ pub struct RawRoute {
     /// Whether calls are recorded: `metadata`, or `none`.
     #[serde(default)]
     pub audit: RawAudit,
+    /// What 401 and 403 say.
+    #[serde(default)]
+    pub challenge: RawChallenge,
     /// Whether the authorization server's metadata and `/authorize` are also found at the
     /// resource's origin, where some hosted clients look.
     #[serde(default = "yes")]

@@ -7,9 +7,12 @@ use url::Url;
 use web::cors::Origins;
 
 use super::{RawGateway, RawRoute, RawSession, Route};
-use crate::rules::{
-    narrowing::Toolsets, offerings::Offerings, origin::normal_host, policy::Pattern,
-    scopes::Implications,
+use crate::{
+    error::Challenges,
+    rules::{
+        narrowing::Toolsets, offerings::Offerings, origin::normal_host, policy::Pattern,
+        scopes::Implications,
+    },
 };
 
 /// The route of a resource without what the gateway itself offers; `None` where its URL is none.
@@ -32,10 +35,12 @@ pub(super) fn route(
     } else {
         Origins::Listed(Arc::new([]))
     };
+    let prm_url = format!("{origin}{}", well_known_path("oauth-protected-resource", url.path()));
     Some(Route {
         aliases: raw.aliases,
         audit: raw.audit,
         backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
+        challenges: Challenges::new(raw.challenge.terms(resource, &origin, &prm_url)),
         documents: None,
         exempt_tools,
         host: normal_host(&host),
@@ -48,7 +53,7 @@ pub(super) fn route(
         origins,
         page_size: None,
         path: url.path().to_owned(),
-        prm_url: format!("{origin}{}", well_known_path("oauth-protected-resource", url.path())),
+        prm_url,
         relay: raw.session == RawSession::Relay,
         resource: resource.clone(),
         row_workspace: raw.row_workspace.clone(),

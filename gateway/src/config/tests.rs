@@ -162,3 +162,16 @@ fn one_of_several_scopes_and_what_scopes_bring_are_checked() {
         assert!(problems.iter().any(|problem| problem.place == place), "{place}: {problems:?}");
     }
 }
+
+#[test]
+fn a_realm_is_a_quoted_word_and_the_root_belongs_to_the_resource_that_names_it() {
+    let with = |table: &str| {
+        GATEWAY.replacen("[[gateway.route]]", &format!("[[gateway.route]]\n{table}"), 1)
+    };
+    assert!(resolve(&with("challenge = { realm = \"crm\" }")).is_ok());
+    for realm in ["", "a\\\"b", "caf\u{e9}"] {
+        let problems =
+            resolve(&with(&format!("challenge = {{ realm = \"{realm}\" }}"))).unwrap_err();
+        assert_eq!(problems[0].place, "gateway.route[0].challenge.realm", "{realm}");
+    }
+}

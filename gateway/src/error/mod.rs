@@ -3,18 +3,21 @@
 //! Once a message's id is known, every refusal carries a JSON-RPC body with that id, whatever its
 //! status; 401, 403 and 429 keep their headers.
 
+mod challenge;
+
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::{Value, json, value::RawValue};
-use shared::{challenge::Challenge, scope::Scope};
+use shared::scope::Scope;
 use web::{
     limits::Limited,
     problem::{Problem, TEMPORARILY_UNAVAILABLE, json},
 };
 
+pub(crate) use self::challenge::{Challenges, Terms};
 use crate::{
     backends::BackendError,
     config::Route,
@@ -110,11 +113,12 @@ impl Refusal {
                     None => response,
                 }
             }
-            Self::Bearer(violation) => bearer(violation, about),
+            Self::Bearer(violation) => {
+                about.route.challenges.answer(violation, about.granted, about.id)
+            }
             Self::Exhausted { limited, violation } => {
                 let mut response = Problem::from(*limited).into_response();
-                let challenge = challenge(violation, about).header();
-                if let Ok(value) = HeaderValue::from_str(&challenge) {
+                if let Some(value) = about.route.challenges.header(violation, about.granted) {
                     response.headers_mut().insert(WWW_AUTHENTICATE, value);
                 }
                 response
@@ -151,7 +155,6 @@ impl Refusal {
     fn text(&self) -> String {
         match self {
             Self::Rpc(violation) => violation.to_string(),
-            Self::Bearer(violation) => format!("{violation} ({})", violation.wire().2),
             other => other.to_string(),
         }
     }
@@ -172,44 +175,6 @@ pub(crate) fn transport(violation: TransportViolation) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-fn bearer(violation: &BearerViolation, about: About<'_>) -> Response {
-    let (status, error, requirement) = violation.wire();
-    let text = format!("{violation} ({requirement})");
-    let challenge = challenge(violation, about);
-    let status = status_of(status);
-    let Some(id) = about.id else {
-        return Problem::new(status, error.unwrap_or("missing_token"), &text)
-            .with_challenge(&challenge.header())
-            .into_response();
-    };
-    let data = json!({ "error": error, "scope": challenge.scope.to_string() });
-    let mut response = rpc_error(status, Some(id), -32600, &text, Some(data));
-    if let Ok(value) = HeaderValue::from_str(&challenge.header()) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, value);
-    }
-    response
-}
-
-/// What says how to get in.
-fn challenge(violation: &BearerViolation, about: About<'_>) -> Challenge {
-    let (_, error, requirement) = violation.wire();
-    let text = format!("{violation} ({requirement})");
-    let scope = match (violation, about.granted) {
-        // Some clients ask for nothing but what the challenge names, so it names all.
-        (BearerViolation::InsufficientScope { required }, Some(granted)) => granted.union(required),
-        (BearerViolation::InsufficientScope { required }, None) => required.clone(),
-        _ => about.route.resource.default_scopes.clone(),
-    };
-    Challenge {
-        error,
-        error_description: error.map(|_| text),
-        realm: None,
-        // Where keys alone open the resource there is nothing to discover.
-        resource_metadata: about.route.resource.oauth.then(|| about.route.prm_url.clone()),
-        scope: if about.route.resource.oauth { scope } else { Scope::default() },
-    }
 }
 
 fn tool_error(text: &str, about: About<'_>) -> Response {

@@ -81,3 +81,14 @@ async fn refusals_keep_the_id_and_their_headers() {
     assert_eq!(body["result"]["isError"], true);
     assert_eq!(body["result"]["resultType"], "complete");
 }
+
+#[test]
+fn every_violation_that_says_the_same_to_all_is_written_beforehand() {
+    let route = route();
+    for violation in BearerViolation::FIXED {
+        let header = route.challenges.header(&violation, None).unwrap();
+        let text = header.to_str().unwrap();
+        let requirement = violation.wire().2;
+        assert_eq!(text.contains(requirement), violation.wire().1.is_some(), "{text}");
+    }
+}

@@ -31,7 +31,7 @@ use crate::{
     authenticate,
     backends::{self, UpstreamBody},
     claims::Admitted,
-    config::{Route, SilencePolicy},
+    config::{RawAudit, Route, SilencePolicy},
     error::{About, Refusal},
     handles, human,
     limit::Seen,
@@ -91,11 +91,15 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
         Err(refusal) => {
             let scope: Option<&Scope> = trace.caller.as_ref().map(|held| &held.caller.scope);
             let about = About { era: trace.era, granted: scope, id: trace.id.as_deref(), route };
-            tracing::info!(
-                refusal = refusal.name(),
-                requirement = refusal.requirement(),
-                "a request was refused"
-            );
+            if route.audit == RawAudit::None {
+                // Elsewhere the call's own line says it.
+                tracing::info!(
+                    refusal = refusal.name(),
+                    requirement = refusal.requirement(),
+                    "a request was refused"
+                );
+            }
+            underway.requirement = refusal.requirement();
             (refusal.respond(about), refusal.name())
         }
     };

@@ -92,6 +92,26 @@ pub(crate) enum BearerViolation {
 }
 
 impl BearerViolation {
+    /// All that say the same whoever asks for what.
+    pub(crate) const FIXED: [Self; 16] = [
+        Self::Algorithm,
+        Self::Audience,
+        Self::Bound,
+        Self::Expired,
+        Self::InQuery,
+        Self::Issuer,
+        Self::KeyMalformed,
+        Self::KeyUnknown,
+        Self::Malformed,
+        Self::Missing,
+        Self::NotYetValid,
+        Self::Revoked,
+        Self::Several,
+        Self::Signature,
+        Self::Type,
+        Self::UnknownKey,
+    ];
+
     /// Status, error code and requirement. Where no credential was sent there is no error code
     /// (RFC 6750 section 3.1).
     pub(crate) fn wire(&self) -> (u16, Option<&'static str>, &'static str) {
