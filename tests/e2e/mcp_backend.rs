@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Answer, Backend, CRM_AUDIENCE, Choice, Judge, Mcp, World, headers, request};
+use tests::{Answer, Backend, CRM_AUDIENCE, Choice, Judge, Mcp, Speaks, World, headers, request};
 
 use crate::mcp_cases::{before, is_rpc_error, signed_in, signed_in_with};
 
@@ -206,6 +206,25 @@ async fn what_a_backend_may_not_answer_becomes_an_error_that_names_it() {
         assert_eq!(reply.header("www-authenticate"), "", "{about}: the client would sign in anew");
         assert_eq!(!reply.header("retry-after").is_empty(), status == 503, "{about}");
     }
+}
+
+#[tokio::test]
+async fn a_backend_that_wants_sessions_and_gets_none_is_said_to_want_them() {
+    let backend = Backend::speaking(Speaks::Legacy).await;
+    let world = before(&backend, |text| text).await;
+    let mcp = signed_in(&world).await;
+    for status in [400, 404, 422] {
+        backend.answer(Answer::Status(status));
+        let message = call();
+        let reply = mcp.send(&message, headers([])).await;
+        is_rpc_error(&reply, 502, -32603, &message["id"], "no session");
+        assert!(reply.text.contains(r#"set session = \"pooled\" for it"#), "{}", reply.text);
+    }
+    // Its own words about the call pass.
+    let error = json!({ "code": -32602, "message": "no such contact" });
+    backend.answer(Answer::Refusal(400, error.clone()));
+    let reply = mcp.send(&call(), headers([])).await;
+    assert_eq!(reply.json()["error"], error);
 }
 
 #[tokio::test]

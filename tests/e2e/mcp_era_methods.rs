@@ -106,6 +106,41 @@ async fn prompts_resources_and_completions_reach_a_legacy_backend_of_a_modern_cl
 }
 
 #[tokio::test]
+async fn a_list_has_no_resource_of_a_workspace_that_is_not_the_callers() {
+    for (modern, speaks) in PAIRS {
+        for (_backend, _world, mcp) in [crossing(speaks).await, relayed(speaks).await] {
+            let about = format!("{modern} {speaks:?}");
+            let listed = ask(&mcp, modern, "resources/list", json!({})).await.text;
+            assert!(listed.contains("crm://contacts/1"), "{about}: {listed}");
+            assert!(listed.contains("ws_acme"), "{about}: {listed}");
+            assert!(!listed.contains("ws_initech"), "{about}: {listed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_resource_is_kept_by_nobody_else_nor_longer_than_the_token_whatever_its_backend_says() {
+    let result = r#"{"contents":[],"resultType":"complete","cacheScope":"public","ttlMs":9000000}"#;
+    for speaks in [Speaks::Legacy, Speaks::Modern] {
+        let (backend, _world, mcp) = crossing(speaks).await;
+        for spelt in [result.to_owned(), result.replace("cacheScope", "cache\\u0053cope")] {
+            for media in ["application/json", "text/event-stream"] {
+                let message = format!(r#"{{"jsonrpc":"2.0","id":{{id}},"result":{spelt}}}"#);
+                let is_stream = media == "text/event-stream";
+                let body = if is_stream { format!("data: {message}\n\n") } else { message };
+                backend.answer(Answer::Raw(media, body));
+                let reply =
+                    mcp.modern("resources/read", json!({ "uri": "crm://contacts/1" })).await;
+                let told = reply.message()["result"].clone();
+                assert_eq!(told["cacheScope"], "private", "{speaks:?}: {}", reply.text);
+                assert!(told["ttlMs"].as_u64().unwrap() <= 300_000, "{speaks:?}: {told}");
+                assert_eq!(told["contents"], json!([]), "{speaks:?}: {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_the_backends_era_has_not_is_refused_by_name_and_never_forwarded() {
     let (backend, _world, mcp) = crossing(Speaks::Modern).await;
     for (method, params) in [

@@ -186,9 +186,7 @@ impl State {
             }),
             "tools/list" => list("tools", &tools()),
             "prompts/list" => list("prompts", &json!([{ "name": "summarise_account" }])),
-            "resources/list" => {
-                list("resources", &json!([{ "uri": "crm://contacts/1", "name": "Ada" }]))
-            }
+            "resources/list" => list("resources", &resources()),
             "resources/templates/list" => {
                 let template = json!({ "uriTemplate": "crm://contacts/{id}", "name": "A contact" });
                 list("resourceTemplates", &json!([template]))
@@ -299,6 +297,16 @@ fn tools() -> Value {
         { "name": "create_contact", "inputSchema": schema },
         { "name": "delete_contact", "inputSchema": schema },
         { "name": "list_contacts", "inputSchema": schema, "annotations": { "readOnlyHint": true } },
+    ])
+}
+
+/// One of nobody's in particular, one of the demo's workspaces, and one that the demo's people
+/// are not in.
+fn resources() -> Value {
+    json!([
+        { "uri": "crm://contacts/1", "name": "Ada" },
+        { "uri": "crm://contacts/2?workspace_id=ws_acme", "name": "Bo" },
+        { "uri": "crm://contacts/3?workspace_id=ws_initech", "name": "Cy" },
     ])
 }
 

@@ -105,8 +105,11 @@ pub(crate) async fn read(
         version: opened.session.version,
         ..legacy
     });
-    let eras =
-        Eras { legacy: legacy.as_ref().map(|terms| terms.version), modern: discovered.is_some() };
+    let eras = Eras {
+        legacy: legacy.as_ref().map(|terms| terms.version),
+        modern: discovered.is_some(),
+        sessions: legacy.as_ref().is_some_and(|terms| terms.session.is_some()),
+    };
     let initialized = opened.and_then(|opened| Offer::parse(&opened.result));
     let (terms, offer) = match (discovered, &legacy, initialized) {
         (Some(offer), _, _) => (&modern, offer),

@@ -41,6 +41,12 @@ pub(crate) enum BackendError {
     /// Its own 401 or 403.
     #[error("refused this gateway's identity; whoever runs the gateway must correct that")]
     Refused,
+    /// It takes no call outside of a session, and is configured to be called without.
+    #[error(
+        "takes calls in sessions only, and this gateway opens none with it; whoever runs the \
+         gateway must set session = \"pooled\" for it"
+    )]
+    SessionWanted,
     /// It failed several times in a row, so nothing is sent to it for a while.
     #[error("is not available now: {why}; try again in {} s", seconds(left))]
     Spared { left: Duration, why: &'static str },
@@ -67,6 +73,7 @@ impl BackendError {
             | Self::Broken
             | Self::ExchangeRefused
             | Self::Refused
+            | Self::SessionWanted
             | Self::TooLarge => StatusCode::BAD_GATEWAY,
             Self::Identity(_) | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotAsked => StatusCode::BAD_REQUEST,
@@ -118,6 +125,7 @@ impl BackendError {
             Self::NotAsked => "not_asked",
             Self::Refused => "refused",
             Self::SessionGone => "session_gone",
+            Self::SessionWanted => "session_wanted",
             Self::Spared { .. } => "spared",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod};
+use futures_util::TryFutureExt;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +15,7 @@ use crate::{
         ask::{self, Terms},
         authorization::{About, authorize},
         mcp::{Outgoing, Repeated},
+        pool::PooledBody,
         relay::{self, Expected},
         rest,
         session::Lease,
@@ -144,7 +146,29 @@ impl Way<'_> {
             relayed: permit.relay,
             session: sent,
         };
-        relay::read(self.backend, response, expected).await
+        self.read(response, expected).await
+    }
+
+    /// Reads the answer; one that is none, to a call outside of a session, says that the backend
+    /// wants sessions, where it gives any.
+    fn read(
+        &self,
+        response: Response<PooledBody>,
+        expected: Expected,
+    ) -> impl Future<Output = Result<Upstream, BackendError>> {
+        let is_outside = expected.session.is_none() && !self.permit.relay;
+        let is_refused = response.status().is_client_error();
+        let gives_sessions = || {
+            let eras = self.backend.catalogue().map(|catalogue| catalogue.eras);
+            self.permit.era == Era::Legacy && eras.is_some_and(|eras| eras.sessions)
+        };
+        let reading = relay::read(self.backend, response, expected);
+        reading.map_err(move |error| match error {
+            BackendError::Answer(_) if is_outside && is_refused && gives_sessions() => {
+                BackendError::SessionWanted
+            }
+            error => error,
+        })
     }
 
     /// A session that waits for its owner, or a new one.

@@ -259,7 +259,7 @@ fn offer(
     let catalogue = Catalogue {
         capabilities: json!({ "tools": {} }),
         // The gateway itself speaks for it, in either.
-        eras: Eras { legacy: Some(Version::November2025), modern: true },
+        eras: Eras { legacy: Some(Version::November2025), modern: true, sessions: false },
         instructions: about,
         prompts: Vec::new(),
         resources: Vec::new(),

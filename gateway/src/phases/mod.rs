@@ -39,7 +39,7 @@ use crate::{
     rules::{
         caller::Caller,
         credential,
-        examine::{Examination, MayHold},
+        examine::{Examination, MayHold, may_say_its_life},
         logging,
         narrowing::Narrowing,
         offerings::OWN,
@@ -270,8 +270,11 @@ fn examination(
     (permit, surface): (&Permit, Arc<Surface>),
     body: &UpstreamBody,
 ) -> Option<Examination> {
-    let may_hold =
-        MayHold { handles: handles::may_hold(call), tasks: handles::may_name_task(call.method) };
+    let may_hold = MayHold {
+        handles: handles::may_hold(call),
+        life: may_say_its_life(call.method, call.era),
+        tasks: handles::may_name_task(call.method),
+    };
     let rows = rows(&surface, permit, call, &caller.caller);
     let is_examined = permit.plan == Plan::Examined || rows.is_some();
     let has_reason = is_examined

@@ -49,6 +49,8 @@ pub(crate) struct Eras {
     pub(crate) legacy: Option<Version>,
     /// Whether it serves 2026-07-28.
     pub(crate) modern: bool,
+    /// Whether it gives legacy clients a session.
+    pub(crate) sessions: bool,
 }
 
 /// A prompt, resource or template.

@@ -58,8 +58,11 @@ pub(crate) enum Message {
 
 /// Examines a message; `None` if it cannot be read.
 pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Message> {
-    let may_hold =
-        MayHold { handles: examination.handles.is_some(), tasks: examination.tasks.is_some() };
+    let may_hold = MayHold {
+        handles: examination.handles.is_some(),
+        life: may_say_its_life(examination.method, examination.to),
+        tasks: examination.tasks.is_some(),
+    };
     if examination.handles_only && !may_hold.in_message(message) {
         return Some(Message::Unchanged);
     }
@@ -114,7 +117,9 @@ pub(crate) fn examine(examination: &Examination, message: &[u8]) -> Option<Messa
     let is_changed = sealed.is_some();
     let result = sealed.unwrap_or_else(|| result.to_owned());
     let mut result = Members::read(result.get().as_bytes())?;
-    if examination.handles_only && !is_changed && result.find("requestState").is_none() {
+    let is_kept = may_hold.life && says_its_life(&result);
+    if examination.handles_only && !is_changed && !is_kept && result.find("requestState").is_none()
+    {
         return Some(Message::Unchanged);
     }
     if let Err(untranslatable) = result_in_words_of(examination, &mut result)? {
@@ -155,10 +160,12 @@ fn has_own_rows_only(examination: &Examination, message: &[u8]) -> bool {
     rows.is_some_and(|rows| own_rows::all_own(rows, text))
 }
 
-/// What the answer to a call may hold that is sealed.
+/// What the answer to a call may hold that is not the backend's alone to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MayHold {
     pub(crate) handles: bool,
+    /// How long it may be kept, and by whom.
+    pub(crate) life: bool,
     pub(crate) tasks: bool,
 }
 
@@ -170,9 +177,22 @@ impl MayHold {
         }
         let Ok(text) = std::str::from_utf8(message) else { return true };
         (self.handles && text.contains("requestState"))
+            || (self.life && LIFE.iter().any(|name| text.contains(name)))
             || (self.tasks && text.contains("taskId"))
             || (text.contains("\\u00") && has_escaped_letter(text))
     }
+}
+
+/// Whether the answer to such a call may say how long it is kept: a resource's may, and what it
+/// holds depends on who read it (MCP 2026-07-28, caching).
+pub(crate) fn may_say_its_life(method: Method, to: Era) -> bool {
+    method == Method::ReadResource && to == Era::Modern
+}
+
+const LIFE: [&str; 2] = ["cacheScope", "ttlMs"];
+
+fn says_its_life(result: &Members<'_>) -> bool {
+    LIFE.iter().any(|name| result.find(name).is_some())
 }
 
 fn has_escaped_letter(text: &str) -> bool {
@@ -231,8 +251,9 @@ fn result_in_words_of(
         (Era::Legacy, Era::Modern) => eras::result_to_modern(method, result),
         (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
     }
+    let depends_on_caller = method.list_member().is_some() || method == Method::Discover;
     if examination.to == Era::Modern
-        && (method.list_member().is_some() || method == Method::Discover)
+        && (depends_on_caller || method == Method::ReadResource && says_its_life(result))
     {
         own::keep_private(result, examination.left);
     }
@@ -267,7 +288,7 @@ fn shown(examination: &Examination, list: &RawValue) -> Option<Vec<Box<RawValue>
     let shown = |raw: Box<RawValue>| {
         let entry: Entry = serde_json::from_str(raw.get()).ok()?;
         let (surface, name) = (&examination.surface, key(&entry)?);
-        if !surface.shows(kind, name, &examination.scope) {
+        if !surface.shows(kind, name, &examination.scope, &choices) {
             return None;
         }
         let retold = (kind == List::Tools).then(|| surface.retold(name, &raw, &choices)).flatten();

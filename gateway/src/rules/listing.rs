@@ -101,11 +101,11 @@ impl Listed {
     }
 
     /// The text for a reader with these workspaces.
-    pub(crate) fn text<'t>(&'t self, choices: &'t Choices) -> Shown<'t> {
+    pub(crate) fn text<'t>(&'t self, choices: &'t Choices<'_>) -> Shown<'t> {
         self.narrowed(choices).unwrap_or_else(|| Shown::whole(&self.text))
     }
 
-    fn narrowed<'t>(&'t self, choices: &'t Choices) -> Option<Shown<'t>> {
+    fn narrowed<'t>(&'t self, choices: &'t Choices<'_>) -> Option<Shown<'t>> {
         let (at, kind) = self.choices?;
         let choices = match kind {
             ArgumentType::Integer => choices.integers.as_deref(),
@@ -142,23 +142,25 @@ impl<'t> Shown<'t> {
     }
 }
 
-/// The workspaces of a reader, as schemas list them.
+/// The workspaces of a reader, and how schemas list them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Choices {
+pub(crate) struct Choices<'g> {
+    pub(crate) granted: &'g [WorkspaceId],
     integers: Option<String>,
     texts: Option<String>,
 }
 
-impl Choices {
+impl<'g> Choices<'g> {
     /// The choices that a credential leaves.
-    pub(crate) fn of(granted: &[WorkspaceId]) -> Self {
+    pub(crate) fn of(granted: &'g [WorkspaceId]) -> Self {
         if granted.is_empty() || granted.len() > MOST_CHOICES {
-            return Self::default();
+            return Self { granted, ..Self::default() };
         }
         let member = |values: Value| format!("\"enum\":{values},");
         let numbers: Option<Vec<u64>> = granted.iter().map(workspace::integer).collect();
         let texts: Vec<&str> = granted.iter().map(WorkspaceId::as_str).collect();
         Self {
+            granted,
             integers: numbers.map(|numbers| member(json!(numbers))),
             texts: Some(member(json!(texts))),
         }
@@ -206,9 +208,8 @@ mod tests {
         serde_json::value::to_raw_value(value).unwrap()
     }
 
-    fn ids(ids: &[&str]) -> Choices {
-        let ids: Vec<_> = ids.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect();
-        Choices::of(&ids)
+    fn ids(ids: &[&str]) -> Vec<WorkspaceId> {
+        ids.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect()
     }
 
     #[test]
@@ -235,7 +236,9 @@ mod tests {
         let tool = raw(&json!({"name": "a", "annotations": {"title": "x", "readOnlyHint": true}}));
         let hints = Hints { read_only: Some(false), open_world: Some(true), ..Hints::default() };
         let listed = Listed::new(&tool, Some(hints), None);
-        let shown: Value = serde_json::from_str(&listed.text(&ids(&["a"])).json()).unwrap();
+        let granted = ids(&["a"]);
+        let text = listed.text(&Choices::of(&granted)).json();
+        let shown: Value = serde_json::from_str(&text).unwrap();
         let expected = json!({"title": "x", "readOnlyHint": false, "openWorldHint": true});
         assert_eq!(shown, json!({"name": "a", "annotations": expected}));
     }
@@ -254,7 +257,9 @@ mod tests {
         ] {
             let tool = tool(property);
             let listed = Listed::new(&tool, None, Some(("w", kind)));
-            let shown: Value = serde_json::from_str(&listed.text(&ids(granted)).json()).unwrap();
+            let granted = ids(granted);
+            let text = listed.text(&Choices::of(&granted)).json();
+            let shown: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(shown["inputSchema"]["properties"]["w"]["enum"], expected, "{granted:?}");
             assert_eq!(shown["z"], 1);
         }

@@ -88,7 +88,7 @@ impl Offerings {
         }
         let catalogue = Catalogue {
             capabilities: capabilities.into(),
-            eras: Eras { legacy: Some(Version::November2025), modern: true },
+            eras: Eras { legacy: Some(Version::November2025), modern: true, sessions: false },
             instructions: None,
             prompts: Vec::new(),
             resources: entries,

@@ -50,7 +50,7 @@ fn modern(seen: &Seen) -> Response {
 async fn a_modern_backend_is_read_page_by_page() {
     let double = Double::start(modern).await;
     let read = catalogue::read(&double.backend(), identity()).await.unwrap();
-    assert_eq!(read.eras, Eras { legacy: None, modern: true });
+    assert_eq!(read.eras, Eras { modern: true, ..Eras::default() });
     let names: Vec<_> = read.tools.iter().map(|tool| (&*tool.name, tool.read_only)).collect();
     assert_eq!(names, [("a", false), ("b", false), ("c", true)]);
     assert_eq!(read.tools[0].raw.get(), tool("a").to_string());
@@ -95,7 +95,7 @@ fn legacy(seen: &Seen) -> Response {
 async fn a_legacy_backend_with_sessions_is_read_and_its_session_ended() {
     let double = Double::start(legacy).await;
     let read = catalogue::read(&double.backend(), identity()).await.unwrap();
-    assert_eq!(read.eras, Eras { legacy: Some(Version::June2025), modern: false });
+    assert_eq!(read.eras, Eras { legacy: Some(Version::June2025), modern: false, sessions: true });
     assert_eq!(read.tools.len(), 1);
     assert_eq!(
         double.rpc_methods(),

@@ -10,6 +10,8 @@ mod syntax;
 
 use std::borrow::Cow;
 
+use shared::ids::WorkspaceId;
+
 /// A template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
@@ -86,6 +88,15 @@ impl Values {
             (Self::None, some) | (some, Self::None) => some,
             (Self::One(one), Self::One(same)) if one == same => Self::One(one),
             _ => Self::Several,
+        }
+    }
+
+    /// Whether somebody with these workspaces may act in what it names.
+    pub(crate) fn is_within(&self, granted: &[WorkspaceId]) -> bool {
+        match self {
+            Self::None => true,
+            Self::One(named) => granted.iter().any(|id| id.as_str() == named),
+            Self::Several => false,
         }
     }
 }

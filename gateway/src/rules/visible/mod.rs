@@ -29,6 +29,7 @@ use crate::rules::{
     policy::{Pattern, Policy},
     protocol::Era,
     scopes::{Granted, Implications, Requirement},
+    uri_template::Values,
     workspace::{self, ArgumentType},
 };
 
@@ -108,6 +109,8 @@ struct Offer {
     read_only: bool,
     required: Requirement,
     source: usize,
+    /// Which workspaces a resource's URI names.
+    workspaces: Values,
 }
 
 impl Surface {
@@ -169,6 +172,7 @@ impl Surface {
             surface.offer_templates(source, owner);
         }
         surface.sources = sources;
+        surface.note_workspaces();
         surface.settle();
         surface
     }
@@ -210,7 +214,7 @@ impl Surface {
         &'t self,
         list: List,
         scope: &Scope,
-        choices: &'t Choices,
+        choices: &'t Choices<'_>,
     ) -> Vec<Shown<'t>> {
         let scope = &self.granted(scope);
         let shown = self.offers.iter().filter(|offer| {
@@ -222,7 +226,10 @@ impl Surface {
                 }
                 _ => self.is_shown(&offer.required, scope),
             };
-            offer.list == list && self.admits(offer) && is_shown()
+            offer.list == list
+                && self.admits(offer)
+                && offer.workspaces.is_within(choices.granted)
+                && is_shown()
         });
         shown
             .filter_map(|offer| {
@@ -240,7 +247,7 @@ impl Surface {
         &self,
         name: &str,
         raw: &RawValue,
-        choices: &Choices,
+        choices: &Choices<'_>,
     ) -> Option<Box<RawValue>> {
         let offer = self.offers.get(*self.by_name.get(&(List::Tools, name.to_owned()))?)?;
         offer.listed.as_ref()?;
@@ -251,17 +258,23 @@ impl Surface {
     }
 
     /// Whether an entry of a list that was fetched for this caller may be shown.
-    pub(crate) fn shows(&self, list: List, name: &str, scope: &Scope) -> bool {
-        let scope = &self.granted(scope);
+    pub(crate) fn shows(
+        &self,
+        list: List,
+        name: &str,
+        scope: &Scope,
+        choices: &Choices<'_>,
+    ) -> bool {
+        let granted = &self.granted(scope);
         self.sources.iter().any(|source| {
             let policy = match list {
                 List::Tools if !self.admits_name(name) => return false,
                 List::Prompts => &source.policies.prompts,
-                List::Resources => &source.policies.resources,
-                List::Templates => return self.shows_template(source, name, scope),
+                List::Resources => return self.shows_resource(name, scope, choices),
+                List::Templates => return self.shows_template(source, name, granted),
                 List::Tools => &source.policies.tools,
             };
-            self.required(policy, name).is_some_and(|required| self.is_shown(&required, scope))
+            self.required(policy, name).is_some_and(|required| self.is_shown(&required, granted))
         })
     }
 
@@ -367,6 +380,7 @@ impl Surface {
             read_only,
             required,
             source,
+            workspaces: Values::None,
         });
     }
 

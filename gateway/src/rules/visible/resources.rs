@@ -9,6 +9,7 @@ use super::{
     uris::{self, Offered, literal_start},
 };
 use crate::rules::{
+    listing::Choices,
     scopes::{Granted, Requirement},
     uri_template::Values,
 };
@@ -63,6 +64,25 @@ impl Surface {
         uris::workspaces(templates, &self.terms.argument, uri)
     }
 
+    /// Notes of every listed resource which workspaces it names: it is listed to whom it may be
+    /// read by.
+    pub(super) fn note_workspaces(&mut self) {
+        let named = |offer: &Offer| match self.sources.get(offer.source) {
+            Some(owner) if offer.list == List::Resources => self.workspaces_in(owner, &offer.name),
+            _ => Values::None,
+        };
+        let named: Vec<Values> = self.offers.iter().map(named).collect();
+        for (offer, named) in Arc::make_mut(&mut self.offers).iter_mut().zip(named) {
+            offer.workspaces = named;
+        }
+    }
+
+    /// Whether an entry of a list that was fetched for this caller may be read by it.
+    pub(super) fn shows_resource(&self, uri: &str, scope: &Scope, choices: &Choices<'_>) -> bool {
+        self.resource(uri, scope)
+            .is_some_and(|(owner, _)| self.workspaces_in(owner, uri).is_within(choices.granted))
+    }
+
     /// A template is shown where some URI made from it could be read, and bound.
     pub(super) fn shows_template(
         &self,
@@ -96,6 +116,7 @@ impl Surface {
                     read_only: true,
                     required: Requirement::default(),
                     source,
+                    workspaces: Values::None,
                 });
             }
             templates.push(offered);

@@ -100,12 +100,12 @@ fn arguments_are_checked_before_the_backend_sees_them() {
 
 #[test]
 fn a_backend_of_the_other_era_gets_its_own_words() {
-    let only_legacy = Eras { legacy: Some(Version::June2025), modern: false };
+    let only_legacy = Eras { legacy: Some(Version::June2025), ..Eras::default() };
     let call = modern("tools/call", "whoami", json!({"name": "whoami"}));
     let granted = decide(&surface(false, only_legacy), "", &call).unwrap();
     assert_eq!((granted.era, granted.version), (Era::Legacy, Some(Version::June2025)));
     assert_eq!(granted.plan, Plan::Examined);
-    let only_modern = Eras { legacy: None, modern: true };
+    let only_modern = Eras { modern: true, ..Eras::default() };
     let call = legacy(
         "tools/call",
         &json!({"name": "list_contacts",

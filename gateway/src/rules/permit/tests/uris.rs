@@ -159,3 +159,33 @@ proptest! {
         prop_assert!(read_of(&surface, &uri).is_err(), "{}", uri);
     }
 }
+
+#[test]
+fn a_resource_is_listed_to_whom_it_may_be_read_by() {
+    let uris = [
+        "crm://w/a/deals/7",
+        "crm://w/c/deals/7",
+        "crm://rows/c/deals",
+        "crm://search?workspace_id=c",
+        "crm://search?workspace_id=a&workspace_id=b",
+        "crm://cut/a/deals",
+        "crm://files/x",
+        TEMPLATES[0],
+    ];
+    let mut source = templated().sources.remove(0);
+    let mut catalogue = Arc::into_inner(source.catalogue).unwrap();
+    catalogue.resources = uris.map(entry).into();
+    source.catalogue = catalogue.into();
+    let surface = Surface::build(vec![source], terms(false));
+    let granted = ["a", "b"].map(|id| WorkspaceId::parse(id).unwrap());
+    let (scope, choices) = (Scope::default(), Choices::of(&granted));
+    let listed = surface.list(List::Resources, &scope, &choices);
+    let listed: String = listed.iter().map(Shown::json).collect();
+    for uri in uris {
+        let may_be_read = read_of(&surface, uri).is_ok();
+        assert_eq!(listed.contains(&format!("\"{uri}\"")), may_be_read, "{uri} of {listed}");
+        let relayed = surface.shows(List::Resources, uri, &scope, &choices);
+        assert_eq!(relayed, may_be_read, "{uri}");
+    }
+    assert!(listed.contains("crm://w/a/deals/7") && !listed.contains("crm://w/c/"), "{listed}");
+}

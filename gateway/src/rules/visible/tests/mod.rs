@@ -88,7 +88,7 @@ pub(crate) fn source(backend: &str, eras: Eras) -> Source {
 }
 
 pub(crate) fn both_eras() -> Eras {
-    Eras { legacy: Some(Version::November2025), modern: true }
+    Eras { legacy: Some(Version::November2025), modern: true, sessions: false }
 }
 
 pub(crate) fn terms(hide: bool) -> Terms {
@@ -135,8 +135,8 @@ fn hidden_tools_are_neither_listed_nor_found() {
     assert_eq!(names(&surface, List::Tools, "contacts:read"), ["\"list_contacts\"", "\"whoami\""]);
     assert!(surface.tool("delete_contact", &scope).is_none());
     assert!(surface.tool("list_contacts", &scope).is_some());
-    assert!(surface.shows(List::Tools, "list_contacts", &scope));
-    assert!(!surface.shows(List::Tools, "delete_contact", &scope));
+    assert!(surface.shows(List::Tools, "list_contacts", &scope, &Choices::default()));
+    assert!(!surface.shows(List::Tools, "delete_contact", &scope, &Choices::default()));
     assert_eq!(names(&surface, List::Templates, "contacts:read").len(), 1);
     assert_eq!(names(&surface, List::Templates, "contacts:delete").len(), 0);
     assert!(surface.resource("crm://contacts/7", &scope).is_some());
@@ -262,7 +262,8 @@ fn a_tool_under_another_name_keeps_its_floor_and_narrows_its_argument() {
     let naming = Naming { prefix: "crm_".to_owned(), ..Naming::default() };
     let renamed =
         Source { naming: naming.into(), policies: policies.into(), ..source("crm", both_eras()) };
-    let choices = Choices::of(&[shared::ids::WorkspaceId::parse("a").unwrap()]);
+    let granted = [shared::ids::WorkspaceId::parse("a").unwrap()];
+    let choices = Choices::of(&granted);
     let listed = |exempt: &str| -> Value {
         let exempt = vec![Pattern::parse(exempt).unwrap()];
         let terms = Terms { exempt, ..terms(false) };
