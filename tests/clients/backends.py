@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Released MCP clients, unmodified, before a REST backend and before several backends behind one resource.
+"""Released MCP clients, unmodified, before a REST backend and before several backends behind one resource; and a backend
+that takes the tokens of another authorization server.
 
 The REST backend is described by an OpenAPI document; beside it stand the reference CRM and a server
 written with fastmcp. Each client lists the tools, calls some with arguments, and meets errors; all must
@@ -12,7 +13,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,11 +21,12 @@ import urllib.parse
 
 from browser import Person
 from demo import PASSWORD, USERNAME, Demo, _free_ports
+from exchange import CASES, Exchange
 from oauth import Connection, ask
 from run import TARGET, node, python
+from servers import START_SECONDS, Server
 
 CLIENT_SECONDS = 90
-START_SECONDS = 120
 
 CLIENTS = {
     "sdk-v1": ("TypeScript SDK 1.32.2", node("backends.mjs", "v1")),
@@ -192,21 +193,9 @@ class Orders(http.server.BaseHTTPRequestHandler):
 
 
 def start_desk(folder):
-    """The server written with fastmcp, in a process of its own."""
+    """The server written with fastmcp."""
     port = _free_ports(1)[0]
-    log = pathlib.Path(folder, "desk.log").open("w")
-    process = subprocess.Popen([*python("fastmcp", "desk_server.py"), str(port)], stdin=subprocess.DEVNULL,
-                               stdout=log, stderr=log, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
-    limit = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=2).close()
-            return process, port
-        except OSError:
-            if process.poll() is not None or time.monotonic() > limit:
-                process.kill()
-                raise AssertionError(f"the desk does not answer: {pathlib.Path(log.name).read_text()[-2000:]}") from None
-            time.sleep(0.1)
+    return Server(folder, "desk", port, [*python("fastmcp", "desk_server.py"), str(port)])
 
 
 def drive(command, url, token, asked):
@@ -239,11 +228,11 @@ def prepared(binary, stack):
     demo = Demo(binary)
     stack.append(lambda: shutil.rmtree(demo.folder, ignore_errors=True))
     pathlib.Path(demo.folder, "orders.json").write_text(json.dumps(OPENAPI))
-    desk, port = start_desk(demo.folder)
-    stack.append(lambda: (desk.terminate(), desk.wait(20)))
-    demo.add(TABLES.format(rest=rest.server_port, desk=port)).start()
+    desk, exchange = start_desk(demo.folder), Exchange(demo)
+    stack += [desk.stop, exchange.stop]
+    demo.add(TABLES.format(rest=rest.server_port, desk=desk.port) + exchange.tables).start()
     stack.append(demo.stop)
-    return demo
+    return demo, exchange
 
 
 def tokens(demo):
@@ -277,7 +266,7 @@ def main():
     options = parser.parse_args()
     names, stack, passed, failed, lists = options.only.split(","), [], 0, 0, {}
     try:
-        demo = prepared(options.binary, stack)
+        demo, exchange = prepared(options.binary, stack)
         held = tokens(demo)
         wait_for(held)
         for name in names:
@@ -297,6 +286,15 @@ def main():
                 except (AssertionError, OSError, subprocess.TimeoutExpired) as why:
                     failed += 1
                     print(f"FAIL  {title}, {kind} ({time.monotonic() - since:.1f} s)\n{why}", flush=True)
+        for case in CASES:
+            title, since = case.__name__.replace("_", " "), time.monotonic()
+            try:
+                case(demo, exchange)
+                passed += 1
+                print(f"ok    {title} ({time.monotonic() - since:.1f} s)", flush=True)
+            except (AssertionError, OSError) as why:
+                failed += 1
+                print(f"FAIL  {title} ({time.monotonic() - since:.1f} s)\n{why}", flush=True)
         if failed:
             print(f"the demo's last lines:\n{demo.tail()}")
     finally:
