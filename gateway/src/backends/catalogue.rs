@@ -10,7 +10,11 @@ use std::{
 use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
-use tokio::time::{sleep, timeout};
+use sha2::{Digest, Sha256};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use crate::{
     backends::{
@@ -22,7 +26,7 @@ use crate::{
     gateway::Gateway,
     rules::{
         arguments::ArgumentSchema,
-        catalogue::{Catalogue, Entry, Eras, Tool},
+        catalogue::{Catalogue, Entry, Eras, Fingerprint, Tool},
         protocol::{Method, Version},
     },
     state::App,
@@ -42,10 +46,12 @@ pub(crate) async fn watch(backend: Arc<Backend>, gateway: Gateway) {
     let mut retry = FIRST_RETRY;
     loop {
         let pause = match refresh(&gateway.current(), &backend).await {
-            Ok(catalogue) => {
-                let (tools, eras) = (catalogue.tools.len(), catalogue.eras);
-                tracing::info!(backend = name, tools, ?eras, "a backend's catalogue was read");
-                backend.catalogue.store(Some(Arc::new(catalogue)));
+            Ok(read) => {
+                if let Some(catalogue) = read {
+                    let (tools, eras) = (catalogue.tools.len(), catalogue.eras);
+                    tracing::info!(backend = name, tools, ?eras, "a backend's catalogue was read");
+                    backend.catalogue.store(Some(Arc::new(catalogue)));
+                }
                 retry = FIRST_RETRY;
                 backend.config().catalogue_life
             }
@@ -82,17 +88,19 @@ const LONGEST: Duration = Duration::from_secs(45);
 const MOST_ENTRIES: usize = 10_000;
 const MOST_PAGES: usize = 200;
 
-async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Catalogue, BackendError> {
+async fn refresh(app: &App, backend: &Arc<Backend>) -> Result<Option<Catalogue>, BackendError> {
     let header = authorization::own(app, backend).await?;
-    let reading = read(backend, header);
+    let known = backend.catalogue();
+    let reading = read(backend, header, known.as_ref().map(|known| known.fingerprint));
     timeout(LONGEST, reading).await.map_err(|_| BackendError::Timeout)?
 }
 
-/// Reads everything a backend offers, in the newest era it speaks.
+/// Reads everything a backend offers, in the newest era it speaks; `None` if it is what was known.
 pub(crate) async fn read(
     backend: &Arc<Backend>,
     authorization: HeaderValue,
-) -> Result<Catalogue, BackendError> {
+    known: Option<Fingerprint>,
+) -> Result<Option<Catalogue>, BackendError> {
     let modern = Terms { authorization, session: None, version: Version::July2026 };
     let legacy = Terms { version: Version::November2025, ..modern.clone() };
     let reply =
@@ -116,11 +124,19 @@ pub(crate) async fn read(
         (None, Some(terms), Some(offer)) => (terms, offer),
         _ => return Err(BackendError::Answer("it speaks no revision of MCP served here")),
     };
-    let catalogue = offer.catalogue(backend, terms, eras).await;
+    let lists = offer.lists(backend, terms).await;
     if let Some(terms) = &legacy {
         ask::end(backend, terms).await;
     }
-    catalogue
+    let lists = lists?;
+    let fingerprint = offer.fingerprint(&lists, eras);
+    if known == Some(fingerprint) {
+        return Ok(None);
+    }
+    // To read hundreds of schemas takes a while, in which calls go on.
+    let name = Arc::clone(&backend.config().name);
+    let reading = spawn_blocking(move || offer.catalogue(&name, lists, eras, fingerprint));
+    reading.await.map(Some).map_err(|_| BackendError::Answer("its catalogue cannot be read"))
 }
 
 /// The result of `server/discover` or `initialize`.
@@ -146,41 +162,66 @@ impl Offer {
         self.supported_versions.iter().any(|version| version == Version::July2026.as_str())
     }
 
-    async fn catalogue(
-        mut self,
-        backend: &Arc<Backend>,
-        terms: &Terms,
-        eras: Eras,
-    ) -> Result<Catalogue, BackendError> {
-        let mut lists = Vec::new();
-        for (capability, method) in [
+    async fn lists(&self, backend: &Arc<Backend>, terms: &Terms) -> Result<Lists, BackendError> {
+        let mut lists = Lists::default();
+        for (read, (capability, method)) in lists.iter_mut().zip([
             ("tools", Method::ListTools),
             ("prompts", Method::ListPrompts),
             ("resources", Method::ListResources),
             ("resources", Method::ListTemplates),
-        ] {
-            lists.push(match self.capabilities.get(capability) {
-                Some(_) => list(backend, terms, method).await?,
-                None => Vec::new(),
-            });
+        ]) {
+            if self.capabilities.get(capability).is_some() {
+                *read = list(backend, terms, method).await?;
+            }
         }
-        let mut lists = lists.into_iter();
-        let mut next = || lists.next().unwrap_or_default();
-        let name = &*backend.config().name;
-        Ok(Catalogue {
-            tools: tools(name, next()),
-            prompts: entries(next(), "name"),
-            resources: entries(next(), "uri"),
-            templates: entries(next(), "uriTemplate"),
+        Ok(lists)
+    }
+
+    /// The same for two readings of the same catalogue.
+    fn fingerprint(&self, lists: &Lists, eras: Eras) -> Fingerprint {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        };
+        add(&format!("{eras:?} {} {:?}", self.capabilities, self.instructions));
+        for raw in self.server_info.iter().chain(self.meta.values()) {
+            add(raw.get());
+        }
+        for list in lists {
+            add(&list.len().to_string());
+            for raw in list {
+                add(raw.get());
+            }
+        }
+        hash.finalize().into()
+    }
+
+    fn catalogue(
+        mut self,
+        backend: &str,
+        [tools_read, prompts, resources, templates]: Lists,
+        eras: Eras,
+        fingerprint: Fingerprint,
+    ) -> Catalogue {
+        Catalogue {
+            tools: tools(backend, tools_read),
+            prompts: entries(prompts, "name"),
+            resources: entries(resources, "uri"),
+            templates: entries(templates, "uriTemplate"),
             capabilities: self.capabilities,
             eras,
+            fingerprint,
             instructions: self.instructions,
             server_info: self
                 .server_info
                 .or_else(|| self.meta.remove("io.modelcontextprotocol/serverInfo")),
-        })
+        }
     }
 }
+
+/// Tools, prompts, resources and templates as they came.
+type Lists = [Vec<Box<RawValue>>; 4];
 
 /// All pages of a list. A backend that declares a list and does not serve it has an empty one.
 async fn list(

@@ -12,7 +12,7 @@ use shared::{problem::Problem, scope::Scope};
 use super::{RawBackend, RawOperation};
 use crate::rules::{
     arguments::ArgumentSchema,
-    catalogue::{Catalogue, Eras, Tool},
+    catalogue::{Catalogue, Eras, Fingerprint, Tool},
     listing::Hints,
     openapi::{Description, Operation, is_tool_name},
     policy::{Need, Pattern, Policies, Rule},
@@ -260,6 +260,7 @@ fn offer(
         capabilities: json!({ "tools": {} }),
         // The gateway itself speaks for it, in either.
         eras: Eras { legacy: Some(Version::November2025), modern: true, sessions: false },
+        fingerprint: Fingerprint::default(),
         instructions: about,
         prompts: Vec::new(),
         resources: Vec::new(),

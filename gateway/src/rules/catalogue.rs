@@ -12,6 +12,8 @@ pub(crate) struct Catalogue {
     /// The capabilities it declared.
     pub(crate) capabilities: Value,
     pub(crate) eras: Eras,
+    /// The same as long as it says the same.
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) instructions: Option<String>,
     pub(crate) prompts: Vec<Entry>,
     pub(crate) resources: Vec<Entry>,
@@ -20,6 +22,9 @@ pub(crate) struct Catalogue {
     pub(crate) templates: Vec<Entry>,
     pub(crate) tools: Vec<Tool>,
 }
+
+/// A SHA-256 of everything that a backend said of itself.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// What a backend's tools and prompts are called here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use shared::ids::WorkspaceId;
 use crate::rules::{
     arguments::ArgumentSchema,
     caller::{Caller, Kind},
-    catalogue::{Catalogue, Entry, Eras, Naming, Tool},
+    catalogue::{Catalogue, Entry, Eras, Fingerprint, Naming, Tool},
     listing::Hints,
     members::Members,
     own::keep_private,
@@ -89,6 +89,7 @@ impl Offerings {
         let catalogue = Catalogue {
             capabilities: capabilities.into(),
             eras: Eras { legacy: Some(Version::November2025), modern: true, sessions: false },
+            fingerprint: Fingerprint::default(),
             instructions: None,
             prompts: Vec::new(),
             resources: entries,

@@ -1,5 +1,7 @@
 //! Catalogues read from a backend.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::json;
 
 use super::*;
@@ -49,7 +51,7 @@ fn modern(seen: &Seen) -> Response {
 #[tokio::test]
 async fn a_modern_backend_is_read_page_by_page() {
     let double = Double::start(modern).await;
-    let read = catalogue::read(&double.backend(), identity()).await.unwrap();
+    let read = catalogue::read(&double.backend(), identity(), None).await.unwrap().unwrap();
     assert_eq!(read.eras, Eras { modern: true, ..Eras::default() });
     let names: Vec<_> = read.tools.iter().map(|tool| (&*tool.name, tool.read_only)).collect();
     assert_eq!(names, [("a", false), ("b", false), ("c", true)]);
@@ -94,7 +96,7 @@ fn legacy(seen: &Seen) -> Response {
 #[tokio::test]
 async fn a_legacy_backend_with_sessions_is_read_and_its_session_ended() {
     let double = Double::start(legacy).await;
-    let read = catalogue::read(&double.backend(), identity()).await.unwrap();
+    let read = catalogue::read(&double.backend(), identity(), None).await.unwrap().unwrap();
     assert_eq!(read.eras, Eras { legacy: Some(Version::June2025), modern: false, sessions: true });
     assert_eq!(read.tools.len(), 1);
     assert_eq!(
@@ -113,6 +115,27 @@ async fn a_legacy_backend_with_sessions_is_read_and_its_session_ended() {
 }
 
 #[tokio::test]
+async fn a_catalogue_that_says_the_same_as_before_stays() {
+    let tools = Arc::new(AtomicUsize::new(0));
+    let offered = Arc::clone(&tools);
+    let double = Double::start(move |seen| match seen.rpc_method() {
+        "tools/list" => match offered.load(Ordering::SeqCst) {
+            0 => result(seen, &json!({ "tools": [tool("a")] })),
+            _ => result(seen, &json!({ "tools": [tool("b")] })),
+        },
+        _ => modern(seen),
+    })
+    .await;
+    let backend = double.backend();
+    let first = catalogue::read(&backend, identity(), None).await.unwrap().unwrap();
+    let known = Some(first.fingerprint);
+    assert!(catalogue::read(&backend, identity(), known).await.unwrap().is_none());
+    tools.store(1, Ordering::SeqCst);
+    let changed = catalogue::read(&backend, identity(), known).await.unwrap().unwrap();
+    assert_eq!(changed.tools[0].name, "b");
+}
+
+#[tokio::test]
 async fn a_list_without_end_is_refused() {
     let double = Double::start(|seen| match seen.rpc_method() {
         "tools/list" => {
@@ -122,7 +145,7 @@ async fn a_list_without_end_is_refused() {
         _ => modern(seen),
     })
     .await;
-    let error = catalogue::read(&double.backend(), identity()).await.unwrap_err();
+    let error = catalogue::read(&double.backend(), identity(), None).await.unwrap_err();
     assert!(matches!(error, BackendError::TooLarge));
 }
 
@@ -130,7 +153,7 @@ async fn a_list_without_end_is_refused() {
 async fn a_backend_that_refuses_the_gateway_or_is_no_mcp_server_has_no_catalogue() {
     for (status, word) in [(401, "refused"), (503, "deferred"), (404, "answer")] {
         let double = Double::start(move |_| respond(status, "text/html", "<html>")).await;
-        let error = catalogue::read(&double.backend(), identity()).await.unwrap_err();
+        let error = catalogue::read(&double.backend(), identity(), None).await.unwrap_err();
         assert_eq!(error.name(), word, "{status}");
     }
 }

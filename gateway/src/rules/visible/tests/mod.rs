@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::rules::{
     arguments::ArgumentSchema,
-    catalogue::{Catalogue, Entry, Eras, Naming},
+    catalogue::{Catalogue, Entry, Eras, Fingerprint, Naming},
     listing::{Choices, Hints},
     policy::{Need, Pattern, Policies, Rule},
     protocol::Version,
@@ -63,6 +63,7 @@ pub(crate) fn source(backend: &str, eras: Eras) -> Source {
     let catalogue = Catalogue {
         capabilities: json!({"tools": {}}),
         eras,
+        fingerprint: Fingerprint::default(),
         instructions: None,
         prompts: vec![entry("greet"), entry("secret")],
         resources: vec![entry("crm://contacts")],
