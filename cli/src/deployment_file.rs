@@ -11,11 +11,12 @@ use gateway::{RawBackend, RawGateway};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shared::{
-    deployment::{Deployment, RawDeployment, RawResource},
+    deployment::{Deployment, RawDeployment, RawResource, Resource},
     metadata::well_known_path,
     problem::Problem,
     secret::Secret,
 };
+use url::Url;
 use web::client_address::TrustedProxies;
 
 use crate::{
@@ -98,6 +99,14 @@ pub(crate) struct RawListen {
     /// Proxies whose `Forwarded` and `X-Forwarded-For` are believed.
     #[serde(default)]
     pub(crate) trusted_proxies: Vec<String>,
+}
+
+impl RawListen {
+    /// Whether both services listen at the same addresses.
+    pub(crate) fn is_one(&self) -> bool {
+        let chosen = |address: &SocketAddr| address.port() != 0;
+        !self.auth.is_empty() && self.auth == self.gateway && self.auth.iter().all(chosen)
+    }
 }
 
 /// The `[store]` table.
@@ -194,6 +203,7 @@ impl File {
             gateway::Config::resolve(self.gateway.clone(), self.backend.clone(), &deployment)
         });
         let gateway = gateway.and_then(|resolved| resolved.map_err(&mut keep).ok());
+        keep(taken_paths(&deployment));
         if problems.is_empty() { Ok(Checked { auth, gateway }) } else { Err(problems) }
     }
 
@@ -209,8 +219,11 @@ impl File {
 
     /// What both services agree on.
     pub(crate) fn deployment(&self) -> Result<Deployment, String> {
-        Deployment::resolve(self.deployment.clone(), self.resource.clone())
-            .map_err(|problems| self.report(&problems))
+        let told = |problems: Vec<Problem>| self.report(&problems);
+        let deployment = Deployment::resolve(self.deployment.clone(), self.resource.clone());
+        let deployment = deployment.map_err(told)?;
+        let taken = taken_paths(&deployment);
+        if taken.is_empty() { Ok(deployment) } else { Err(told(taken)) }
     }
 
     /// auth-server's configuration.
@@ -284,6 +297,41 @@ impl File {
     }
 }
 
+/// What auth-server has under its issuer's path.
+const OF_ISSUER: [&str; 11] = [
+    "account",
+    "authorize",
+    "consent",
+    "introspect",
+    "jwks",
+    "login",
+    "logout",
+    "register",
+    "revoke",
+    "token",
+    "userinfo",
+];
+
+/// Resources of the issuer's host whose path is one of the issuer's own.
+fn taken_paths(deployment: &Deployment) -> Vec<Problem> {
+    let issuer = deployment.issuer.url();
+    let base = issuer.path().trim_end_matches('/');
+    let is_taken = |resource: &Resource| {
+        let url = Url::parse(resource.indicator.as_str());
+        url.is_ok_and(|url| {
+            let own = url.path().strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
+            let first = own.and_then(|own| own.split('/').next());
+            url.origin() == issuer.origin() && first.is_some_and(|name| OF_ISSUER.contains(&name))
+        })
+    };
+    let taken = deployment.resources.iter().enumerate().filter(|(_, one)| is_taken(one));
+    let problem = |(at, _)| {
+        let what = "has a path that the issuer has on the same host";
+        Problem::new(format!("resource[{at}].url"), what, "choose another, such as /mcp")
+    };
+    taken.map(problem).collect()
+}
+
 /// Reads the token of an admin listener.
 pub(crate) fn admin_token(path: &Path) -> Result<Secret, String> {
     let text = secret_file::read(path)?;
@@ -299,7 +347,7 @@ pub(crate) fn admin_token(path: &Path) -> Result<Secret, String> {
 
 /// Where a resource's metadata document is (RFC 9728 section 3.1).
 pub(crate) fn resource_metadata_url(resource: &str) -> String {
-    url::Url::parse(resource).map_or_else(
+    Url::parse(resource).map_or_else(
         |_| resource.to_owned(),
         |url| {
             let path = well_known_path("oauth-protected-resource", url.path());

@@ -16,6 +16,7 @@ mod listen;
 mod live;
 mod log;
 mod metrics;
+mod one_listener;
 mod redis;
 mod reference_crm;
 mod reload;

@@ -32,6 +32,7 @@ use crate::{
     listen,
     live::AuthServer,
     metrics,
+    one_listener::OneListener,
     reload::Reloader,
     secret_file,
     stores::{self, open_auth_server},
@@ -57,6 +58,7 @@ impl Services {
 /// The open listeners of both services.
 #[derive(Debug)]
 pub(crate) struct Listeners {
+    /// Auth-server's; both services' where the gateway has none of its own.
     pub(crate) auth: Vec<TcpListener>,
     pub(crate) gateway: Vec<TcpListener>,
 }
@@ -89,7 +91,7 @@ pub(crate) async fn run(options: &Options, services: Services) -> Result<(), Str
     running.keep(shown);
     let listeners = Listeners {
         auth: if services.auth { listen::open(&file.listen.auth).await? } else { Vec::new() },
-        gateway: if services.gateway {
+        gateway: if services.gateway && !(services.auth && file.listen.is_one()) {
             listen::open(&file.listen.gateway).await?
         } else {
             Vec::new()
@@ -115,10 +117,16 @@ pub(crate) async fn both(
 ) -> Result<(), String> {
     let auth = AuthServer::new(open_auth_server(&file, &running.data_dir).await?);
     let (gateway, ring) = open_gateway(&file, &running, InProcess(auth.clone())).await?;
-    let tasks = [
-        running.start(listeners.auth, auth.public()),
-        running.start(listeners.gateway, gateway::router(gateway.clone())),
-    ];
+    let entrance = gateway::router(gateway.clone());
+    let tasks = if listeners.gateway.is_empty() {
+        let both = OneListener::new(auth.public(), entrance, file.deployment()?.issuer.authority());
+        vec![running.start(listeners.auth, both)]
+    } else {
+        vec![
+            running.start(listeners.auth, auth.public()),
+            running.start(listeners.gateway, entrance),
+        ]
+    };
     start_internal(&file, &auth, &running).await?;
     metrics::start(&file, &running, Some(auth.current()), Some(gateway.clone())).await?;
     let reloader = reread.map(|path| {
@@ -242,9 +250,9 @@ impl Running {
     }
 
     /// Waits for SIGTERM or Ctrl-C, then for everything to end, but not for ever.
-    pub(crate) async fn until_told<const N: usize>(
+    pub(crate) async fn until_told(
         &self,
-        tasks: [tokio::task::JoinHandle<()>; N],
+        tasks: impl IntoIterator<Item = tokio::task::JoinHandle<()>>,
     ) -> Result<(), String> {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         tokio::select! {

@@ -17,7 +17,9 @@ use http::{
 use tower::Service;
 use web::cors::Origins;
 
-use crate::{config::Route, endpoints::mcp, gateway::Gateway, routes, state::App};
+use crate::{
+    config::Route, endpoints::mcp, gateway::Gateway, routes, rules::origin::normal_host, state::App,
+};
 
 /// The gateway as a service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,6 +53,23 @@ impl Service<Request<Body>> for Entrance {
 }
 
 impl Entrance {
+    /// Whether the request is for a path that the gateway has under the host it names. Where both
+    /// services listen at one address, everything else may be auth-server's.
+    pub fn owns(&self, request: &Request<Body>) -> bool {
+        let path = request.uri().path();
+        if OWN.contains(&path) {
+            return true;
+        }
+        let mut named = request.headers().get_all(HOST).iter();
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let header = named.next().and_then(|value| value.to_str().ok());
+        let Some(host) = authority.or(header).filter(|_| named.next().is_none()) else {
+            return true;
+        };
+        let generation = self.gateway.generation();
+        generation.hosts.get(&normal_host(host)).is_some_and(|held| held.paths.contains(path))
+    }
+
     /// The endpoint under the configuration that is in use now.
     fn endpoint(&self, request: &Request<Body>) -> Option<(App, Arc<Route>)> {
         let generation = self.gateway.generation();

@@ -13,7 +13,6 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use axum::Router;
 use shared::{problem::Problem, time::Timestamp};
 use tokio::time::sleep;
 
@@ -21,7 +20,7 @@ use crate::{
     background,
     config::Config,
     entrance::Endpoints,
-    routes,
+    routes::{self, Host},
     state::{App, AppParts},
 };
 
@@ -49,7 +48,7 @@ pub(crate) struct Generation {
     pub(crate) app: App,
     pub(crate) digest: String,
     pub(crate) endpoints: Endpoints,
-    pub(crate) hosts: HashMap<String, Router>,
+    pub(crate) hosts: HashMap<String, Host>,
     pub(crate) version: u64,
 }
 

@@ -35,6 +35,7 @@ use crate::{
 
 const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
 const PROTECTED_RESOURCE: &str = "oauth-protected-resource";
+const AUTHORIZE: &str = "/authorize";
 const MANIFEST: &str = "/.well-known/mcp.json";
 const OPENAPI: &str = "/openapi.json";
 
@@ -48,15 +49,23 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
+/// What one host serves.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// What the router knows.
+    pub(crate) paths: HashSet<String>,
+    router: Router,
+}
+
 /// What each host serves under one configuration.
-pub(crate) fn hosts(app: &App) -> HashMap<String, Router> {
+pub(crate) fn hosts(app: &App) -> HashMap<String, Host> {
     let mut hosts: HashMap<String, Vec<Arc<Route>>> = HashMap::new();
     for route in &app.config.routes {
         hosts.entry(route.host.clone()).or_default().push(Arc::clone(route));
     }
     let of_host = |(host, routes): (String, Vec<Arc<Route>>)| {
-        let router = of_host(app, &host, &routes);
-        (host, router)
+        let served = of_host(app, &host, &routes);
+        (host, served)
     };
     hosts.into_iter().map(of_host).collect()
 }
@@ -69,7 +78,8 @@ async fn by_host(State(gateway): State<Gateway>, request: Request) -> Response {
     let authority = request.uri().authority().map(http::uri::Authority::as_str);
     let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = authority.or_else(header).map(normal_host);
-    let router = host.and_then(|host| gateway.generation().hosts.get(&host).cloned());
+    let router =
+        host.and_then(|host| gateway.generation().hosts.get(&host).map(|held| held.router.clone()));
     let Some(router) = router else {
         let mut response = transport(TransportViolation::UnknownHost);
         let anybody = HeaderValue::from_static("*");
@@ -82,11 +92,11 @@ async fn by_host(State(gateway): State<Gateway>, request: Request) -> Response {
     }
 }
 
-fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
+fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
     // Without a handler of its own a preflight would be answered past the layer.
     let nothing = || async { StatusCode::NO_CONTENT };
-    let mut paths = Router::new().merge(documents(app, routes));
+    let (mut served, mut paths) = documents(app, routes);
     for route in routes {
         let state = (app.clone(), Arc::clone(route));
         let document = get(metadata::protected_resource).options(nothing).layer(open());
@@ -97,36 +107,42 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Router {
         if route.resource.oauth {
             let path = well_known_path(PROTECTED_RESOURCE, &route.path);
             own = own.route(&path, document.clone());
+            paths.insert(path);
         }
         if route.resource.oauth && route.is_root && route.path != "/" {
-            own = own.route(&well_known_path(PROTECTED_RESOURCE, ""), document);
+            let path = well_known_path(PROTECTED_RESOURCE, "");
+            own = own.route(&path, document);
+            paths.insert(path);
         }
-        paths = paths.merge(own.with_state(state));
+        served = served.merge(own.with_state(state));
         if has_mirror(app, host, route) && route.path != "/" {
             let path = well_known_path(AUTHORIZATION_SERVER, &route.path);
             let mirror = get(metadata::authorization_server).options(nothing).layer(open());
-            paths = paths.merge(Router::new().route(&path, mirror).with_state(app.clone()));
+            served = served.merge(Router::new().route(&path, mirror).with_state(app.clone()));
+            paths.insert(path);
         }
     }
     if routes.iter().any(|route| has_mirror(app, host, route)) {
         let mirror = get(metadata::authorization_server).options(nothing).layer(open());
-        let aliases = Router::new()
-            .route(&well_known_path(AUTHORIZATION_SERVER, ""), mirror)
-            .route("/authorize", get(metadata::authorize));
-        paths = paths.merge(aliases.with_state(app.clone()));
+        let root = well_known_path(AUTHORIZATION_SERVER, "");
+        let aliases = Router::new().route(&root, mirror).route(AUTHORIZE, get(metadata::authorize));
+        served = served.merge(aliases.with_state(app.clone()));
+        paths.extend([root, AUTHORIZE.to_owned()]);
     }
     // Scripts look for documents that are not here, and must be able to read that they are not.
     let missing = any(|| async { Problem::not_found().into_response() });
-    paths.fallback(missing.layer(open())).method_not_allowed_fallback(|| async {
+    let served = served.fallback(missing.layer(open())).method_not_allowed_fallback(|| async {
         let mut response = transport(TransportViolation::MethodNotAllowed);
         // What is allowed depends on the path, and is filled in behind.
         response.headers_mut().remove(ALLOW);
         response
-    })
+    });
+    Host { paths, router: served }
 }
 
-/// The public documents of a host's resources, where no resource has their path.
-fn documents(app: &App, routes: &[Arc<Route>]) -> Router {
+/// The public documents of a host's resources, where no resource has their path; with every path
+/// that is taken.
+fn documents(app: &App, routes: &[Arc<Route>]) -> (Router, HashSet<String>) {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
     let nothing = || async { StatusCode::NO_CONTENT };
     let mut taken: HashSet<String> = routes.iter().map(|route| route.path.clone()).collect();
@@ -146,16 +162,11 @@ fn documents(app: &App, routes: &[Arc<Route>]) -> Router {
             }
         }
     }
-    paths
+    (paths, taken)
 }
 
 /// Whether the issuer's addresses are mirrored here; not where they are the issuer's own.
 fn has_mirror(app: &App, host: &str, route: &Route) -> bool {
-    let issuer = app.config.deployment.issuer.url();
-    let own = match (issuer.host_str(), issuer.port()) {
-        (Some(name), Some(port)) => format!("{name}:{port}"),
-        (Some(name), None) => name.to_owned(),
-        (None, _) => String::new(),
-    };
+    let own = app.config.deployment.issuer.authority();
     route.aliases && route.resource.oauth && normal_host(&own) != host
 }

@@ -30,6 +30,12 @@ impl Issuer {
         Ok(Self { text: text.to_owned(), url })
     }
 
+    /// Its host, with the port where the URL has one: what the `Host` header says.
+    pub fn authority(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     /// The identifier, byte for byte.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -9,6 +9,7 @@
 
 mod deployment;
 mod gateway_keys;
+mod one_host;
 
 use std::{
     fs,
