@@ -16,6 +16,7 @@ use web::{cors, problem::Problem};
 use crate::{
     App,
     endpoints::{jwks, metadata},
+    traces,
 };
 
 /// The target of request events.
@@ -45,6 +46,9 @@ impl Entrance {
         let (method, uri) = (request.method(), request.uri());
         let answered = Answered { since, status: response.status() };
         self.note(uri.path(), (method, uri), &answered);
+        if let Some(span) = traces::begin(&self.app, request) {
+            span.answered(method, uri.path(), answered.status);
+        }
         Some(response)
     }
 
@@ -110,10 +114,14 @@ pub(crate) async fn enter(
     let since = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let span = traces::begin(&entrance.app, &request);
     let response = entrance.answer(request, next).await;
     let answered = Answered { since, status: response.status() };
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
     entrance.note(route, (&method, &uri), &answered);
+    if let Some(span) = span {
+        span.answered(&method, route, answered.status);
+    }
     response
 }
 

@@ -35,6 +35,7 @@ mod state;
 mod store;
 #[cfg(test)]
 mod testing;
+mod traces;
 mod upstream;
 mod verifiers;
 

@@ -10,7 +10,10 @@ use std::{
 
 use http::StatusCode;
 use keys::{KeySet, KeyState};
-use web::metrics::{Count, Counts, Level, Levels, Metrics as Registry, Time, Times, Value};
+use web::{
+    metrics::{Count, Counts, Level, Levels, Metrics as Registry, Time, Times, Value},
+    traces::Tracer,
+};
 
 use crate::{App, error::TokenError, rules::rotation::Step};
 
@@ -35,6 +38,8 @@ pub(crate) struct Metrics {
     /// The series of each route and status that was answered, so that they are looked for once.
     routes: RwLock<HashMap<Box<str>, ByStatus>>,
     store_seconds: Times<2>,
+    trace_spans_dropped: Level,
+    trace_spans_sent: Level,
 }
 
 /// The count and the times of one route.
@@ -97,6 +102,12 @@ impl Metrics {
                 "Time the store took, by verb and outcome",
                 ["verb", "outcome"],
             ),
+            trace_spans_dropped: of.level(
+                "trace_spans_dropped",
+                "Spans since the start that the receiver of traces did not get",
+            ),
+            trace_spans_sent: of
+                .level("trace_spans_sent", "Spans since the start that the receiver of traces got"),
             registry: of,
         }
     }
@@ -199,6 +210,9 @@ impl App {
         let (all, free) = self.accounts.password_permits();
         metrics.password_permits.set_count(all as u64);
         metrics.password_permits_in_use.set_count(all.saturating_sub(free) as u64);
+        let traces = self.traces.as_ref();
+        metrics.trace_spans_dropped.set_count(traces.map_or(0, Tracer::dropped));
+        metrics.trace_spans_sent.set_count(traces.map_or(0, Tracer::sent));
         metrics.registry.encode(to);
     }
 

@@ -19,6 +19,7 @@ use crate::{
         login, metadata, register, revoke, token, upstream, userinfo,
     },
     entrance::{self, Entrance},
+    traces,
 };
 
 /// The public paths, under the issuer's own path. Requests for another host are refused.
@@ -76,12 +77,15 @@ pub fn internal_router(app: App) -> Router {
     for well_known in metadata::paths(&app.config) {
         documents = documents.route(&well_known, get(metadata::show));
     }
-    documents
+    let mut paths = documents
         .route("/internal/events", get(internal::events))
         .route("/internal/principals", post(internal::principals))
         .route("/internal/usage", post(internal::usage))
-        .fallback(|| async { Problem::not_found() })
-        .with_state(app)
+        .fallback(|| async { Problem::not_found() });
+    if app.traces.is_some() {
+        paths = paths.layer(middleware::from_fn_with_state(app.clone(), traces::follow));
+    }
+    paths.with_state(app)
 }
 
 async fn wrong_method() -> Problem {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use web::{
     cookie::Cookie,
     limits::{AddressLimits, Budget, Limited},
+    traces::Tracer,
 };
 
 use crate::{
@@ -71,6 +72,8 @@ pub struct Parts {
     pub(crate) metadata: Bytes,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) store: Arc<dyn Store>,
+    /// What requests are traced with, if they are.
+    pub(crate) traces: Option<Tracer>,
     /// Providers that people sign in with.
     pub(crate) upstreams: Arc<Upstreams>,
     /// The store as back-ups read it.
@@ -164,8 +167,15 @@ impl App {
             workspaces: Arc::new(Workspaces::open(&config.workspaces, Arc::clone(&store))),
             config: Arc::new(config),
             store,
+            traces: None,
             whole,
         })))
+    }
+
+    /// The same server, whose requests are traced if this is given.
+    #[must_use]
+    pub fn traced(&self, traces: Option<Tracer>) -> Self {
+        Self(Arc::new(Parts { traces, ..Parts::clone(self) }))
     }
 
     /// The same server under another configuration. People, workspaces, providers, keys and what

@@ -13,6 +13,7 @@ use crate::{
     reference_crm::{self, Identity},
     secret_file,
     serve::{self, Listeners, Running},
+    traces::Traces,
 };
 
 const DEPLOYMENT: &str = include_str!("../../profiles/demo/deployment.toml");
@@ -48,6 +49,7 @@ pub(crate) async fn run(options: &DemoOptions) -> Result<(), String> {
         proxies: TrustedProxies::default(),
         shutdown,
         tls: None,
+        traces: Traces::of(&file)?,
         tracker,
     };
     let identity = crm_identity(gateway);

@@ -23,6 +23,7 @@ use crate::{
     lines::line_of,
     secret_file,
     tls::{RawCertificate, RawInternalListenerTls},
+    traces::{self, RawParents},
 };
 
 /// The file as written.
@@ -163,6 +164,18 @@ pub(crate) struct RawTelemetry {
     /// Without it nothing is exported.
     #[serde(default)]
     pub(crate) metrics: Vec<SocketAddr>,
+    /// The certificates of the authorities that may have signed the receiver's; by default those
+    /// of the system.
+    pub(crate) trace_ca_file: Option<PathBuf>,
+    /// The file with the headers that the receiver is shown, one a line.
+    pub(crate) trace_headers_file: Option<PathBuf>,
+    /// Whose traces are gone on with: `nobody`, `trusted_proxies` or `anybody`.
+    pub(crate) trace_parents: Option<RawParents>,
+    /// Which part of the traces that begin here is kept; all, by default.
+    pub(crate) trace_ratio: Option<f64>,
+    /// Where traces are sent: the address of a receiver of OTLP over HTTP. Without it nothing is
+    /// traced.
+    pub(crate) traces: Option<String>,
 }
 
 impl File {
@@ -197,6 +210,7 @@ impl File {
         let mut problems = Vec::new();
         let deployment = Deployment::resolve(self.deployment.clone(), self.resource.clone())?;
         let mut keep = |found: Vec<Problem>| problems.extend(found);
+        let _traced = traces::settings(&self.telemetry).map_err(&mut keep);
         let auth = wanted.auth.then(|| self.resolved_auth(deployment.clone()));
         let auth = auth.and_then(|resolved| resolved.map_err(&mut keep).ok());
         let gateway = wanted.gateway.then(|| {

@@ -24,6 +24,7 @@ mod secret_file;
 mod serve;
 mod stores;
 mod tls;
+mod traces;
 
 use std::process::ExitCode;
 

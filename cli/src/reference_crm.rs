@@ -9,6 +9,7 @@ use crate::{
     deployment_file::File,
     listen,
     serve::{self, Running},
+    traces::Traces,
 };
 
 /// Whose identities the CRM believes.
@@ -45,6 +46,7 @@ pub(crate) async fn run(options: &CrmOptions) -> Result<(), String> {
         data_dir: options.data_dir.clone(),
         shutdown: CancellationToken::new(),
         tls: None,
+        traces: Traces::default(),
         tracker: TaskTracker::new(),
     };
     let listeners = listen::open(&[options.listen]).await?;

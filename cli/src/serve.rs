@@ -37,6 +37,7 @@ use crate::{
     secret_file,
     stores::{self, open_auth_server},
     tls::{self, Shown},
+    traces::Traces,
 };
 
 /// How long answers under way may take once the end began.
@@ -72,6 +73,7 @@ pub(crate) struct Running {
     pub(crate) shutdown: CancellationToken,
     /// What the public listeners show; without it they speak plain http.
     pub(crate) tls: Option<Certificates>,
+    pub(crate) traces: Traces,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -86,6 +88,7 @@ pub(crate) async fn run(options: &Options, services: Services) -> Result<(), Str
         proxies: file.trusted_proxies()?,
         shutdown: CancellationToken::new(),
         tls: shown.as_ref().map(|shown| shown.certificates.clone()),
+        traces: Traces::of(&file)?,
         tracker: TaskTracker::new(),
     };
     running.keep(shown);
@@ -115,7 +118,7 @@ pub(crate) async fn both(
     reread: Option<&Path>,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let auth = AuthServer::new(open_auth_server(&file, &running.data_dir).await?);
+    let auth = open_traced(&file, &running).await?;
     let (gateway, ring) = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let entrance = gateway::router(gateway.clone());
     let tasks = if listeners.gateway.is_empty() {
@@ -147,7 +150,7 @@ async fn auth_server_alone(
     running: &Running,
     config: &Path,
 ) -> Result<(), String> {
-    let auth = AuthServer::new(open_auth_server(file, &running.data_dir).await?);
+    let auth = open_traced(file, running).await?;
     let task = running.start(listeners, auth.public());
     start_internal(file, &auth, running).await?;
     metrics::start(file, running, Some(auth.current()), None).await?;
@@ -269,6 +272,7 @@ impl Running {
         };
         // Nothing that was answered depends on what is still running.
         let _in_time = tokio::time::timeout(DRAIN * 2, ended).await;
+        self.traces.close().await;
         Ok(())
     }
 }
@@ -305,6 +309,11 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), String> {
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).map_err(problem)
 }
 
+async fn open_traced(file: &File, running: &Running) -> Result<AuthServer, String> {
+    let app = open_auth_server(file, &running.data_dir).await?;
+    Ok(AuthServer::new(app.traced(running.traces.tracer("vestibule-auth-server")?)))
+}
+
 async fn open_gateway(
     file: &File,
     running: &Running,
@@ -327,6 +336,7 @@ async fn open_gateway(
         sessions,
         shared_store,
         shutdown: running.shutdown.clone(),
+        traces: running.traces.tracer("vestibule-gateway")?,
         tracker: running.tracker.clone(),
     });
     Ok((gateway, ring))

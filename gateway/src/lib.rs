@@ -35,6 +35,7 @@ mod rules;
 mod silence;
 mod state;
 mod surface;
+mod traces;
 mod warmup;
 
 pub use authority::{

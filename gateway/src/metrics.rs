@@ -10,8 +10,9 @@ use std::{
 };
 
 use http::StatusCode;
-use web::metrics::{
-    Count, Counts, Level, Levels, Metrics as Registry, Size, Sizes, Time, Times, Value,
+use web::{
+    metrics::{Count, Counts, Level, Levels, Metrics as Registry, Size, Sizes, Time, Times, Value},
+    traces::Tracer,
 };
 
 use crate::{backends::Health, gateway::Gateway, rules::silence::Standing};
@@ -46,6 +47,8 @@ pub(crate) struct Metrics {
     streams: Counts<1>,
     /// The series of each tool in each workspace, so that a call looks them up once.
     tools: RwLock<HashMap<String, Arc<ToolSeries>>>,
+    trace_spans_dropped: Level,
+    trace_spans_sent: Level,
 }
 
 /// A method, an outcome and a status.
@@ -172,6 +175,12 @@ impl Metrics {
                 ["ending"],
             ),
             tools: RwLock::default(),
+            trace_spans_dropped: of.level(
+                "trace_spans_dropped",
+                "Spans since the start that the receiver of traces did not get",
+            ),
+            trace_spans_sent: of
+                .level("trace_spans_sent", "Spans since the start that the receiver of traces got"),
             registry: of,
         }
     }
@@ -304,6 +313,9 @@ impl Gateway {
             |name: &str| app.backends.find(name).is_some_and(|b| b.catalogue().is_some());
         let ready = app.config.backends.iter().filter(|backend| is_ready(&backend.name)).count();
         metrics.ready_backends.set_count(ready as u64);
+        let traces = app.traces.as_ref();
+        metrics.trace_spans_dropped.set_count(traces.map_or(0, Tracer::dropped));
+        metrics.trace_spans_sent.set_count(traces.map_or(0, Tracer::sent));
         metrics.registry.encode(to);
     }
 

@@ -19,8 +19,7 @@ use crate::{
     config::Route,
     error::Refusal,
     handles,
-    limit::Seen,
-    phases::NOT_READY,
+    phases::{NOT_READY, Trace},
     rules::{
         examine::Examination,
         headers,
@@ -44,9 +43,9 @@ pub(crate) async fn stream_or_end(
     route: &Route,
     caller: &Arc<Admitted>,
     parts: &Parts,
-    seen: &mut Seen,
+    trace: &mut Trace,
 ) -> Result<Response, Refusal> {
-    app.limits.charge_call(caller, seen)?;
+    app.limits.charge_call(caller, &mut trace.seen)?;
     let is_served = [HttpMethod::GET, HttpMethod::DELETE].contains(&parts.method);
     if !route.relay {
         return Err(TransportViolation::MethodNotAllowed.into());
@@ -74,10 +73,11 @@ pub(crate) async fn stream_or_end(
         body: Bytes::new(),
         last_event_id: parts.headers.get(LAST_EVENT_ID).cloned(),
         method: parts.method.clone(),
+        passed: HeaderMap::new(),
         session,
         version,
     };
-    send(app, (route, caller), (surface, relayed), &parts.headers).await
+    send(app, (route, caller), (surface, relayed), (&parts.headers, trace)).await
 }
 
 /// A notification or response of a client.
@@ -86,7 +86,7 @@ pub(crate) async fn message(
     route: &Route,
     caller: &Arc<Admitted>,
     message: Message,
-    headers: &HeaderMap,
+    (headers, trace): (&HeaderMap, &mut Trace),
 ) -> Result<Response, Refusal> {
     if !route.relay {
         return match message {
@@ -114,9 +114,16 @@ pub(crate) async fn message(
     let version = headers::legacy_version("", headers)?;
     let backend = only(&surface)?;
     let session = session(app, caller, &backend, headers)?;
-    let relayed =
-        Relayed { backend, body, last_event_id: None, method: HttpMethod::POST, session, version };
-    send(app, (route, caller), (surface, relayed), headers).await
+    let relayed = Relayed {
+        backend,
+        body,
+        last_event_id: None,
+        method: HttpMethod::POST,
+        passed: HeaderMap::new(),
+        session,
+        version,
+    };
+    send(app, (route, caller), (surface, relayed), (headers, trace)).await
 }
 
 /// The backend's session that a request names, if it names one and it is this caller's.
@@ -161,8 +168,8 @@ pub(crate) fn put_session(
 async fn send(
     app: &App,
     (route, caller): (&Route, &Arc<Admitted>),
-    (surface, relayed): (Arc<Surface>, Relayed),
-    sent: &HeaderMap,
+    (surface, mut relayed): (Arc<Surface>, Relayed),
+    (sent, trace): (&HeaderMap, &mut Trace),
 ) -> Result<Response, Refusal> {
     let name = relayed.backend.to_string();
     // A session's stream tells of its tasks as a stream of news does.
@@ -188,9 +195,10 @@ async fn send(
         HttpMethod::GET => Some(app.limits.open_stream(caller)?),
         _ => None,
     };
-    let upstream = backends::relay(app, caller, relayed)
-        .await
-        .map_err(|error| Refusal::Backend { error, name: name.clone() })?;
+    trace.ask(&mut relayed.passed);
+    let answer = backends::relay(app, caller, relayed).await;
+    trace.answered(&name, Some(&answer));
+    let upstream = answer.map_err(|error| Refusal::Backend { error, name: name.clone() })?;
     let (app_of, caller_of) = (app.clone(), Arc::clone(caller));
     let listener = Listener {
         app: app_of,

@@ -31,6 +31,7 @@ use crate::{
     gateway::Gateway,
     rules::{origin::normal_host, violation::TransportViolation},
     state::App,
+    traces,
 };
 
 const AUTHORIZATION_SERVER: &str = "oauth-authorization-server";
@@ -137,7 +138,11 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
         response.headers_mut().remove(ALLOW);
         response
     });
-    Host { paths, router: served }
+    let router = match app.traces {
+        Some(_) => served.layer(from_fn_with_state(app.clone(), traces::follow)),
+        None => served,
+    };
+    Host { paths, router }
 }
 
 /// The public documents of a host's resources, where no resource has their path; with every path

@@ -9,7 +9,7 @@ use keys::{KeyError, KeySet, Pace, SecretRing, SigningKey};
 use shared::time::Clock;
 use store::Redis;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use web::client_address::TrustedProxies;
+use web::{client_address::TrustedProxies, traces::Tracer};
 
 use crate::{
     api_keys::ApiKeys,
@@ -53,6 +53,8 @@ pub struct AppParts {
     pub shared_store: Option<Redis>,
     /// Ends relayed streams and background tasks.
     pub shutdown: CancellationToken,
+    /// What requests are traced with, if they are.
+    pub traces: Option<Tracer>,
     /// Where tasks are spawned, so that the shutdown waits for them.
     pub tracker: TaskTracker,
 }
@@ -108,6 +110,7 @@ pub(crate) struct Parts {
     pub(crate) sessions: SecretRing,
     pub(crate) shutdown: CancellationToken,
     pub(crate) surfaces: Surfaces,
+    pub(crate) traces: Option<Tracer>,
     pub(crate) tracker: TaskTracker,
     pub(crate) warmup: Arc<Warmup>,
 }
@@ -146,6 +149,7 @@ impl App {
             sessions: parts.sessions,
             shutdown: parts.shutdown,
             surfaces: Surfaces::default(),
+            traces: parts.traces,
             tracker: parts.tracker,
             warmup: Arc::default(),
             config,
@@ -177,6 +181,7 @@ impl App {
             sessions: self.sessions.clone(),
             shutdown: self.shutdown.clone(),
             surfaces: Surfaces::default(),
+            traces: self.traces.clone(),
             tracker: self.tracker.clone(),
             warmup: Arc::clone(&self.warmup),
             config,
@@ -230,6 +235,7 @@ pub(crate) mod tests {
             sessions: KeySet::first(Purpose::PageSeal, now).unwrap().secrets(),
             shared_store: None,
             shutdown: CancellationToken::new(),
+            traces: None,
             tracker: TaskTracker::new(),
         }
     }

@@ -78,6 +78,14 @@ impl Clock {
         }
     }
 
+    /// The present moment in nanoseconds since the epoch, for what is finer than a [`Timestamp`].
+    pub fn nanos(&self) -> u64 {
+        match self {
+            Self::Manual(_) => self.now().0.saturating_mul(1_000_000),
+            Self::System => u64::try_from(since_epoch().as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
     /// Moves a manual clock forward; a system clock goes by itself.
     pub fn advance(&self, span: Duration) {
         if let Self::Manual(at) = self {
@@ -87,8 +95,11 @@ impl Clock {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 fn system_now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    Timestamp(u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 ];
 
 /// Libraries that one crate alone may name.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 13] = [
     ("aws-lc-rs", &["keys"]),
     ("josekit", &["keys"]),
     ("p256", &["keys"]),
@@ -31,8 +31,9 @@ const CONFINED: [(&str, &[&str]); 12] = [
     ("governor", &["web"]),
     ("mimalloc", &["cli"]),
     ("prometheus-client", &["web"]),
+    ("prost", &["web"]),
     ("rustix", &["cli"]),
-    ("rustls-native-certs", &["auth-server", "gateway"]),
+    ("rustls-native-certs", &["auth-server", "gateway", "web"]),
     ("serde-saphyr", &["gateway"]),
 ];
 

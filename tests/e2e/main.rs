@@ -151,3 +151,4 @@ mod story_service_signs_in;
 mod telemetry;
 #[cfg(test)]
 mod token_algorithms;
+mod traces;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everybody's password here.
-pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Who signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod assertion;
 mod backend;
 mod browser;
 mod client;
+mod collector;
 mod hostile;
 mod html;
 mod http;
@@ -33,8 +34,9 @@ pub use self::{
     account::{Account, NewKey},
     assertion::{ASSERTION_TYPE, ClientKey, present},
     backend::{Answer, Backend, Received, Speaks},
-    browser::{Browser, Choice, Page, Person},
+    browser::{Browser, Choice, PASSWORD, Page, Person},
     client::{Authorization, Callback, Client, Code, Credential, LOOPBACK, NEXT_SECRET, Tokens},
+    collector::{Collector, SpanSeen},
     hostile::{Hostile, Script},
     html::Form,
     http::{Http, Parameters, Post, Reply},

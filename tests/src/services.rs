@@ -28,6 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use web::{
     client_address::TrustedProxies,
     listener::{self, Answering},
+    traces::{Settings, Tracer},
 };
 
 /// The audience of identities for the CRM.
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) jwks_fetches: Arc<AtomicU64>,
     pub(crate) key: KeyEncryptionKey,
     pub(crate) sessions: SecretRing,
+    /// What requests are traced with, if they are.
+    pub(crate) traces: Option<Settings>,
 }
 
 /// What runs from a start to a stop.
@@ -93,11 +96,18 @@ impl Shared {
             jwks_fetches: Arc::default(),
             key,
             sessions: sessions.secrets(),
+            traces: None,
         }
     }
 }
 
 impl Shared {
+    fn tracer(&self, service: &'static str) -> Option<Tracer> {
+        let tracer = Tracer::new(service, self.traces.as_ref()?, Clock::System).unwrap();
+        TaskTracker::new().spawn(tracer.clone().run());
+        Some(tracer)
+    }
+
     /// auth-server of the same process.
     pub(crate) fn authority(&self, app: auth_server::App) -> Arc<dyn Authority> {
         let is_away = Arc::clone(&self.authority_is_away);
@@ -155,6 +165,7 @@ impl Running {
         let config = auth_server::Config::resolve(parts, &read).unwrap();
         let (engine, clock) = (shared.engine.clone(), shared.clock.clone());
         let app = auth_server::App::open(config, engine, clock, &shared.key).await.unwrap();
+        let app = app.traced(shared.tracer("vestibule-auth-server"));
         self.tracker.spawn(app.clone().keep_audit(self.shutdown.clone()));
         self.serve(listener, auth_server::Public::new(app.clone()));
         app
@@ -206,6 +217,7 @@ impl Running {
             sessions: shared.sessions.clone(),
             shared_store: shared.gateway_redis.clone(),
             shutdown: self.shutdown.clone(),
+            traces: shared.tracer("vestibule-gateway"),
             tracker: self.tracker.clone(),
         });
         self.serve(listener, gateway::router(gateway.clone()));

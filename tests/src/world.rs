@@ -15,6 +15,7 @@ use shared::{internal::Event, problem::Problem, time::Clock};
 use store::{Embedded, Redis, test_server::RedisServer};
 use tower::ServiceExt as _;
 use url::Url;
+use web::traces::Settings;
 
 use crate::{
     http::{Http, Reply},
@@ -60,6 +61,8 @@ pub struct Options {
     /// The issuer's path, such as `/tenant`.
     pub issuer_path: &'static str,
     pub store: Store,
+    /// What requests are traced with, if they are.
+    pub traces: Option<&'static Settings>,
 }
 
 impl Default for Options {
@@ -72,6 +75,7 @@ impl Default for Options {
             issuer_path: "",
             more: "",
             store: Store::default(),
+            traces: None,
         }
     }
 }
@@ -135,7 +139,9 @@ impl World {
             Some(server) => Some(Redis::connect(server.config("gateway:")).await.unwrap()),
             None => None,
         };
-        let (shared, running) = (Shared::new(engine, gateway_redis), Running::default());
+        let mut shared = Shared::new(engine, gateway_redis);
+        shared.traces = options.traces.cloned();
+        let running = Running::default();
         let tables = Tables::read(&deployment);
         let app = running.auth_server(listener, &tables, &shared).await;
         let mut world = Self {

@@ -13,3 +13,4 @@ pub mod listener;
 pub mod metrics;
 pub mod page;
 pub mod problem;
+pub mod traces;

@@ -12,6 +12,7 @@ use crate::{
     deployment_file::{File, RawEngine},
     log, redis, reload,
     tls::{self, Shown},
+    traces::Traces,
 };
 
 #[derive(Args, Debug)]
@@ -91,6 +92,7 @@ fn check(config: &Path) -> Result<(), String> {
     if file.store.engine == RawEngine::Redis {
         redis::check(&file.store, !file.listen.auth.is_empty(), !file.listen.gateway.is_empty())?;
     }
+    Traces::of(&file)?;
     Shown::public(&file)?;
     Shown::internal(&file)?;
     tls::internal_client(&file.gateway.internal_tls)?;

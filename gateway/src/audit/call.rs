@@ -21,6 +21,7 @@ use crate::{
     metrics::{Ended, Measured, ToolSeries},
     phases::Trace,
     state::App,
+    traces,
 };
 
 /// The status of a call whose client went away before there was one, as web servers log it.
@@ -98,7 +99,18 @@ impl Underway {
         let gone = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT);
         let (status, outcome) = self.head.unwrap_or((gone, GONE));
         let outcome = fate.unwrap_or(outcome);
-        let trace = std::mem::take(&mut self.trace);
+        let mut trace = std::mem::take(&mut self.trace);
+        if let Some(traced) = trace.traced.take() {
+            traced.end(&traces::Ended {
+                fate,
+                method: trace.method,
+                outcome,
+                route: &self.route,
+                status,
+                what: trace.what.as_deref(),
+                workspace: trace.workspace.as_deref(),
+            });
+        }
         self.app.metrics.ended(Ended {
             answered: bytes,
             asked: trace.asked_bytes,

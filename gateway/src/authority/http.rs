@@ -68,6 +68,9 @@ impl HttpAuthority {
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
+        if let Some(traced) = web::traces::outgoing() {
+            request = request.header("traceparent", traced);
+        }
         let body = Full::new(Bytes::from(body.unwrap_or_default()));
         let request = request.body(body).map_err(|error| unavailable(&error))?;
         self.exchange(request).await

@@ -207,6 +207,8 @@ pub(crate) struct Relayed {
     pub(crate) body: Bytes,
     pub(crate) last_event_id: Option<HeaderValue>,
     pub(crate) method: HttpMethod,
+    /// Headers that go with it.
+    pub(crate) passed: HeaderMap,
     /// The backend's own session id.
     pub(crate) session: Option<String>,
     pub(crate) version: Option<Version>,
@@ -230,7 +232,7 @@ pub(crate) async fn relay(
         body: relayed.body,
         last_event_id: relayed.last_event_id,
         method: relayed.method,
-        passed: HeaderMap::new(),
+        passed: relayed.passed,
         repeated: None,
         session: relayed.session.as_ref().and_then(|id| HeaderValue::try_from(id).ok()),
         version: relayed.version,

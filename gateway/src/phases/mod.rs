@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::value::RawValue;
 use shared::scope::Scope;
-use web::form::BodyError;
+use web::{form::BodyError, traces::within};
 
 use crate::{
     answer::{self, Listener},
@@ -54,7 +54,9 @@ use crate::{
     },
     silence,
     state::App,
-    surface, warmup,
+    surface,
+    traces::{self, Traced},
+    warmup,
 };
 
 /// What is learnt of a request on its way, for its refusal and its record.
@@ -69,6 +71,8 @@ pub(crate) struct Trace {
     pub(crate) request_id: Option<String>,
     /// How the budget stands that it was charged to.
     pub(crate) seen: Seen,
+    /// What is told of it to the receiver of traces, if there is one.
+    pub(crate) traced: Option<Box<Traced>>,
     pub(crate) what: Option<String>,
     pub(crate) workspace: Option<String>,
 }
@@ -84,6 +88,7 @@ pub(crate) struct Incoming {
 /// Answers a request to a resource.
 pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) -> Response {
     let mut underway = Underway::new(app, route);
+    underway.trace.traced = traces::begin(app, &incoming.parts);
     let outcome = steps(app, route, incoming, &mut underway.trace).await;
     let trace = &underway.trace;
     let (mut response, name) = match outcome {
@@ -117,11 +122,17 @@ async fn steps(
 ) -> Result<Response, Refusal> {
     let Incoming { address, body, parts } = incoming;
     origin::check_origin(route.origins.allow(&parts.headers))?;
-    let caller = caller(app, route, &parts, address).await?;
+    trace.step("authenticate");
+    let caller = match trace.outgoing() {
+        // Boxed, so that requests that are not traced have no room for it.
+        Some(traced) => Box::pin(within(traced, caller(app, route, &parts, address))).await?,
+        None => caller(app, route, &parts, address).await?,
+    };
     trace.caller = Some(Arc::clone(&caller));
+    trace.step("decide");
     if parts.method != http::Method::POST {
         trace.method = "http";
-        return relayed::stream_or_end(app, route, &caller, &parts, &mut trace.seen).await;
+        return relayed::stream_or_end(app, route, &caller, &parts, trace).await;
     }
     origin::check_media_type(&parts.headers)?;
     let body = read_body(body, app.config.max_body).await?;
@@ -144,7 +155,7 @@ async fn steps(
         other => {
             trace.method = "notification";
             app.limits.charge_call(&caller, &mut trace.seen)?;
-            relayed::message(app, route, &caller, other, &parts.headers).await
+            relayed::message(app, route, &caller, other, (&parts.headers, trace)).await
         }
     }
 }
@@ -258,8 +269,7 @@ async fn request(
     }
     backends::describe(app, &mut permit, headers)?;
     trace.request_id.clone_from(&permit.request_id);
-    let carried = (headers, &mut trace.seen);
-    forward(app, (route.silence, caller), call, (permit, surface), carried).await
+    forward(app, (route.silence, caller), call, (permit, surface), (headers, trace)).await
 }
 
 /// What decides about the answer, if there is reason to look into it.
@@ -314,17 +324,18 @@ async fn forward(
     app: &App,
     (silence, caller): (SilencePolicy, &Arc<Admitted>),
     call: &Call,
-    (permit, surface): (Permit, Arc<Surface>),
-    (headers, seen): (&HeaderMap, &mut Seen),
+    (mut permit, surface): (Permit, Arc<Surface>),
+    (headers, trace): (&HeaderMap, &mut Trace),
 ) -> Result<Response, Refusal> {
     let room = app.limits.begin_call(caller)?;
-    let ticket = app.limits.ticket(caller, &permit, seen).await?;
+    let ticket = app.limits.ticket(caller, &permit, &mut trace.seen).await?;
     let stream = match call.method {
         Method::Listen => Some(app.limits.open_stream(caller)?),
         _ => None,
     };
     let once = once::check(call, &permit);
     let clearance = human::clear(&permit, &once);
+    trace.ask(&mut permit.passed);
     let underway = (call.era == Era::Legacy && !permit.relay)
         .then(|| app.inflight.begin(caller.digest, &call.id));
     let forwarding = async {
@@ -336,6 +347,7 @@ async fn forward(
         Some(underway) => underway.cancelled.or(forwarding).await,
         None => Some(forwarding.await),
     };
+    trace.answered(&permit.backend, outcome.as_ref());
     let Some(outcome) = outcome else {
         // Nobody reads this: the client has said that it no longer waits.
         let mut response = Response::new(Body::empty());
