@@ -289,7 +289,7 @@ fn a_document_that_passes_speaks_of_itself_and_holds_no_secret() {
     let policy = OutboundPolicy::default();
     let url = OutboundUrl::parse(URL, &policy).unwrap();
     fuzz::run("client-document", &seeds(&texts), |input| {
-        let outcome = client_document::check(&url, input, &policy);
+        let outcome = client_document::check(&url, input, &policy, &keys::Algorithm::SIGNING);
         if let Ok(document) = &outcome {
             let said: Map<String, Value> = serde_json::from_slice(input).unwrap();
             assert_eq!(said["client_id"], URL);

@@ -156,7 +156,12 @@ impl App {
             accounts: Arc::new(Accounts::open(&config.users, Arc::clone(&store))?),
             audit_log: Arc::new(AuditLog::new(Arc::clone(&store), config.audit)),
             client_sweep: Arc::default(),
-            outbound: Arc::new(Outbound::new(&config.outbound, clock.clone(), Arc::clone(&store))),
+            outbound: Arc::new(Outbound::new(
+                &config.outbound,
+                &config.keys.algorithms,
+                clock.clone(),
+                Arc::clone(&store),
+            )),
             clock,
             cookies: Arc::new(cookies),
             keys: Arc::new(keys),

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tests::{Browser, Choice, Client, ENGINES, Options, SITE_HOST, Served, Site, Tokens, World};
@@ -80,6 +81,53 @@ async fn a_client_is_known_by_its_document_alone() {
         client.code(&mut browser).await;
         assert_eq!(site.requests("/").len(), 1, "a restart fetches nothing again");
     }
+}
+
+#[tokio::test]
+async fn a_document_chooses_the_algorithm_of_id_tokens_and_may_change_its_mind() {
+    for store in ENGINES {
+        let site = Site::start().await;
+        let more = "[keys]\nalgorithms = [\"ES256\", \"RS256\"]\n";
+        let options = Options { edit: Site::trusted, more, store, ..Options::default() };
+        let world = World::with(options).await;
+        let mut browser = signed_in(&world).await;
+        for (path, member, value, expected) in [
+            ("/none.json", "x", json!(1), "ES256"),
+            ("/rsa.json", "id_token_signed_response_alg", json!("RS256"), "RS256"),
+            ("/other.json", "id_token_signed_response_alg", json!("EdDSA"), "ES256"),
+            ("/null.json", "id_token_signed_response_alg", json!("none"), "ES256"),
+            (
+                "/choice.json",
+                "id_token_signing_alg_values_supported",
+                json!(["PS256", "RS256", "ES256"]),
+                "RS256",
+            ),
+        ] {
+            let mut said = document(&site.url(path));
+            said[member] = value;
+            site.serve(path, Served::json(&said, ""));
+            let client = client(&site, &world, path).await;
+            assert_eq!(id_token_algorithm(&client, &mut browser).await, expected, "{path}");
+        }
+        let client = client(&site, &world, "/rsa.json").await;
+        site.serve("/rsa.json", Served::json(&document(&site.url("/rsa.json")), ""));
+        world.pass(DAY);
+        let mut browser = signed_in(&world).await;
+        assert_eq!(
+            id_token_algorithm(&client, &mut browser).await,
+            "ES256",
+            "the document changed"
+        );
+    }
+}
+
+async fn id_token_algorithm(client: &Client, browser: &mut Browser) -> String {
+    let request = client.authorization().with("scope", "openid contacts:read");
+    let code = client.code_of(browser, request, Choice::default()).await;
+    let tokens = Tokens::of(&client.exchange(&code).send().await);
+    let header = tokens.id_token.split('.').next().unwrap();
+    let header = URL_SAFE_NO_PAD.decode(header).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["alg"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use keys::ClientKeySet;
+use keys::{Algorithm, ClientKeySet};
 use shared::{
     ids::{ClientId, UserId},
     time::{Clock, Timestamp},
@@ -47,6 +47,8 @@ const AT_ONCE: usize = 8;
 /// Dials out, and remembers what it found.
 #[derive(Debug)]
 pub(crate) struct Outbound {
+    /// What ID tokens can be signed with.
+    algorithms: Vec<Algorithm>,
     clock: Clock,
     due: Mutex<BTreeSet<Due>>,
     enabled: bool,
@@ -88,8 +90,14 @@ struct Demand<'a> {
 }
 
 impl Outbound {
-    pub(crate) fn new(config: &OutboundConfig, clock: Clock, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(
+        config: &OutboundConfig,
+        algorithms: &[Algorithm],
+        clock: Clock,
+        store: Arc<dyn Store>,
+    ) -> Self {
         Self {
+            algorithms: algorithms.to_vec(),
             clock,
             due: Mutex::default(),
             enabled: config.enabled,
@@ -121,7 +129,7 @@ impl Outbound {
         url: &OutboundUrl,
         person: Option<&UserId>,
     ) -> Result<Client, SourceError> {
-        let read = |body: &[u8]| client_document::check(url, body, &self.policy);
+        let read = |body: &[u8]| client_document::check(url, body, &self.policy, &self.algorithms);
         let demand = Demand {
             check: &|body| read(body).map(|_| ()),
             most: MOST_DOCUMENT,
@@ -231,8 +239,10 @@ impl Outbound {
         let id = ClientId::parse(url.as_str())
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let now = self.clock.now();
+        let about =
+            About { id_token_signed_response_alg: document.id_token_algorithm, ..About::default() };
         let client = Client {
-            about: About::default(),
+            about,
             auth: document.auth,
             cutoff: None,
             id,
@@ -252,6 +262,10 @@ impl Outbound {
             return Ok(client);
         }
         let said = |held: &Client| Client {
+            about: About {
+                id_token_signed_response_alg: client.about.id_token_signed_response_alg.clone(),
+                ..held.about.clone()
+            },
             auth: client.auth.clone(),
             name: client.name.clone(),
             origin: Origin::Document,

@@ -4,13 +4,14 @@
 //! A document lists what its client can do; what this server cannot do is left out of it, and it
 //! is refused only if nothing remains. What it links to, such as a logo, is never fetched.
 
+use keys::Algorithm;
 use serde_json::{Map, Value};
 use shared::ids::ClientId;
 
 use super::{
     client::{ClientAuth, ClientKeys},
     client_keys::client_keys,
-    client_metadata::redirects,
+    client_metadata::{self, redirects},
     metadata_members::{name, strings},
     outbound_url::{OutboundPolicy, OutboundUrl},
     violation::{RegistrationViolation, UntrustedRedirect},
@@ -20,6 +21,8 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClientDocument {
     pub(crate) auth: ClientAuth,
+    /// The algorithm of its ID tokens, if it chose one that there are keys of.
+    pub(crate) id_token_algorithm: Option<String>,
     pub(crate) name: String,
     pub(crate) redirects: Vec<String>,
     pub(crate) refreshes: bool,
@@ -49,6 +52,7 @@ pub(crate) fn check(
     url: &OutboundUrl,
     body: &[u8],
     policy: &OutboundPolicy,
+    algorithms: &[Algorithm],
 ) -> Result<ClientDocument, UntrustedRedirect> {
     let invalid = |what: &str| UntrustedRedirect::DocumentInvalid(what.to_owned());
     if !keys::is_strict_object(body) {
@@ -75,6 +79,7 @@ pub(crate) fn check(
     let shown = name(&members).map_err(metadata)?;
     Ok(ClientDocument {
         auth: auth(&members, policy)?,
+        id_token_algorithm: id_token_algorithm(&members, algorithms),
         name: if members.contains_key("client_name") { shown } else { url.host().to_owned() },
         redirects: redirects(&members, None).map_err(metadata)?,
         refreshes: grants.iter().any(|grant| grant == "refresh_token"),
@@ -122,6 +127,16 @@ fn auth(
     Err(invalid("it can authenticate by neither none nor private_key_jwt"))
 }
 
+/// The algorithm of ID tokens: the one that is preferred, else the first of the other choices
+/// (OpenID Connect Relying Party Metadata Choices section 2), if there are keys of it.
+fn id_token_algorithm(members: &Map<String, Value>, algorithms: &[Algorithm]) -> Option<String> {
+    client_metadata::id_token_algorithm(members, algorithms).or_else(|| {
+        let others = members.get("id_token_signing_alg_values_supported")?.as_array()?;
+        let mut known = others.iter().filter_map(Value::as_str).filter_map(Algorithm::parse);
+        known.find(|one| algorithms.contains(one)).map(|one| one.as_str().to_owned())
+    })
+}
+
 fn private_key_jwt(keys: ClientKeys) -> ClientAuth {
     ClientAuth::PrivateKeyJwt { keys }
 }
@@ -144,6 +159,7 @@ mod tests {
     use super::*;
 
     const URL: &str = "https://app.example/client.json";
+    const OURS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::Rs256];
 
     fn run(change: &Value) -> Result<ClientDocument, UntrustedRedirect> {
         let mut document = json!({
@@ -156,7 +172,7 @@ mod tests {
         }
         let policy = OutboundPolicy::default();
         let url = OutboundUrl::parse(URL, &policy).unwrap();
-        check(&url, document.to_string().as_bytes(), &policy)
+        check(&url, document.to_string().as_bytes(), &policy, &OURS)
     }
 
     fn jwks() -> Value {
@@ -198,6 +214,27 @@ mod tests {
     }
 
     #[test]
+    fn the_algorithm_of_id_tokens_is_one_that_there_are_keys_of() {
+        let preferred = "id_token_signed_response_alg";
+        let others = "id_token_signing_alg_values_supported";
+        for (change, chosen) in [
+            (json!({}), None),
+            (json!({ preferred: "RS256" }), Some("RS256")),
+            (json!({ preferred: "EdDSA" }), None),
+            (json!({ preferred: "none" }), None),
+            (json!({ preferred: "HS256" }), None),
+            (json!({ preferred: 1 }), None),
+            (json!({ preferred: "EdDSA", others: ["PS512", "RS256", "ES256"] }), Some("RS256")),
+            (json!({ preferred: "ES256", others: ["RS256"] }), Some("ES256")),
+            (json!({ others: ["none", 7, "EdDSA"] }), None),
+            (json!({ others: "RS256" }), None),
+        ] {
+            let document = run(&change).unwrap();
+            assert_eq!(document.id_token_algorithm.as_deref(), chosen, "{change}");
+        }
+    }
+
+    #[test]
     fn each_deviation_is_refused() {
         let mut private = jwks();
         private["keys"][0]["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
@@ -234,7 +271,7 @@ mod tests {
         let url = OutboundUrl::parse(URL, &policy).unwrap();
         let twice = format!(r#"{{"client_id":"x","client_id":"{URL}"}}"#);
         for body in ["", "[]", "null", "{", twice.as_str(), "<html>"] {
-            assert!(check(&url, body.as_bytes(), &policy).is_err(), "{body}");
+            assert!(check(&url, body.as_bytes(), &policy, &OURS).is_err(), "{body}");
         }
     }
 

@@ -171,7 +171,10 @@ fn scope(body: &Map<String, Value>) -> Result<Option<Scope>, RegistrationViolati
 
 /// The algorithm of ID tokens, if there are keys of it. Another one is left out, and the answer
 /// says so (RFC 7591 section 3.2.1).
-fn id_token_algorithm(body: &Map<String, Value>, algorithms: &[Algorithm]) -> Option<String> {
+pub(super) fn id_token_algorithm(
+    body: &Map<String, Value>,
+    algorithms: &[Algorithm],
+) -> Option<String> {
     let name = body.get("id_token_signed_response_alg").and_then(Value::as_str)?;
     let known = Algorithm::parse(name).filter(|known| algorithms.contains(known))?;
     Some(known.as_str().to_owned())
