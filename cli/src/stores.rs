@@ -61,7 +61,7 @@ pub(crate) async fn keys_of_gateway(
         return Err(file.report(&problems));
     }
     let key = key_encryption_key::read(&file.keys, data_dir)?;
-    let opened = gateway_keys::open(store, &key.keys, speed, Clock::System).await;
+    let opened = gateway_keys::open((store, data_dir), &key.keys, speed, Clock::System).await;
     opened.map_err(|error| key.explain(error))
 }
 

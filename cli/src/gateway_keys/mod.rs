@@ -3,6 +3,7 @@
 //! share a Redis share both.
 
 mod admin;
+mod revoked;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,11 @@ use shared::{
 };
 use store::{Embedded, Redis, Script};
 
-use self::ring::Kept;
 pub(crate) use self::{
     admin::{PATH, router},
     ring::Ring,
 };
+use self::{revoked::RevokedLog, ring::Kept};
 
 /// Where the gateway keeps its key sets.
 #[derive(Clone, Debug)]
@@ -43,21 +44,54 @@ const IDENTITY: &str = "keys/gateway-identity";
 /// The record of the secrets that seal session ids.
 const SESSIONS: &str = "keys/sessions";
 
-/// Reads both key sets: the ring that signs identities, and the secrets.
+/// Reads both key sets: the ring that signs identities, and the secrets. What was revoked stays
+/// revoked, whichever copy of the store it is, as far as the data folder knows of it.
 pub(crate) async fn open(
-    store: GatewayStore,
+    (store, data_dir): (GatewayStore, &Path),
     key: &KeyEncryptionKeys,
     speed: Speed,
     clock: Clock,
 ) -> Result<(Ring, SecretRing), String> {
     let now = clock.now();
-    let (record, set) = key_set(&store, IDENTITY, Purpose::GatewayIdentity, key, now).await?;
+    let mut log = RevokedLog::read(data_dir)?;
+    let (record, set) = reinstated(&store, key, &log, now).await?;
+    log.note(&set)?;
     let (_, sessions) = key_set(&store, SESSIONS, Purpose::PageSeal, key, now).await?;
     set.check_clock(now, speed.pace.skew).map_err(|error| chain(&error))?;
     let kept = Kept { clock, kek: key.clone(), speed, store };
-    let ring = Ring::new(kept, record, set).map_err(|error| chain(&error))?;
+    let ring = Ring::new(kept, (record, set), log).map_err(|error| chain(&error))?;
     Ok((ring, sessions.secrets()))
 }
+
+/// The ring as it must be after all that is known of it: an older copy goes on from the newest
+/// version, without the keys revoked since.
+async fn reinstated(
+    store: &GatewayStore,
+    key: &KeyEncryptionKeys,
+    log: &RevokedLog,
+    now: Timestamp,
+) -> Result<(Vec<u8>, KeySet), String> {
+    let problem = |error: KeyError| chain(&error);
+    // Other gateways that start find the same, and one of them writes it.
+    for _ in 0..TRIES {
+        let (record, set) = key_set(store, IDENTITY, Purpose::GatewayIdentity, key, now).await?;
+        let next = set.reinstated(&log.revoked, log.highest, now).map_err(problem)?;
+        let Some(next) = next else { return Ok((record, set)) };
+        let sealed = next.seal(key.of_record(&record)).map_err(problem)?;
+        if replace(store, IDENTITY, Some(&record), sealed.clone()).await? {
+            let version = next.version;
+            tracing::warn!(
+                target: "audit", version,
+                "an older copy of the gateway's keys was put back; what was revoked stays revoked"
+            );
+            return Ok((sealed, next));
+        }
+    }
+    Err("other gateways change these keys all the time".to_owned())
+}
+
+/// How often that is tried.
+const TRIES: usize = 20;
 
 /// Puts new key sets in the place of those that no key-encryption key at hand opens; answers how
 /// many they were.

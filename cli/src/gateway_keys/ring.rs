@@ -18,7 +18,7 @@ use shared::{
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{GatewayStore, IDENTITY, SESSIONS, read, replace};
+use super::{GatewayStore, IDENTITY, SESSIONS, read, replace, revoked::RevokedLog};
 
 /// The longest life of an identity.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -48,6 +48,7 @@ struct Parts {
 
 #[derive(Debug)]
 struct Held {
+    log: RevokedLog,
     record: Vec<u8>,
     set: KeySet,
 }
@@ -59,6 +60,8 @@ pub(super) enum RingError {
     Contended,
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error("the log of revoked keys cannot be written: {0}")]
+    Log(String),
     #[error("the store has no gateway keys any more; put it back, or restart every gateway")]
     Missing,
     #[error("{0}")]
@@ -66,10 +69,14 @@ pub(super) enum RingError {
 }
 
 impl Ring {
-    pub(super) fn new(kept: Kept, record: Vec<u8>, set: KeySet) -> Result<Self, KeyError> {
+    pub(super) fn new(
+        kept: Kept,
+        (record, set): (Vec<u8>, KeySet),
+        log: RevokedLog,
+    ) -> Result<Self, KeyError> {
         let identity =
             Arc::new(ArcSwap::from_pointee(IdentityKeys::of(&set)?.at(&kept.speed.pace)));
-        Ok(Self(Arc::new(Parts { held: Mutex::new(Held { record, set }), identity, kept })))
+        Ok(Self(Arc::new(Parts { held: Mutex::new(Held { log, record, set }), identity, kept })))
     }
 
     /// What a gateway signs with and publishes, at any moment.
@@ -193,8 +200,9 @@ impl Ring {
     fn adopt(&self, held: &mut Held, record: Vec<u8>, set: KeySet) -> Result<(), RingError> {
         let keys = IdentityKeys::of(&set)?.at(&self.0.kept.speed.pace);
         self.0.identity.store(Arc::new(keys));
-        *held = Held { record, set };
-        Ok(())
+        held.record = record;
+        held.set = set;
+        held.log.note(&held.set).map_err(RingError::Log)
     }
 
     async fn read(&self, name: &'static str) -> Result<Vec<u8>, RingError> {

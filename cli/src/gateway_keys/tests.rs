@@ -26,6 +26,7 @@ const AGED: Duration = Duration::from_mins(12);
 struct Fixture {
     clock: Clock,
     every: Option<Duration>,
+    folder: tempfile::TempDir,
     kek: KeyEncryptionKeys,
     store: GatewayStore,
     _redis: Option<RedisServer>,
@@ -45,12 +46,14 @@ impl Fixture {
     fn on(store: GatewayStore, redis: Option<RedisServer>) -> Self {
         let (kek, _) = KeyEncryptionKey::generate();
         let clock = Clock::manual(START);
-        Self { clock, every: None, kek: (&kek).into(), store, _redis: redis }
+        let folder = tempfile::tempdir().unwrap();
+        Self { clock, every: None, folder, kek: (&kek).into(), store, _redis: redis }
     }
 
     async fn gateway(&self) -> Ring {
         let speed = Speed { every: self.every, pace: Pace::default() };
-        open(self.store.clone(), &self.kek, speed, self.clock.clone()).await.unwrap().0
+        let place = (self.store.clone(), self.folder.path());
+        open(place, &self.kek, speed, self.clock.clone()).await.unwrap().0
     }
 }
 
@@ -179,6 +182,50 @@ async fn an_older_ring_or_none_changes_nothing_in_a_running_gateway() {
         let (status, _) = ask(&ring, "POST", "/announce", json!({})).await;
         assert_eq!((status, signing(&ring)), (StatusCode::CONFLICT, signs));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_does_not_come_back_with_an_older_copy_of_the_store() {
+    for fixture in Fixture::on_both_engines().await {
+        let ring = fixture.gateway().await;
+        fixture.clock.advance(AGED);
+        let old = read(&fixture.store, IDENTITY).await.unwrap().unwrap();
+        let stolen = signing(&ring);
+        let (status, _) = ask(&ring, "POST", &format!("/{stolen}/revoke"), json!({})).await;
+        assert_eq!(status, StatusCode::OK);
+        let highest = ring.look().await.unwrap().version;
+        let signs = signing(&ring);
+        // An ordinary restart changes nothing.
+        let again = fixture.gateway().await;
+        assert_eq!((signing(&again), again.look().await.unwrap().version), (signs, highest));
+        let new = read(&fixture.store, IDENTITY).await.unwrap().unwrap();
+        assert!(replace(&fixture.store, IDENTITY, Some(&new), old.clone()).await.unwrap());
+        let restored = fixture.gateway().await;
+        assert!(published(&restored).find(&stolen).is_none());
+        assert_ne!(signing(&restored), stolen);
+        assert!(restored.look().await.unwrap().version > highest);
+        // Gateways that went on running follow.
+        ring.follow().await.unwrap();
+        assert_eq!(signing(&ring), signing(&restored));
+        // One that knows nothing of it would have taken the copy as it is.
+        let now = read(&fixture.store, IDENTITY).await.unwrap().unwrap();
+        assert!(replace(&fixture.store, IDENTITY, Some(&now), old).await.unwrap());
+        let elsewhere = Fixture { folder: tempfile::tempdir().unwrap(), ..fixture };
+        assert_eq!(signing(&elsewhere.gateway().await), stolen);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_is_refused_with_its_line() {
+    let fixture = Fixture::embedded();
+    fixture.gateway().await;
+    let path = fixture.folder.path().join("gateway-keys.log");
+    let written = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{written}revoked")).unwrap();
+    let speed = Speed { every: None, pace: Pace::default() };
+    let place = (fixture.store.clone(), fixture.folder.path());
+    let refused = open(place, &fixture.kek, speed, fixture.clock.clone()).await.unwrap_err();
+    assert!(refused.contains("line 2") && refused.contains("gateway-keys.log"), "{refused}");
 }
 
 #[tokio::test]
