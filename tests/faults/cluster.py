@@ -139,6 +139,8 @@ class Cluster:
         self.wait_whole()
 
     def move(self, old, new, slots):
+        """Moves slots, once every node knows of the last move."""
+        wait_until("all nodes agree", lambda: redis_cli("--cluster", "check", f"127.0.0.1:{old.port}").returncode == 0)
         cli("--cluster", "reshard", f"127.0.0.1:{old.port}", "--cluster-from", old.id(), "--cluster-to", new.id(),
             "--cluster-slots", slots, "--cluster-yes")
 
@@ -175,8 +177,12 @@ replicas = 1
 
 
 def cli(*words):
-    done = subprocess.run(["redis-cli", *map(str, words)], capture_output=True, text=True, timeout=120)
+    done = redis_cli(*words)
     assert done.returncode == 0, f"{words[:2]}: {done.stdout[-500:]}{done.stderr}"
+
+
+def redis_cli(*words):
+    return subprocess.run(["redis-cli", *map(str, words)], capture_output=True, text=True, timeout=120)
 
 
 SCENARIOS = [a_cluster_whose_primaries_die_logs_nobody_out, slots_that_move_under_load_log_nobody_out]

@@ -17,9 +17,9 @@ import sys
 import threading
 import time
 
-from grants import Grant, send
+from grants import Grant, is_transient, send
 from topology import Deployment
-from verifiers import GOOD, kid, part, verifiers
+from verifiers import GOOD, kid, part, patiently, verifiers
 from wires import wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,6 +34,10 @@ TOKEN_SECONDS = 60
 GRANTS = 4
 # How long before its end a token is no longer judged.
 NEARLY_OVER = 5
+# Of how many asks one may be answered late: a busy machine is not what this is about.
+LATE = 100
+# Between two refreshes of a grant, so that those who judge keep up with the rotations on any machine.
+PAUSE = 0.1
 
 
 class Operator:
@@ -73,7 +77,7 @@ class Load:
         self.deployment, self.judges = deployment, verifiers(deployment, MAX_AGE)
         self.grants = [Grant(deployment.issuer, deployment.resource, f"Rotation {number}") for number in range(GRANTS)]
         self.judged, self.kids, self.revoked = collections.Counter(), set(), set()
-        self.refreshes, self._stop = 0, threading.Event()
+        self.refreshes, self.waits, self._stop = 0, 0, threading.Event()
         self._pool = concurrent.futures.ThreadPoolExecutor(GRANTS)
         self._works = [self._pool.submit(self._work, grant) for grant in self.grants]
 
@@ -92,10 +96,18 @@ class Load:
             for judge in self.judges:
                 judge.close()
 
+    def late(self):
+        """How many asks had to wait; too many fail."""
+        asked, late = self.refreshes + self.judged.total(), self.waits + sum(judge.waits for judge in self.judges)
+        assert late * LATE <= asked, f"{late} of {asked} asks were answered 503 at first"
+        return f"{late} of {asked} late"
+
     def _work(self, grant):
         ports, kept = [server.port for server in self.deployment.auth_servers], collections.deque(maxlen=40)
-        while not self._stop.is_set():
-            answer = grant.refresh(ports[self.refreshes % len(ports)])
+        while not self._stop.wait(PAUSE):
+            port = ports[self.refreshes % len(ports)]
+            answer, waited = patiently(lambda port=port: grant.refresh(port), is_transient)
+            self.waits += waited
             assert answer.status == 200, f"{grant.name} was not refreshed: {answer}"
             self.refreshes += 1
             kept.append(grant.tokens["access_token"])
@@ -127,7 +139,7 @@ def nobody_notices_rotations(binary, rotations):
             load.close()
         assert len(load.kids) >= rotations, f"only {len(load.kids)} keys signed what was judged"
         judged = ", ".join(f"{name} {count}" for name, count in load.judged.items())
-        return f"{rotations} rotations and a revocation among {load.refreshes} refreshes; good: {judged}"
+        return f"{rotations} rotations and a revocation among {load.refreshes} refreshes, {load.late()}; good: {judged}"
 
 
 def each_algorithm_rotates_alone(binary, rotations):
@@ -148,7 +160,7 @@ def each_algorithm_rotates_alone(binary, rotations):
             finally:
                 load.close()
             assert len(load.kids) > rotations, f"only {len(load.kids)} keys signed what was judged"
-            said.append(f"{first}: " + ", ".join(f"{name} {count}" for name, count in load.judged.items()))
+            said.append(f"{first}: " + ", ".join(f"{name} {count}" for name, count in load.judged.items()) + f", {load.late()}")
     return "; ".join(said)
 
 
@@ -228,7 +240,7 @@ class Leaders:
             self.lease = self._read()
             return self.lease["holder"] != before["holder"]
         wait_until("the other server leads", leads)
-        assert self.lease["term"] == before["term"] + 1, f"{before} was followed by {self.lease}"
+        assert self.lease["term"] > before["term"], f"{before} was followed by {self.lease}"
         self.server(self.leader).start()
         self.whole(self.server(self.leader))
         self.leader, self.other = self.other, self.leader
@@ -281,10 +293,10 @@ def main():
     scenarios = {nobody_notices_rotations: 100 if options.long else 10,
                  killed_leaders_leave_whole_sets: 10 if options.long else 1}
     if options.long:
-        # RSA signs ten times slower: beside the others it would starve them.
         scenarios[each_algorithm_rotates_alone] = 3
     since, failed = time.monotonic(), 0
-    with concurrent.futures.ThreadPoolExecutor(len(scenarios)) as pool:
+    # RSA signs ten times slower: beside the other two it would starve them, so it comes after the first.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {scenario: pool.submit(scenario, options.binary, often) for scenario, often in scenarios.items()}
         for scenario, run in runs.items():
             title = scenario.__name__.replace("_", " ")

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 from grants import call
 
@@ -14,16 +15,20 @@ sys.path.insert(0, str(HERE.parent / "clients"))
 from run import node, python  # noqa: E402
 
 GOOD = "good"
+PATIENCE = 10
 
 
 class Gateway:
     """One of our gateways; a token is good if a tool can be called with it."""
 
     def __init__(self, service, resource):
-        self.name, self.port, self.resource = service.name, service.port, resource
+        self.name, self.port, self.resource, self.waits = service.name, service.port, resource, 0
 
     def judge(self, token):
-        answer = call(self.resource, token, arguments={"workspace_id": "ws_acme"}, port=self.port)
+        def ask():
+            return call(self.resource, token, arguments={"workspace_id": "ws_acme"}, port=self.port)
+        answer, waited = patiently(ask, lambda answer: answer.status == 503)
+        self.waits += waited
         return GOOD if answer.status == 200 and b'"done"' in answer.body else repr(answer)
 
     def close(self):
@@ -34,7 +39,7 @@ class Library:
     """A program that reads a token from each line and writes a verdict for each."""
 
     def __init__(self, name, command):
-        self.name, self._lock = name, threading.Lock()
+        self.name, self.waits, self._lock = name, 0, threading.Lock()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def judge(self, token):
@@ -48,6 +53,17 @@ class Library:
     def close(self):
         self._process.stdin.close()
         self._process.wait(10)
+
+
+def patiently(ask, is_busy):
+    """The answer, asked for again while it is 503, as clients do: that says nothing of a token or a grant, only that
+    the machine was busy. And whether that was so."""
+    limit, answer = time.monotonic() + PATIENCE, ask()
+    waited = is_busy(answer)
+    while is_busy(answer) and time.monotonic() < limit:
+        time.sleep(0.2)
+        answer = ask()
+    return answer, waited
 
 
 def verifiers(deployment, max_age):

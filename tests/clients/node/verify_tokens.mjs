@@ -5,7 +5,9 @@ import { createInterface } from 'node:readline';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 
 const [issuer, audience, maxAge] = process.argv.slice(2);
-const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`), { cacheMaxAge: Number(maxAge) * 1000, cooldownDuration: Infinity });
+const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`), {
+  cacheMaxAge: Number(maxAge) * 1000, cooldownDuration: Infinity, timeoutDuration: 30_000,
+});
 
 for await (const token of createInterface({ input: process.stdin })) {
   const verdict = await jwtVerify(token, keys, { audience, issuer, typ: 'at+jwt' }).then(() => 'good', String);
