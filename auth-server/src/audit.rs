@@ -169,7 +169,7 @@ pub(crate) enum Event<'a> {
 /// Who acted: an operator, by what the operating system says of their process, or the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
-pub(crate) enum Actor {
+pub enum Actor {
     Operator {
         /// The name the operator's command gave.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -42,9 +42,10 @@ mod verifiers;
 pub use self::{
     accounts::AccountError,
     admin::{
-        AdminPeer, GatewayKeysChanged, KeyShown, KeysChanged, Reloaded, admin_router,
-        admin_router_over_tcp, too_soon,
+        AdminPeer, GatewayKeysChanged, KeyShown, KeysChanged, Reloaded, admin_router, asker,
+        over_tcp, too_soon,
     },
+    audit::Actor,
     config::Config,
     engine::Engine,
     grants::LiveGrant,

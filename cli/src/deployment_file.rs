@@ -75,10 +75,11 @@ const SHORTEST_ADMIN_TOKEN: usize = 32;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawListen {
-    /// Where auth-server answers operators over TCP: loopback addresses, by default none.
+    /// Where auth-server answers operators over TCP, and a gateway in the same process: loopback
+    /// addresses, by default none.
     #[serde(default)]
     pub(crate) admin: Vec<SocketAddr>,
-    /// The file with the token that operators show there.
+    /// The file with the token that operators show there, and at the gateway.
     pub(crate) admin_token_file: Option<PathBuf>,
     /// Where auth-server listens.
     #[serde(default)]
@@ -86,6 +87,9 @@ pub(crate) struct RawListen {
     /// Where the gateway listens.
     #[serde(default)]
     pub(crate) gateway: Vec<SocketAddr>,
+    /// Where the gateway answers operators over TCP: loopback addresses, by default none.
+    #[serde(default)]
+    pub(crate) gateway_admin: Vec<SocketAddr>,
     /// Where auth-server listens for gateways of other processes.
     #[serde(default)]
     pub(crate) internal: Vec<SocketAddr>,
@@ -279,20 +283,20 @@ impl File {
             .map_err(|error| format!("listen.trusted_proxies: {error}"))
     }
 
-    /// The token of the admin listener, if there is one.
-    pub(crate) fn admin_token(&self) -> Result<Option<Secret>, String> {
-        let listen = &self.listen;
-        if listen.admin.is_empty() {
+    /// The token of an admin listener at these addresses, if there are any.
+    pub(crate) fn admin_token(&self, addresses: &[SocketAddr]) -> Result<Option<Secret>, String> {
+        if addresses.is_empty() {
             return Ok(None);
         }
-        if let Some(open) = listen.admin.iter().find(|address| !address.ip().is_loopback()) {
+        if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
             return Err(format!(
-                "listen.admin: {open} is not a loopback address; operators elsewhere come through \
-                 a tunnel"
+                "{open} is not a loopback address, and operators are answered there alone; those \
+                 elsewhere come through a tunnel"
             ));
         }
-        let path = listen.admin_token_file.as_ref().ok_or(
-            "listen.admin_token_file is missing: operators must show its token at listen.admin",
+        let path = self.listen.admin_token_file.as_ref().ok_or(
+            "listen.admin_token_file is missing: operators must show its token at listen.admin and \
+             listen.gateway_admin",
         )?;
         admin_token(path).map_err(|error| format!("listen.admin_token_file: {error}")).map(Some)
     }

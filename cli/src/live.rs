@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use auth_server::{App, Public};
 use axum::{Router, extract::Request};
-use shared::{problem::chain, secret::Secret};
+use shared::problem::chain;
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 
@@ -55,18 +55,6 @@ impl AuthServer {
                 tracing::warn!(error = %chain(&error), "sweeping failed");
             }
         }
-    }
-
-    /// The admin interface for who shows the token, as it is at each request.
-    pub(crate) fn router_over_tcp(&self, token: Secret) -> Router {
-        let auth = self.clone();
-        Router::new().fallback(move |request: Request| {
-            let router = auth_server::admin_router_over_tcp(auth.current(), &token);
-            async move {
-                let Ok(response) = router.oneshot(request).await;
-                response
-            }
-        })
     }
 
     /// The public paths, as they are at each request.

@@ -4,6 +4,7 @@
 use std::{
     fs,
     future::Future,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -182,8 +183,9 @@ async fn gateway_alone(
     let task = running.start(listeners, gateway::router(gateway.clone()));
     metrics::start(file, running, None, Some(gateway.clone())).await?;
     let reloader = Reloader::new(config.to_owned(), file, None, Some(gateway.clone()));
-    let admin = reloader.router().merge(gateway_keys::router(ring.clone(), None));
-    running.open_socket(admin_socket::GATEWAY, admin)?;
+    let ring_admin = gateway_keys::router(ring.clone(), None);
+    running.open_remote(file, &file.listen.gateway_admin, ring_admin.clone()).await?;
+    running.open_socket(admin_socket::GATEWAY, reloader.router().merge(ring_admin))?;
     running.follow(reloader)?;
     running.tracker.spawn(ring.keep(running.shutdown.clone()));
     gateway.start();
@@ -222,18 +224,29 @@ impl Running {
         self.tracker.spawn(auth.current().keep_keys(self.shutdown.clone()));
         let mut admin = auth.router(|served| &served.admin);
         if let Some(of_gateway) = of_gateway {
+            self.open_remote(file, &file.listen.gateway_admin, of_gateway.clone()).await?;
             admin = of_gateway.fallback_service(admin);
         }
+        self.open_remote(file, &file.listen.admin, admin.clone()).await?;
         if let Some(reloader) = reloader {
             admin = reloader.router().fallback_service(admin);
             self.follow(reloader)?;
         }
-        self.open_socket(admin_socket::AUTH_SERVER, admin)?;
-        if let Some(token) = file.admin_token()? {
-            let listeners = listen::open(&file.listen.admin).await?;
+        self.open_socket(admin_socket::AUTH_SERVER, admin)
+    }
+
+    /// Answers operators over TCP, where that is switched on: for whoever shows the token.
+    async fn open_remote(
+        &self,
+        file: &File,
+        addresses: &[SocketAddr],
+        router: Router,
+    ) -> Result<(), String> {
+        if let Some(token) = file.admin_token(addresses)? {
+            let listeners = listen::open(addresses).await?;
             // On loopback alone.
             let plain = Self { tls: None, ..self.clone() };
-            plain.start(listeners, auth.router_over_tcp(token));
+            plain.start(listeners, auth_server::over_tcp(router, &token));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "clients"))
-from demo import Demo  # noqa: E402
+from demo import Demo, _free_ports  # noqa: E402
 
 
 def refused(binary, *arguments):
@@ -81,23 +81,31 @@ def operators_show_a_token_over_tcp(binary, folder):
     for path, letter in ((token, "t"), (wrong, "w")):
         path.write_text(letter * 40)
         path.chmod(0o600)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, of_gateway = _free_ports(2)
     demo = Demo(binary).add(f'''
 [listen]
 admin = ["127.0.0.1:{port}"]
 admin_token_file = "{token}"
+gateway_admin = ["127.0.0.1:{of_gateway}"]
 ''').start()
     try:
-        def asked(shown):
-            words = ["users", "list", "--admin", f"http://localhost:{port}", "--admin-token-file", shown]
+        def asked(shown, *what, at=port):
+            words = [*(what or ("users", "list")), "--admin", f"http://localhost:{at}", "--admin-token-file", shown]
             return subprocess.run([binary, *map(str, words)], capture_output=True, text=True, timeout=30, cwd=folder)
 
         done = asked(token)
         assert done.returncode == 0 and "demo@example.com" in done.stdout, f"{done.stdout}{done.stderr}"
         done = asked(wrong)
         assert done.returncode == 1 and "admin_token_file" in done.stderr, f"{done.returncode} {done.stderr}"
+        for at in (port, of_gateway):
+            done = asked(token, "keys", "announce", "--gateway", at=at)
+            assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+            done = asked(token, "keys", "list", "--gateway", at=at)
+            assert done.stdout.count("pending") >= 2, f"{done.stdout}{done.stderr}"
+            assert asked(wrong, "keys", "list", "--gateway", at=at).returncode == 1
+        assert asked(token, at=of_gateway).returncode == 1, "a gateway's listener knows of no users"
+        done = asked(token, "audit", "list", "--json")
+        assert '"remote"' in done.stdout and "gateway_identity" in done.stdout, f"{done.stdout[-2000:]}{done.stderr}"
     finally:
         demo.stop()
 

@@ -25,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
-use http::{HeaderMap, Method, StatusCode, header::ORIGIN};
+use http::{Extensions, HeaderMap, Method, StatusCode, header::ORIGIN};
 use serde::{Serialize, de::DeserializeOwned};
 use web::{
     form::read_body,
@@ -35,7 +35,7 @@ use web::{
 use self::{error::AdminError, remote::AdminAddress};
 pub use self::{
     key_view::{KeyShown, KeysChanged, too_soon},
-    remote::admin_router_over_tcp,
+    remote::over_tcp,
 };
 use crate::{
     App,
@@ -112,12 +112,8 @@ async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Resp
     let from_page = |headers: &HeaderMap| {
         headers.keys().any(|name| *name == ORIGIN || name.as_str().starts_with("sec-fetch-"))
     };
-    let name = operator(request.headers());
-    let extensions = request.extensions();
-    let actor = match (extensions.get::<AdminPeer>(), extensions.get::<AdminAddress>()) {
-        (Some(peer), _) => Actor::Operator { name, pid: peer.pid, uid: peer.uid },
-        (None, Some(AdminAddress(address))) => Actor::Remote { address: *address, name },
-        (None, None) => return AdminError::NoPeer.into_response(),
+    let Some(actor) = asker(request.extensions(), request.headers()) else {
+        return AdminError::NoPeer.into_response();
     };
     let act = (request.method() != Method::GET).then(|| {
         let path = request.uri().path().chars().take(LONGEST_ACT);
@@ -134,6 +130,16 @@ async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Resp
         app.audit(&Event::AdminActed { act: &act, actor: &actor, status });
     }
     response
+}
+
+/// Who asks, as the socket or the listener knows it; `None` where the request came by neither.
+pub fn asker(extensions: &Extensions, headers: &HeaderMap) -> Option<Actor> {
+    let name = operator(headers);
+    match (extensions.get::<AdminPeer>(), extensions.get::<AdminAddress>()) {
+        (Some(peer), _) => Some(Actor::Operator { name, pid: peer.pid, uid: peer.uid }),
+        (None, Some(AdminAddress(address))) => Some(Actor::Remote { address: *address, name }),
+        (None, None) => None,
+    }
 }
 
 /// The name the command gave, if it is one.
@@ -158,18 +164,16 @@ pub struct Reloaded<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct GatewayKeysChanged<'a> {
     pub act: &'static str,
-    pub headers: &'a HeaderMap,
-    pub peer: AdminPeer,
+    pub actor: &'a Actor,
     pub version: u64,
 }
 
 impl App {
     /// Keeps in the audit that an operator changed the keys of this process's gateway.
     pub fn note_gateway_keys(&self, changed: &GatewayKeysChanged<'_>) {
-        let GatewayKeysChanged { act, headers, peer, version } = *changed;
-        let actor = Actor::Operator { name: operator(headers), pid: peer.pid, uid: peer.uid };
+        let GatewayKeysChanged { act, actor, version } = *changed;
         let purpose = ::keys::Purpose::GatewayIdentity.as_str();
-        self.audit(&Event::KeysChanged { act, actor: &actor, purpose, version });
+        self.audit(&Event::KeysChanged { act, actor, purpose, version });
     }
 
     /// Keeps in the audit that the deployment file was read again.

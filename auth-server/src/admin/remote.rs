@@ -18,16 +18,13 @@ use shared::secret::{Secret, SecretHash};
 use subtle::ConstantTimeEq;
 use web::problem::Problem;
 
-use super::admin_router;
-use crate::App;
-
 /// Where an operator's request came from, once its token was right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AdminAddress(pub(super) IpAddr);
 
-/// The paths for operators over TCP. Each request must carry its peer's address.
-pub fn admin_router_over_tcp(app: App, token: &Secret) -> Router {
-    admin_router(app).layer(middleware::from_fn_with_state(token.hash(), authenticate))
+/// Paths for operators, over TCP. Each request must carry its peer's address.
+pub fn over_tcp(router: Router, token: &Secret) -> Router {
+    router.layer(middleware::from_fn_with_state(token.hash(), authenticate))
 }
 
 async fn authenticate(
@@ -80,7 +77,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::{Engine, store::contract::NOW, testing};
+    use crate::{App, Engine, admin_router, store::contract::NOW, testing};
 
     const TOKEN: &str = "a token of the admin listener, long enough";
 
@@ -98,7 +95,7 @@ mod tests {
         let mut request = request.body(Body::empty()).unwrap();
         let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
         request.extensions_mut().insert(ConnectInfo(peer));
-        let router = admin_router_over_tcp(app.clone(), &Secret::new(TOKEN.to_owned()));
+        let router = over_tcp(admin_router(app.clone()), &Secret::new(TOKEN.to_owned()));
         router.oneshot(request).await.unwrap().status()
     }
 
@@ -144,7 +141,7 @@ mod tests {
             headers.iter().fold(request, |asked, (name, value)| asked.header(*name, *value));
         let mut request = request.body(Body::empty()).unwrap();
         request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let router = admin_router_over_tcp(app, &Secret::new(TOKEN.to_owned()));
+        let router = over_tcp(admin_router(app), &Secret::new(TOKEN.to_owned()));
         let body = router.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
         let text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
         for told in ["127.0.0.1", "dana", "usr_none"] {

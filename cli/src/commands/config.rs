@@ -82,7 +82,8 @@ fn check(config: &Path) -> Result<(), String> {
     let file = File::read(config)?;
     let deployment = file.deployment()?;
     file.auth()?;
-    file.admin_token()?;
+    file.admin_token(&file.listen.admin)?;
+    file.admin_token(&file.listen.gateway_admin)?;
     // A file for auth-server alone says nothing of a gateway.
     let gateway = if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
         Some(file.gateway()?)

@@ -1,12 +1,12 @@
-//! What operators ask of the ring: the same acts as of auth-server's keys, on the socket of the
-//! process that the gateway runs in.
+//! What operators ask of the ring: the same acts as of auth-server's keys, on the socket and the
+//! admin listener of the process that the gateway runs in.
 
-use auth_server::{AdminPeer, GatewayKeysChanged, KeyShown, KeysChanged, too_soon};
+use auth_server::{Actor, GatewayKeysChanged, KeyShown, KeysChanged, asker, too_soon};
 use axum::{
     Extension, Router,
     body::Bytes,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header::ORIGIN},
+    http::{StatusCode, header::ORIGIN},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
@@ -40,10 +40,9 @@ struct Asked {
 
 /// Who asks.
 #[derive(Clone, Debug)]
-struct Asker<'a> {
+struct Asker {
+    actor: Actor,
     asked: Asked,
-    headers: &'a HeaderMap,
-    peer: AdminPeer,
 }
 
 /// Why an operator's request is not carried out.
@@ -62,7 +61,8 @@ enum Refusal {
     Unknown(String),
 }
 
-/// The paths for operators. Each request must carry an [`AdminPeer`] as an extension.
+/// The paths for operators. Each request must come by the socket or over TCP, as
+/// [`asker`] knows it.
 pub(crate) fn router(ring: Ring, auth: Option<AuthServer>) -> Router {
     let at = |end: &str| format!("{PATH}{end}");
     Router::new()
@@ -78,14 +78,17 @@ pub(crate) fn router(ring: Ring, auth: Option<AuthServer>) -> Router {
 }
 
 /// Lets commands in and pages out: no browser asks without one of these headers.
-async fn guard(request: Request, next: Next) -> Response {
+async fn guard(mut request: Request, next: Next) -> Response {
     let from_page = |name: &str| name == ORIGIN.as_str() || name.starts_with("sec-fetch-");
-    let why = if request.extensions().get::<AdminPeer>().is_none() {
-        "nobody knows who asks"
-    } else if request.headers().keys().any(|name| from_page(name.as_str())) {
-        "pages have no business here"
-    } else {
-        return next.run(request).await;
+    let why = match asker(request.extensions(), request.headers()) {
+        None => "nobody knows who asks",
+        Some(_) if request.headers().keys().any(|name| from_page(name.as_str())) => {
+            "pages have no business here"
+        }
+        Some(actor) => {
+            request.extensions_mut().insert(actor);
+            return next.run(request).await;
+        }
     };
     Problem::new(StatusCode::FORBIDDEN, "access_denied", why).into_response()
 }
@@ -99,54 +102,52 @@ async fn list(State(app): State<Administered>) -> Result<Response, Refusal> {
 
 async fn announce(
     State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
-    headers: HeaderMap,
+    Extension(actor): Extension<Actor>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let asked = Asked::read(&body)?;
     let algorithm = keys::Algorithm::Es256;
     let next = app.ring.change(|set, now| set.announce(algorithm, now)).await?;
-    let by = Asker { asked, headers: &headers, peer };
+    let by = Asker { actor, asked };
     Ok(app.done("announce", &by, &next, None))
 }
 
 async fn rotate(
     State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
-    headers: HeaderMap,
+    Extension(actor): Extension<Actor>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let asked = Asked::read(&body)?;
     let standby = app.ring.look().await?.standby().map(|key| key.id.to_string());
     let standby = standby.ok_or_else(|| Refusal::Unknown("that stands by".to_owned()))?;
-    app.act(Act::Activate, &standby, &Asker { asked, headers: &headers, peer }).await
+    app.act(Act::Activate, &standby, &Asker { actor, asked }).await
 }
 
 /// Does this to the key of the path.
 fn change(act: Act) -> MethodRouter<Administered> {
     post(
         async move |State(app): State<Administered>,
-                    Extension(peer): Extension<AdminPeer>,
+                    Extension(actor): Extension<Actor>,
                     Path(key): Path<String>,
-                    headers: HeaderMap,
                     body: Bytes| {
             let asked = Asked::read(&body)?;
-            app.act(act, &key, &Asker { asked, headers: &headers, peer }).await
+            app.act(act, &key, &Asker { actor, asked }).await
         },
     )
 }
 
 async fn reseal(
     State(app): State<Administered>,
-    Extension(peer): Extension<AdminPeer>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Response, Refusal> {
     let resealed = app.ring.reseal().await?;
-    tracing::info!(target: "audit", act = "reseal", uid = peer.uid, resealed, "the gateway's keys");
+    let actor = serde_json::to_string(&actor).unwrap_or_default();
+    tracing::info!(target: "audit", act = "reseal", actor, resealed, "the gateway's keys");
     Ok(answer(&json!({ "resealed": resealed })))
 }
 
 impl Administered {
-    async fn act(&self, act: Act, key: &str, by: &Asker<'_>) -> Result<Response, Refusal> {
+    async fn act(&self, act: Act, key: &str, by: &Asker) -> Result<Response, Refusal> {
         let asked = &by.asked;
         let unknown = || Refusal::Unknown(key.to_owned());
         let id = KeyId::parse(key).map_err(|_| unknown())?;
@@ -180,24 +181,15 @@ impl Administered {
     }
 
     /// Keeps the change with its actor, and answers what the ring is now.
-    fn done(
-        &self,
-        act: &'static str,
-        by: &Asker<'_>,
-        next: &KeySet,
-        cost: Option<String>,
-    ) -> Response {
-        let Asker { headers, peer, .. } = *by;
-        let version = next.version;
+    fn done(&self, act: &'static str, by: &Asker, next: &KeySet, cost: Option<String>) -> Response {
+        let (actor, version) = (&by.actor, next.version);
         if let Some(auth) = &self.auth {
-            let changed = GatewayKeysChanged { act, headers, peer, version };
-            auth.current().note_gateway_keys(&changed);
+            auth.current().note_gateway_keys(&GatewayKeysChanged { act, actor, version });
         } else {
-            let operator = headers.get("vestibule-operator").and_then(|name| name.to_str().ok());
-            let (uid, purpose) = (peer.uid, Purpose::GatewayIdentity.as_str());
+            let actor = serde_json::to_string(actor).unwrap_or_default();
+            let purpose = Purpose::GatewayIdentity.as_str();
             tracing::info!(
-                target: "audit", act, purpose, version, uid, operator,
-                "the gateway's keys changed"
+                target: "audit", act, purpose, version, actor, "the gateway's keys changed"
             );
         }
         answer(&KeysChanged::of(next, keys::Algorithm::Es256, cost))

@@ -1,17 +1,22 @@
 //! The ring of several gateways on one store, and what operators ask of it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use auth_server::{AdminPeer, config::Speed};
+use auth_server::{AdminPeer, config::Speed, over_tcp};
 use axum::{
     body::Body,
-    http::{Request, StatusCode, header::ORIGIN},
+    extract::ConnectInfo,
+    http::{
+        Request, StatusCode,
+        header::{AUTHORIZATION, HOST, ORIGIN},
+    },
 };
 use http_body_util::BodyExt as _;
 use keys::{KeyEncryptionKey, KeyEncryptionKeys, KeyState, Pace, VerifyingKeys};
 use serde_json::{Value, json};
 use shared::{
     ids::KeyId,
+    secret::Secret,
     time::{Clock, Timestamp},
 };
 use store::{Embedded, Redis, test_server::RedisServer};
@@ -264,4 +269,30 @@ async fn who_may_not_ask_and_what_cannot_be_is_refused_with_its_reason() {
     }
     let active = format!("/{}/retire", signing(&ring));
     assert_eq!(ask(&ring, "POST", &active, json!({})).await.0, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn operators_over_tcp_are_answered_for_the_token_alone() {
+    const TOKEN: &str = "a token of the admin listener, long enough";
+    let ring = Fixture::embedded().gateway().await;
+    let over = over_tcp(router(ring.clone(), None), &Secret::new(TOKEN.to_owned()));
+    let ask = async |method: &str, path: &str, shown: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{PATH}{path}"))
+            .header(HOST, "127.0.0.1:7429")
+            .header(AUTHORIZATION, format!("Bearer {shown}"));
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 40_000))));
+        let Ok(response) = over.clone().oneshot(request).await;
+        response.status()
+    };
+    let before = ring.look().await.unwrap().version;
+    for (method, path) in [("GET", ""), ("POST", "/announce"), ("POST", "/reseal")] {
+        assert_eq!(ask(method, path, "another").await, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(ring.look().await.unwrap().version, before);
+    assert_eq!(ask("GET", "", TOKEN).await, StatusCode::OK);
+    assert_eq!(ask("POST", "/announce", TOKEN).await, StatusCode::OK);
+    assert_eq!(ring.look().await.unwrap().version, before + 1);
 }
