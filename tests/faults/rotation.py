@@ -254,7 +254,9 @@ class Leaders:
         published = [key["kid"] for key in send(f"{self.deployment.issuer}/jwks", port=server.port).json()["keys"]]
         over = {key["id"] for key in listed if key["state"] in ("retired", "revoked")}
         assert not over & set(published), f"published though over: {over & set(published)}"
-        assert kid(self.grant.refreshed(server.port)["access_token"]) in published, "signed with an unpublished key"
+        answer, _ = patiently(lambda: self.grant.refresh(server.port), is_transient)
+        assert answer.status == 200, f"{self.grant.name} was logged out: {answer}"
+        assert kid(self.grant.tokens["access_token"]) in published, "signed with an unpublished key"
 
 
 ISSUER = b'"purpose":"issuer"'
