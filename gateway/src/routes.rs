@@ -138,11 +138,11 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
         response.headers_mut().remove(ALLOW);
         response
     });
-    let router = match app.traces {
+    let served = match app.traces {
         Some(_) => served.layer(from_fn_with_state(app.clone(), traces::follow)),
         None => served,
     };
-    Host { paths, router }
+    Host { paths, router: served }
 }
 
 /// The public documents of a host's resources, where no resource has their path; with every path
