@@ -46,7 +46,9 @@ async fn trace_with(
 
 fn named<'a>(spans: &'a [SpanSeen], name: &str) -> &'a SpanSeen {
     let mut all = spans.iter().filter(|span| span.name == name);
-    let one = all.next().unwrap_or_else(|| panic!("no {name} in {spans:#?}"));
+    let one = all.next();
+    assert!(one.is_some(), "no {name} in {spans:#?}");
+    let one = one.unwrap();
     assert!(all.next().is_none(), "two of {name} in {spans:#?}");
     one
 }

@@ -164,7 +164,9 @@ impl Fields {
     }
 
     fn hex(&self, number: u64) -> String {
-        self.bytes(number).iter().map(|byte| format!("{byte:02x}")).collect()
+        let pairs: Vec<String> =
+            self.bytes(number).iter().map(|byte| format!("{byte:02x}")).collect();
+        pairs.concat()
     }
 
     fn number(&self, number: u64) -> u64 {

@@ -306,6 +306,7 @@ async fn only_a_question_that_was_asked_can_be_answered() {
         body: Bytes::from_static(body.as_bytes()),
         last_event_id: Some(HeaderValue::from_static("e1")),
         method,
+        passed: HeaderMap::new(),
         session: Some(session.to_owned()),
         version: None,
     };
