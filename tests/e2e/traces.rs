@@ -46,9 +46,7 @@ async fn trace_with(
 
 fn named<'a>(spans: &'a [SpanSeen], name: &str) -> &'a SpanSeen {
     let mut all = spans.iter().filter(|span| span.name == name);
-    let one = all.next();
-    assert!(one.is_some(), "no {name} in {spans:#?}");
-    let one = one.unwrap();
+    let Some(one) = all.next() else { unreachable!("no {name} in {spans:#?}") };
     assert!(all.next().is_none(), "two of {name} in {spans:#?}");
     one
 }

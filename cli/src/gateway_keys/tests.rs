@@ -274,7 +274,8 @@ async fn who_may_not_ask_and_what_cannot_be_is_refused_with_its_reason() {
 #[tokio::test]
 async fn operators_over_tcp_are_answered_for_the_token_alone() {
     const TOKEN: &str = "a token of the admin listener, long enough";
-    let ring = Fixture::embedded().gateway().await;
+    let fixture = Fixture::embedded();
+    let ring = fixture.gateway().await;
     let over = over_tcp(router(ring.clone(), None), &Secret::new(TOKEN.to_owned()));
     let ask = async |method: &str, path: &str, shown: &str| {
         let request = Request::builder()
