@@ -190,6 +190,7 @@ async fn send(
         tasks: Some(tasks),
         to: Era::Legacy,
         workspaces: Vec::new(),
+        wraps_output: false,
     });
     let stream = match relayed.method {
         HttpMethod::GET => Some(app.limits.open_stream(caller)?),

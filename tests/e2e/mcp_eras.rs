@@ -12,7 +12,10 @@ struct Crossing {
 }
 
 async fn crossing(speaks: Speaks) -> Crossing {
-    let backend = Backend::speaking(speaks).await;
+    to(Backend::speaking(speaks).await).await
+}
+
+async fn to(backend: Backend) -> Crossing {
     let world = before(&backend, |text| text).await;
     let mcp = signed_in(&world).await;
     Crossing { backend, mcp, _world: world }
@@ -154,5 +157,81 @@ async fn what_only_the_other_era_has_is_refused_by_name() {
         let reply = mcp.send(&message, headers([])).await;
         is_rpc_error(&reply, 200, -32601, &message["id"], method);
         assert!(reply.text.contains(method), "{}", reply.text);
+    }
+}
+
+/// MCP 2025-11-25, tools: an output schema and structured content are objects.
+#[tokio::test]
+async fn results_that_are_no_objects_reach_a_legacy_client_inside_of_one() {
+    let input = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
+    let one = json!({ "type": "object", "properties": { "next": { "$ref": "#/$defs/one" } } });
+    let many =
+        json!({ "type": "array", "items": { "$ref": "#/$defs/one" }, "$defs": { "one": one } });
+    let alone = json!({ "type": "object" });
+    let tools = json!([
+        { "name": "create_contact", "inputSchema": input,
+            "outputSchema": { "type": "array", "items": { "$ref": "#" } } },
+        { "name": "delete_contact", "inputSchema": input, "outputSchema": alone },
+        { "name": "list_contacts", "inputSchema": input, "outputSchema": many },
+    ]);
+    let wrapped = json!({ "type": "object", "properties": {
+        "result": { "type": "array", "items": { "$ref": "#/$defs/one" } } },
+        "required": ["result"], "$defs": { "one": one } });
+    let content = json!([{ "type": "text", "text": "[{}]" }]);
+    // Whoever answers legacy calls itself decides how, so that nothing is promised for it.
+    for (speaks, told) in [(Speaks::Modern, wrapped), (Speaks::Both, Value::Null)] {
+        let Crossing { backend, mcp, .. } =
+            to(Backend::offering(speaks, tools.clone()).await).await;
+        let (old, new) = (
+            mcp.legacy("tools/list", json!({})).await.json()["result"]["tools"].clone(),
+            mcp.modern("tools/list", json!({})).await.json()["result"]["tools"].clone(),
+        );
+        assert_eq!(new, tools, "{speaks:?}");
+        assert_eq!(old[0], json!({ "name": "create_contact", "inputSchema": input }));
+        assert_eq!(old[1], tools[1], "{speaks:?}");
+        assert_eq!(old[2]["outputSchema"], told, "{speaks:?}");
+        assert_eq!(old[2].get("outputSchema").is_some(), speaks == Speaks::Modern);
+        for (name, given, changed) in [
+            ("list_contacts", json!([{}]), json!({ "result": [{}] })),
+            ("list_contacts", json!({}), json!({ "result": {} })),
+            ("create_contact", Value::Null, json!({ "result": null })),
+        ] {
+            let result = json!({ "content": content, "structuredContent": given });
+            let message = format!(r#"{{"jsonrpc":"2.0","id":{{id}},"result":{result}}}"#);
+            let event = format!("data: {message}\n\n");
+            for (media, body) in [("application/json", message), ("text/event-stream", event)] {
+                backend.answer(Answer::Raw(media, body));
+                let params = json!({ "name": name, "arguments": {} });
+                let old = mcp.legacy("tools/call", params.clone()).await.message();
+                let new = mcp.modern("tools/call", params).await.message();
+                assert_eq!(old["result"]["content"], content, "{old}");
+                let expected = if speaks == Speaks::Modern { &changed } else { &given };
+                assert_eq!(old["result"]["structuredContent"], *expected, "{speaks:?}: {old}");
+                assert_eq!(new["result"]["structuredContent"], given, "{new}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn structured_results_of_a_legacy_backend_stay_as_they_came() {
+    let schema = json!({ "type": "object" });
+    let tools = json!([{ "name": "list_contacts", "inputSchema": schema, "outputSchema": schema }]);
+    let backend = Backend::offering(Speaks::Legacy, tools.clone()).await;
+    let Crossing { backend, mcp, .. } = to(backend).await;
+    let content = json!({ "result": [1, 2] });
+    backend.answer(Answer::Result(json!({ "content": [], "structuredContent": content })));
+    for modern in [false, true] {
+        let ask = async |method, params| {
+            let reply = if modern {
+                mcp.modern(method, params).await
+            } else {
+                mcp.legacy(method, params).await
+            };
+            reply.message()
+        };
+        assert_eq!(ask("tools/list", json!({})).await["result"]["tools"], tools);
+        let told = ask("tools/call", params()).await;
+        assert_eq!(told["result"]["structuredContent"], content, "{told}");
     }
 }

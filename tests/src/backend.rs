@@ -72,6 +72,7 @@ struct State {
     received: Mutex<Vec<Received>>,
     speaks: Speaks,
     streams: Mutex<Vec<mpsc::Sender<String>>>,
+    tools: Value,
 }
 
 impl Backend {
@@ -82,7 +83,12 @@ impl Backend {
 
     /// Speaks these eras, has tools, and answers every call with the text `done`.
     pub async fn speaking(speaks: Speaks) -> Self {
-        Self::with(speaks, json!({ "tools": {} })).await
+        Self::offering(speaks, tools()).await
+    }
+
+    /// Speaks these eras, has these tools, and answers every call with the text `done`.
+    pub async fn offering(speaks: Speaks, tools: Value) -> Self {
+        Self::with(speaks, json!({ "tools": {} }), tools).await
     }
 
     /// Speaks these eras, has all that MCP knows of, and answers every call with the text `done`.
@@ -96,16 +102,17 @@ impl Backend {
             "tasks": {},
             "tools": {},
         });
-        Self::with(speaks, capabilities).await
+        Self::with(speaks, capabilities, tools()).await
     }
 
-    async fn with(speaks: Speaks, capabilities: Value) -> Self {
+    async fn with(speaks: Speaks, capabilities: Value, tools: Value) -> Self {
         let state = Arc::new(State {
             answer: Mutex::new(Answer::Result(done())),
             capabilities,
             received: Mutex::default(),
             speaks,
             streams: Mutex::default(),
+            tools,
         });
         let shared = Arc::clone(&state);
         let router = Router::new().fallback(move |request: Request| {
@@ -184,7 +191,7 @@ impl State {
                 "ttlMs": 1,
                 "cacheScope": "public",
             }),
-            "tools/list" => list("tools", &tools()),
+            "tools/list" => list("tools", &self.tools),
             "prompts/list" => list("prompts", &json!([{ "name": "summarise_account" }])),
             "resources/list" => list("resources", &resources()),
             "resources/templates/list" => {

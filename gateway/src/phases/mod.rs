@@ -293,20 +293,23 @@ fn examination(
             UpstreamBody::Json(message) => may_hold.in_message(message),
             UpstreamBody::Stream(_) => may_hold != MayHold::default(),
         };
+    let crosses = permit.era != call.era;
+    let tool = call.target.as_deref().filter(|_| crosses && call.method == Method::CallTool);
     has_reason.then(|| Examination {
         completes_workspace: permit.completes_workspace,
         from: permit.era,
         handles: handles::of(app, caller, call, permit),
         handles_only: !is_examined,
         left: caller.caller.expires.since(app.clock.now()),
-        log: call.params.as_deref().filter(|_| permit.era != call.era).and_then(logging::asked),
+        log: call.params.as_deref().filter(|_| crosses).and_then(logging::asked),
         method: call.method,
         rows,
         scope: caller.caller.scope.clone(),
-        surface,
         tasks: handles::tasks(app, caller, (call.method, &permit.backend)),
         to: call.era,
         workspaces: caller.caller.workspaces.clone(),
+        wraps_output: tool.is_some_and(|name| surface.wraps_output(name)),
+        surface,
     })
 }
 

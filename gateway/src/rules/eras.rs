@@ -9,6 +9,7 @@ use serde_json::{json, value::RawValue};
 use crate::rules::{
     logging::{self, LOG_LEVEL, Level},
     members::{Members, change_params},
+    outputs,
     protocol::{Era, Method, Version},
 };
 
@@ -50,8 +51,12 @@ pub(crate) fn result_to_modern(method: Method, result: &mut Members<'_>) {
     }
 }
 
-/// A modern backend's result for a legacy client.
-pub(crate) fn result_to_legacy(result: &mut Members<'_>) -> Result<(), Untranslatable> {
+/// A modern backend's result for a legacy client; `wraps_output` says whether the client was told
+/// that the tool's structured content stands in an object.
+pub(crate) fn result_to_legacy(
+    (method, wraps_output): (Method, bool),
+    result: &mut Members<'_>,
+) -> Result<(), Untranslatable> {
     match result.find("resultType").map(RawValue::get) {
         None | Some("\"complete\"") => {}
         Some("\"input_required\"") => return Err(Untranslatable("a request for input")),
@@ -60,6 +65,9 @@ pub(crate) fn result_to_legacy(result: &mut Members<'_>) -> Result<(), Untransla
     }
     for name in ["resultType", "ttlMs", "cacheScope"] {
         result.remove(name);
+    }
+    if method == Method::CallTool {
+        outputs::result_to_legacy(result, wraps_output);
     }
     Ok(())
 }
@@ -164,14 +172,15 @@ mod tests {
             r#"{"tools":[],"x":1,"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#;
         assert_eq!(String::from_utf8(text.clone()).unwrap(), expected);
         let mut back = Members::read(&text).unwrap();
-        result_to_legacy(&mut back).unwrap();
+        result_to_legacy((Method::ListTools, false), &mut back).unwrap();
         assert_eq!(back.to_vec(), br#"{"tools":[],"x":1}"#);
     }
 
     #[test]
     fn what_a_legacy_client_cannot_be_told_is_refused_by_name() {
         let mut result = Members::read(br#"{"resultType":"input_required"}"#).unwrap();
-        assert_eq!(result_to_legacy(&mut result), Err(Untranslatable("a request for input")));
+        let told = result_to_legacy((Method::CallTool, false), &mut result);
+        assert_eq!(told, Err(Untranslatable("a request for input")));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(crate) struct Examination {
     /// The caller's era.
     pub(crate) to: Era,
     pub(crate) workspaces: Vec<WorkspaceId>,
+    /// Whether the caller was told that what the tool answers stands in an object.
+    pub(crate) wraps_output: bool,
 }
 
 /// What becomes of a message.
@@ -247,7 +249,10 @@ fn result_in_words_of(
         }
     }
     match (examination.from, examination.to) {
-        (Era::Modern, Era::Legacy) => return Some(eras::result_to_legacy(result)),
+        (Era::Modern, Era::Legacy) => {
+            let wraps = examination.wraps_output;
+            return Some(eras::result_to_legacy((method, wraps), result));
+        }
         (Era::Legacy, Era::Modern) => eras::result_to_modern(method, result),
         (Era::Legacy, Era::Legacy) | (Era::Modern, Era::Modern) => {}
     }
@@ -328,6 +333,7 @@ mod tests {
             surface: Arc::new(Surface::build(vec![source("crm", both_eras())], terms(true))),
             to,
             workspaces: vec![WorkspaceId::parse("a").unwrap()],
+            wraps_output: false,
         };
         match examine(&examination, message.to_string().as_bytes()) {
             Some(Message::Changed(bytes)) => serde_json::from_slice(&bytes).unwrap(),
@@ -420,6 +426,7 @@ mod tests {
             surface: Arc::new(Surface::build(Vec::new(), terms(true))),
             to: Era::Modern,
             workspaces: Vec::new(),
+            wraps_output: false,
         };
         let plain = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
         assert_eq!(examine(&examination, plain), Some(Message::Unchanged));

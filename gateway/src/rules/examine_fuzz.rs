@@ -20,6 +20,7 @@ fn examination(method: Method, surface: &Arc<Surface>) -> Examination {
         tasks: None,
         to: Era::Modern,
         workspaces: vec![own],
+        wraps_output: false,
     }
 }
 

@@ -7,6 +7,7 @@ use shared::ids::WorkspaceId;
 
 use crate::rules::{
     members::Members,
+    protocol::Era,
     workspace::{self, ArgumentType},
 };
 
@@ -142,11 +143,13 @@ impl<'t> Shown<'t> {
     }
 }
 
-/// The workspaces of a reader, and how schemas list them.
+/// A reader: the era, the workspaces, and how schemas list them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choices<'g> {
     pub(crate) granted: &'g [WorkspaceId],
     integers: Option<String>,
+    /// Whether the reader's era is the legacy one.
+    pub(crate) is_legacy: bool,
     texts: Option<String>,
 }
 
@@ -162,8 +165,15 @@ impl<'g> Choices<'g> {
         Self {
             granted,
             integers: numbers.map(|numbers| member(json!(numbers))),
+            is_legacy: false,
             texts: Some(member(json!(texts))),
         }
+    }
+
+    /// The same for a reader of this era.
+    #[must_use]
+    pub(crate) fn told_in(self, era: Era) -> Self {
+        Self { is_legacy: era == Era::Legacy, ..self }
     }
 }
 

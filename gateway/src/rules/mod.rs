@@ -22,6 +22,7 @@ pub(crate) mod narrowing;
 pub(crate) mod offerings;
 pub(crate) mod openapi;
 pub(crate) mod origin;
+pub(crate) mod outputs;
 pub(crate) mod own;
 pub(crate) mod own_rows;
 pub(crate) mod pages;

@@ -121,7 +121,7 @@ fn list(
     list: List,
     (left, pages): (Duration, Option<&Pages>),
 ) -> Result<Vec<u8>, RpcViolation> {
-    let choices = Choices::of(&caller.workspaces);
+    let choices = Choices::of(&caller.workspaces).told_in(call.era);
     let mut shown = surface.list(list, &caller.scope, &choices);
     let mut more = Members::default();
     match (pages, call.handle.as_deref()) {

@@ -58,7 +58,7 @@ impl Surface {
             let fits = |pattern: &Pattern| pattern.matches(&offer.name);
             offer.list == List::Tools && patterns.iter().any(fits)
         };
-        let text = |offer: &Offer| match &offer.listed {
+        let text = |offer: &Offer| match offer.texts.usual() {
             Some(listed) => listed.text(&Choices::default()).raw().map(Cow::Owned),
             None => self.sources.get(offer.source)?.raw(offer.list, offer.at).map(Cow::Borrowed),
         };

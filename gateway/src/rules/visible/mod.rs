@@ -7,6 +7,7 @@ mod asked;
 mod owners;
 mod resources;
 mod source;
+mod told;
 mod uris;
 
 use std::{
@@ -14,17 +15,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde_json::value::RawValue;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
 pub(crate) use self::{
     owners::{Owners, Unread},
     source::Source,
 };
-use self::{source::renamed, uris::Offered};
+use self::{source::renamed, told::Texts, uris::Offered};
 use crate::rules::{
     catalogue::Tool,
-    listing::{Choices, Hints, Listed, Shown},
+    listing::{Choices, Hints},
     narrowing::Narrowing,
     policy::{Pattern, Policy},
     protocol::Era,
@@ -100,8 +100,6 @@ struct Offer {
     binding: Option<ArgumentType>,
     idempotent: bool,
     list: List,
-    /// The text, where it differs from its owner's.
-    listed: Option<Listed>,
     /// What it is called here.
     name: String,
     /// What its owner calls it, where that is not its name here.
@@ -109,6 +107,8 @@ struct Offer {
     read_only: bool,
     required: Requirement,
     source: usize,
+    /// The texts, where they differ from its owner's.
+    texts: Texts,
     /// Which workspaces a resource's URI names.
     workspaces: Values,
 }
@@ -208,55 +208,6 @@ impl Surface {
         offer.own_name.as_deref()
     }
 
-    /// What a list shows to this scope: as the backends wrote it, but for names, for what the
-    /// configuration says of tools, and for the reader's own workspaces.
-    pub(crate) fn list<'t>(
-        &'t self,
-        list: List,
-        scope: &Scope,
-        choices: &'t Choices<'_>,
-    ) -> Vec<Shown<'t>> {
-        let scope = &self.granted(scope);
-        let shown = self.offers.iter().filter(|offer| {
-            let is_shown = || match (offer.list, self.sources.get(offer.source)) {
-                (List::Templates, Some(owner)) => {
-                    let template = owner.catalogue.templates.get(offer.at);
-                    template
-                        .is_some_and(|template| self.shows_template(owner, &template.name, scope))
-                }
-                _ => self.is_shown(&offer.required, scope),
-            };
-            offer.list == list
-                && self.admits(offer)
-                && offer.workspaces.is_within(choices.granted)
-                && is_shown()
-        });
-        shown
-            .filter_map(|offer| {
-                if let Some(listed) = &offer.listed {
-                    return Some(listed.text(choices));
-                }
-                let owner = self.sources.get(offer.source)?;
-                owner.raw(offer.list, offer.at).map(Shown::whole)
-            })
-            .collect()
-    }
-
-    /// A tool's text as it was fetched for a reader, in the words that this resource gives it.
-    pub(crate) fn retold(
-        &self,
-        name: &str,
-        raw: &RawValue,
-        choices: &Choices<'_>,
-    ) -> Option<Box<RawValue>> {
-        let offer = self.offers.get(*self.by_name.get(&(List::Tools, name.to_owned()))?)?;
-        offer.listed.as_ref()?;
-        let source = self.sources.get(offer.source)?;
-        // Sessions are relayed under the backend's own names alone.
-        let listed = self.listed(source, (name, name), raw, offer.binding)?;
-        listed.text(choices).raw()
-    }
-
     /// Whether an entry of a list that was fetched for this caller may be shown.
     pub(crate) fn shows(
         &self,
@@ -309,25 +260,6 @@ impl Surface {
         policy.required(name).filter(|required| required.named().all(|one| known.has(one)))
     }
 
-    /// A tool's text where its owner's is not enough: rules know the owner's name, the resource
-    /// its own.
-    fn listed(
-        &self,
-        owner: &Source,
-        (own, public): (&str, &str),
-        raw: &RawValue,
-        binding: Option<ArgumentType>,
-    ) -> Option<Listed> {
-        let floor = owner.policies.tools.hints(own);
-        let hints = (floor != Hints::default()).then(|| floor.tightened(Hints::of(raw)));
-        let is_exempt = self.is_exempt(public);
-        let bound = binding.filter(|_| !is_exempt);
-        if hints.is_none() && bound.is_none() {
-            return None;
-        }
-        Some(Listed::new(raw, hints, bound.map(|kind| (self.terms.argument.as_str(), kind))))
-    }
-
     /// Whether the tool that has this name here acts in no workspace in particular.
     pub(crate) fn is_exempt(&self, name: &str) -> bool {
         self.terms.exempt.iter().any(|pattern| pattern.matches(name))
@@ -355,10 +287,11 @@ impl Surface {
         let Some(entry) = owner.raw(list, at) else { return };
         let own_name = (public != name).then(|| name.to_owned());
         let renamed = own_name.as_ref().and_then(|_| renamed(entry, &public));
-        let entry = renamed.as_deref().unwrap_or(entry);
         let tool = owner.catalogue.tools.get(at).filter(|_| list == List::Tools);
-        let listed = tool.and_then(|_| self.listed(owner, (name, &public), entry, binding));
-        let listed = listed.or_else(|| Some(Listed::new(renamed.as_deref()?, None, None)));
+        let texts = match (tool, renamed.as_deref()) {
+            (Some(_), renamed) => self.texts(owner, (name, &public), (entry, renamed), binding),
+            (None, renamed) => Texts::renamed(renamed),
+        };
         let hints = policy.hints(name);
         let read_only = tool.is_none_or(|tool| match hints.read_only {
             Some(_) => hints.tightened(Hints::of(&tool.raw)).read_only == Some(true),
@@ -374,12 +307,12 @@ impl Surface {
             binding,
             idempotent,
             list,
-            listed,
             name: public,
             own_name,
             read_only,
             required,
             source,
+            texts,
             workspaces: Values::None,
         });
     }

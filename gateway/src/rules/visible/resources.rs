@@ -6,6 +6,7 @@ use shared::scope::Scope;
 
 use super::{
     List, Offer, Source, Surface,
+    told::Texts,
     uris::{self, Offered, literal_start},
 };
 use crate::rules::{
@@ -110,12 +111,12 @@ impl Surface {
                     binding: None,
                     idempotent: true,
                     list: List::Templates,
-                    listed: None,
                     name: text.clone(),
                     own_name: None,
                     read_only: true,
                     required: Requirement::default(),
                     source,
+                    texts: Texts::default(),
                     workspaces: Values::None,
                 });
             }
