@@ -35,7 +35,7 @@ enum GrantsCommand {
     /// Take back one grant, or all grants of a person, of a client, or of both.
     Revoke {
         /// The grant's id, as `grants list` shows it.
-        #[arg(value_name = "GRANT", conflicts_with_all = ["client", "user"])]
+        #[arg(value_name = "GRANT", allow_hyphen_values = true, conflicts_with_all = ["client", "user"])]
         grant: Option<String>,
         #[command(flatten)]
         whose: Whose,

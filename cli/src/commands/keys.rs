@@ -90,7 +90,7 @@ enum KeysCommand {
 #[derive(Args, Debug)]
 struct One {
     /// The key's id, as `keys list` shows it.
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     #[command(flatten)]
     haste: Haste,

@@ -47,6 +47,12 @@ fn an_operator_works_with_people(on: &Deployment, and_with_credentials: bool) {
     let clients = lines(&on.done(&["clients", "list"]));
     assert_eq!(clients[1], "kiosk Kiosk file none -");
     assert_eq!(on.done(&["grants", "list", "--user", "dana@example.com"]), "none\n");
+    // Ids of keys and grants may begin like an option.
+    for command in [&["keys", "revoke", "-Zunheard"][..], &["keys", "retire", "-hunheard"]] {
+        let (code, why) = on.refused(command);
+        assert_eq!(code, 1, "{command:?}: {why}");
+        assert!(!why.contains("argument"), "{command:?}: {why}");
+    }
     let events = on.done(&["audit", "list", "--event", "account_disabled"]);
     assert!(events.contains("actor=olga("), "{events}");
     if and_with_credentials {
