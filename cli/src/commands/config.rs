@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use shared::deployment::{Deployment, Resource};
+use url::Url;
 
 use super::{Failure, connection};
 use crate::{
@@ -101,6 +103,11 @@ fn check(config: &Path) -> Result<(), String> {
     log::say(&format!("  issuer      {}", deployment.issuer.as_str()));
     for resource in &deployment.resources {
         log::say(&format!("  resource    {}", resource.indicator.as_str()));
+        if is_of_issuer(resource, &deployment) {
+            log::say(
+                "              at the issuer's own origin: no backend's answer is a page there",
+            );
+        }
     }
     for (name, count) in [
         ("people", file.auth.user.len()),
@@ -116,4 +123,10 @@ fn check(config: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a browser takes a resource and the issuer for one site.
+fn is_of_issuer(resource: &Resource, deployment: &Deployment) -> bool {
+    let url = Url::parse(resource.indicator.as_str());
+    url.is_ok_and(|url| url.origin() == deployment.issuer.url().origin())
 }

@@ -87,6 +87,8 @@ impl Site {
 fn one_host_and_port_serves_the_issuer_and_its_resource() {
     for issuer in ["", "/auth"] {
         let site = Site::new(issuer, "/mcp");
+        let checked = run(site.program(&["config", "check"]), "");
+        assert!(String::from_utf8_lossy(&checked.stdout).contains("at the issuer's own origin"));
         let _server = site.serve();
         let host = format!("localhost:{}", site.port);
         let base = format!("http://{host}");
