@@ -82,6 +82,7 @@ fn terms(route: &Route) -> Terms {
         hide: route.on_missing_scope == RawMissingScope::Hide,
         implies: route.implies.clone(),
         known: route.resource.all_scopes(),
+        list_tool: route.workspace_list_tool.clone(),
         mode: route.resource.workspace,
         relay: route.relay,
         row_workspace: route.row_workspace.clone(),

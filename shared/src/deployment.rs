@@ -10,10 +10,12 @@ use crate::{
     resource::ResourceIndicator,
     resource_settings,
     scope::Scope,
+    scope_kind,
 };
 pub use crate::{
     issuer::Issuer,
     resource_settings::{IdleBy, RefreshPolicy},
+    scope_kind::ScopeKind,
 };
 
 /// The `[deployment]` table as written.
@@ -90,17 +92,9 @@ pub struct RawScope {
     pub name: String,
     /// What the person allows, as the rest of a sentence: "See your contacts".
     pub description: String,
-    /// What it allows at its worst. Default: by the name's end, `:read` or `:delete`, else write.
+    /// What it allows at its worst. Default: by the name's end, `:read` or `:delete`, else write;
+    /// a wildcard deletes.
     pub kind: Option<ScopeKind>,
-}
-
-/// What a scope allows, at its worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScopeKind {
-    Delete,
-    Read,
-    Write,
 }
 
 /// How a call names its workspace.
@@ -259,17 +253,14 @@ impl Resource {
             let what = "is set where access tokens are not let in";
             problems.push(Problem::new(place("default"), what, "choose another resource"));
         }
+        let scope_kinds = scope_kind::kinds(&raw.scope, &place("scope"), problems);
         if problems.len() > before {
             return None;
         }
-        let kinds = raw.scope.iter().map(|raw| {
-            let kind = raw.kind.unwrap_or_else(|| ScopeKind::of(&raw.name));
-            (raw.name.clone(), kind)
-        });
         Some(Self {
             oauth: raw.oauth,
             api_keys,
-            scope_kinds: kinds.collect(),
+            scope_kinds,
             indicator: indicator.ok()?,
             name: raw.name,
             is_default: raw.default,
@@ -351,17 +342,6 @@ impl Resource {
 
 /// Scopes that belong to the sign-in, never to a resource (OpenID Connect Core 5.4 and 11).
 const RESERVED: [&str; 4] = ["email", "offline_access", "openid", "profile"];
-
-impl ScopeKind {
-    /// The kind that a scope's name suggests.
-    fn of(name: &str) -> Self {
-        match name.rsplit([':', '.']).next() {
-            Some("read") => Self::Read,
-            Some("delete") => Self::Delete,
-            _ => Self::Write,
-        }
-    }
-}
 
 fn yes() -> bool {
     true

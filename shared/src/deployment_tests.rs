@@ -53,3 +53,51 @@ fn a_prefix_is_taken_off_once_and_must_be_there() {
     assert_eq!(deployment.bare_token("sd_oauth_eyJ"), "eyJ");
     assert_eq!(deployment.bare_token("eyJ"), "eyJ");
 }
+
+fn of_scopes(scopes: &str) -> Result<Deployment, Vec<Problem>> {
+    let resource = format!(
+        "url = \"https://mcp.example/mcp\"\nname = \"CRM\"\ndefault_scopes = []\n\
+         prm_scopes = []\nscope = [{scopes}]"
+    );
+    let resource: RawResource = toml::from_str(&resource).unwrap();
+    let issuer = "https://auth.example".to_owned();
+    Deployment::resolve(RawDeployment { name: "Test".to_owned(), issuer }, vec![resource])
+}
+
+#[test]
+fn a_wildcard_deletes_unless_the_operator_says_otherwise() {
+    let deployment = of_scopes(
+        r#"{ name = "*", description = "All" },
+        { name = "deals:*", description = "All of deals" },
+        { name = "deals:write", description = "Change deals" },
+        { name = "reports:*", description = "All reports", kind = "read" },
+        { name = "reports:read", description = "See reports" }"#,
+    );
+    let resource = deployment.unwrap().resources.remove(0);
+    for (name, expected) in [
+        ("*", ScopeKind::Delete),
+        ("deals:*", ScopeKind::Delete),
+        ("deals:write", ScopeKind::Write),
+        ("reports:*", ScopeKind::Read),
+        ("reports:read", ScopeKind::Read),
+    ] {
+        assert_eq!(resource.kind_of(name), expected, "{name}");
+    }
+    let milder = resource.scopes_of(&[ScopeKind::Read, ScopeKind::Write]);
+    assert_eq!(milder.to_string(), "deals:write reports:* reports:read");
+}
+
+#[test]
+fn a_wildcard_is_not_said_to_be_milder_than_what_it_covers() {
+    for (wildcard, kind, other) in
+        [("deals:*", "write", "deals:delete"), ("*", "read", "deals:write"), ("*", "write", "x:*")]
+    {
+        let problems = of_scopes(&format!(
+            "{{ name = \"{wildcard}\", description = \"All\", kind = \"{kind}\" }}, \
+             {{ name = \"{other}\", description = \"Some\" }}"
+        ));
+        let text = problems.unwrap_err()[0].to_string();
+        let what = format!("{wildcard} is of kind {kind} and covers {other}");
+        assert!(text.contains("resource[0].scope") && text.contains(&what), "{text}");
+    }
+}

@@ -16,5 +16,6 @@ pub mod problem;
 pub mod resource;
 mod resource_settings;
 pub mod scope;
+mod scope_kind;
 pub mod secret;
 pub mod time;

@@ -101,6 +101,17 @@ impl From<Scope> for String {
     }
 }
 
+/// Whether a scope is `*` or ends in `:*`: it stands for others, later ones too.
+pub fn is_wildcard(name: &str) -> bool {
+    name == "*" || name.ends_with(":*")
+}
+
+/// Whether a scope is a wildcard that stands for another.
+pub fn covers(wildcard: &str, name: &str) -> bool {
+    let domain = wildcard.strip_suffix('*').filter(|_| is_wildcard(wildcard));
+    domain.is_some_and(|domain| name.starts_with(domain))
+}
+
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 256
@@ -116,6 +127,21 @@ mod tests {
         let scope = Scope::parse("b  a b").unwrap();
         assert_eq!(scope.to_string(), "a b");
         assert_eq!(scope.len(), 2);
+    }
+
+    #[test]
+    fn a_wildcard_covers_what_begins_with_its_domain() {
+        for (wildcard, name, expected) in [
+            ("*", "contacts:read", true),
+            ("contacts:*", "contacts:read", true),
+            ("contacts:*", "contacts:notes:read", true),
+            ("contacts:*", "contactsx:read", false),
+            ("contacts:*", "contacts", false),
+            ("contacts*", "contacts:read", false),
+            ("contacts:read", "contacts:read", false),
+        ] {
+            assert_eq!(covers(wildcard, name), expected, "{wildcard} {name}");
+        }
     }
 
     #[test]

@@ -71,6 +71,10 @@ mod mcp_shared_limits;
 #[cfg(test)]
 mod mcp_transport;
 #[cfg(test)]
+mod mcp_wildcards;
+#[cfg(test)]
+mod mcp_workspace_modes;
+#[cfg(test)]
 mod offerings;
 #[cfg(test)]
 mod openid_connect;

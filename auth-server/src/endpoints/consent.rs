@@ -32,7 +32,7 @@ use crate::{
     error::Fault,
     mint,
     pages::{
-        consent::{ConsentPage, ScopeChoice, WorkspaceChoice},
+        consent::{ConsentPage, ScopeChoice, WorkspaceChoice, coverage},
         words::ago,
     },
     rules::{
@@ -366,7 +366,7 @@ fn scopes(app: &App, request: &AuthorizationRequest, chosen: Option<&Choice>) ->
             choices.push(ScopeChoice {
                 value: form_value(request, indicator, name),
                 label: words.clone(),
-                detail: String::new(),
+                detail: coverage(name),
                 checked: chosen.is_none_or(|choice| choice.has(indicator, name)),
                 kind: resource.kind_of(name),
                 name: name.clone(),

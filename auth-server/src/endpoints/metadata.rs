@@ -8,7 +8,10 @@ use axum::{
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use keys::CLIENT_ALGORITHMS;
-use shared::metadata::{AuthorizationServerMetadata, well_known_path};
+use shared::{
+    metadata::{AuthorizationServerMetadata, well_known_path},
+    scope::is_wildcard,
+};
 
 use crate::{App, Config, config::Registration};
 
@@ -58,12 +61,14 @@ const CLAIMS: [&str; 14] = [
 
 /// The document's bytes.
 pub(crate) fn document(config: &Config) -> Bytes {
+    // A client asks for what it finds here; a wildcard is asked for by who was told of it.
     let mut scopes: Vec<String> = config
         .deployment
         .resources
         .iter()
         .filter(|resource| resource.oauth)
         .flat_map(|resource| resource.scopes.iter().map(|(name, _)| name.clone()))
+        .filter(|name| !is_wildcard(name))
         .collect();
     scopes.extend(["openid", "profile", "email", "offline_access"].map(str::to_owned));
     let mut seen = std::collections::BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use shared::deployment::ScopeKind;
+use shared::{deployment::ScopeKind, scope::is_wildcard};
 use web::page::{FormTarget, Html, Page, plain_text};
 
 use super::NAME_LIMIT;
@@ -127,6 +127,17 @@ impl ScopeChoice {
     }
 }
 
+/// What a wildcard covers, in words; empty for any other scope.
+pub(crate) fn coverage(scope: &str) -> String {
+    match scope.strip_suffix('*').filter(|_| is_wildcard(scope)) {
+        Some("") => "Every scope there is, and those that are added later.".to_owned(),
+        Some(domain) => {
+            format!("Every scope that begins with {domain}, and those that are added later.")
+        }
+        None => String::new(),
+    }
+}
+
 /// Resources in the order in which their first scope comes.
 fn by_resource(scopes: &[ScopeChoice]) -> Vec<ResourceGroup<'_>> {
     let mut names: Vec<&str> = Vec::new();
@@ -190,6 +201,30 @@ mod tests {
         assert!(html.contains(r#"name="scope" value="contacts:delete">"#));
         assert_eq!(module("deal_notes:read"), "Deal notes");
         assert_eq!(module("openid"), "General");
+    }
+
+    #[test]
+    fn a_wildcard_says_that_it_covers_what_comes_later() {
+        for (scope, words) in [
+            ("*", "Every scope there is, and those that are added later."),
+            ("deals:*", "Every scope that begins with deals:, and those that are added later."),
+            ("deals:read", ""),
+            ("deals*", ""),
+        ] {
+            assert_eq!(coverage(scope), words, "{scope}");
+        }
+        let choice = ScopeChoice {
+            checked: true,
+            detail: coverage("deals:*"),
+            kind: ScopeKind::Delete,
+            label: "Everything about deals".to_owned(),
+            name: "deals:*".to_owned(),
+            resource: String::new(),
+            value: "deals:*".to_owned(),
+        };
+        let html = samples::consent_with(vec![choice]);
+        let shown = "Everything about deals<small>Every scope that begins with deals:, and those";
+        assert!(html.contains(shown), "{html}");
     }
 
     #[test]

@@ -82,6 +82,10 @@ pub(crate) fn consent_hostile() -> String {
     document(&page.page(FormTarget::OwnOrigin))
 }
 
+pub(crate) fn consent_with(scopes: Vec<ScopeChoice>) -> String {
+    document(&ConsentPage { scopes, ..consent_page(&[]) }.page(FormTarget::OwnOrigin))
+}
+
 fn consent_page(deletable: &[&str]) -> ConsentPage {
     let mut scopes = Vec::new();
     for module in ["contacts", "companies", "deals", "tasks", "notes"] {

@@ -134,6 +134,8 @@ pub(crate) struct Route {
     /// What goes on while the feed of revocations is silent.
     pub(crate) silence: SilencePolicy,
     pub(crate) toolsets: Toolsets,
+    /// The tool that lists workspaces, for the words of a refusal.
+    pub(crate) workspace_list_tool: Option<String>,
 }
 
 /// A backend.

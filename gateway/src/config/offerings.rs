@@ -60,6 +60,11 @@ fn whoami() -> String {
     "whoami".to_owned()
 }
 
+/// Whether a text can be a tool's name, of whatever backend.
+fn is_word(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 fn plain_text() -> String {
     "text/plain".to_owned()
 }
@@ -95,6 +100,10 @@ pub(super) fn offered(
     if raw.page_size.is_some_and(|size| !(1..=MOST_PAGE).contains(&size)) {
         let remedy = "write a number from 1 to 1000, or leave it out for one page";
         problems.push(Problem::new(place("page_size"), "is no size of a page", remedy));
+    }
+    if raw.workspace_list_tool.as_ref().is_some_and(|name| !is_word(name)) {
+        let remedy = "write the tool's name as lists show it";
+        problems.push(Problem::new(place("workspace_list_tool"), "is no tool's name", remedy));
     }
     let whoami = raw.whoami.as_ref().map(|raw| {
         if !is_tool_name(&raw.name) {

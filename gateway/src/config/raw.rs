@@ -145,6 +145,8 @@ pub struct RawRoute {
     /// The member that names the workspace of a row: tool results are searched for rows of other
     /// workspaces, which are dropped. Default: results pass as they are.
     pub row_workspace: Option<String>,
+    /// The tool that lists workspaces: a refused workspace argument names it. Default: none.
+    pub workspace_list_tool: Option<String>,
     /// A tool that tells callers who they are. Default: none.
     pub whoami: Option<RawWhoami>,
     /// Resources that the gateway itself has.

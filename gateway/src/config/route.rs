@@ -59,6 +59,7 @@ pub(super) fn route(
         row_workspace: raw.row_workspace.clone(),
         silence: raw.while_feed_is_silent.unwrap_or(gateway.while_feed_is_silent),
         toolsets: Toolsets::new(),
+        workspace_list_tool: raw.workspace_list_tool.clone(),
     })
 }
 

@@ -1,13 +1,17 @@
 //! The rules of a backend's tools, prompts and resources, and what a resource says of its scopes,
 //! checked.
 
-use shared::{deployment::Resource, problem::Problem, scope::Scope};
+use shared::{
+    deployment::Resource,
+    problem::Problem,
+    scope::{Scope, is_wildcard},
+};
 
 use super::{RawBackend, RawClass, RawRoute, RawRule};
 use crate::rules::{
     listing::Hints,
     policy::{Need, Pattern, Policies, Policy, Rule},
-    scopes::{Implications, is_wildcard},
+    scopes::Implications,
 };
 
 /// The backend's policies; what is wrong with them is added to `problems`.
@@ -53,6 +57,15 @@ pub(super) fn resource_scopes(
             let place = format!("gateway.route[{at}].implies");
             let what = format!("{name} or what it brings is no scope of the resource");
             problems.push(Problem::new(place, what, "list names from [[resource.scope]]"));
+        } else if let Some(worse) =
+            scope.iter().find(|brought| resource.kind_of(brought) > resource.kind_of(name))
+        {
+            // A key that may do everything but delete has the first and not the second.
+            let (kind, worst) = (resource.kind_of(name).as_str(), resource.kind_of(worse).as_str());
+            let place = format!("gateway.route[{at}].implies");
+            let what = format!("{name} is of kind {kind} and brings {worse}, of kind {worst}");
+            let remedy = format!("write kind = \"{worst}\" for {name} in [[resource.scope]]");
+            problems.push(Problem::new(place, what, remedy));
         }
         implies.push((name.clone(), scope));
     }

@@ -154,6 +154,8 @@ fn one_of_several_scopes_and_what_scopes_bring_are_checked() {
     assert_eq!((needed.all.len(), needed.any), (0, vec!["a".to_owned(), "b".to_owned()]));
     for (line, place) in [
         ("implies = { \"contacts:read\" = [\"nothing\"] }", "gateway.route[0].implies"),
+        ("implies = { \"contacts:read\" = [\"contacts:write\"] }", "gateway.route[0].implies"),
+        ("workspace_list_tool = \"a list\"", "gateway.route[0].workspace_list_tool"),
         ("exempt_tools = [\"a*b*\"]", "gateway.route[0].exempt_tools"),
     ] {
         let text =

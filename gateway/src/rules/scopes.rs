@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use shared::scope::Scope;
+use shared::scope::{Scope, is_wildcard};
 
 /// What a rule asks for, of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,11 +89,6 @@ impl<'s> Granted<'s> {
         self.scope.contains("*")
             || domains.into_iter().any(|domain| self.scope.contains(&format!("{domain}*")))
     }
-}
-
-/// Whether a scope is `*` or `domain:*`.
-pub(crate) fn is_wildcard(name: &str) -> bool {
-    name == "*" || name.ends_with(":*")
 }
 
 fn has_wildcards(scope: &Scope) -> bool {

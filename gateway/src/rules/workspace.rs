@@ -68,6 +68,8 @@ pub(crate) struct Rule<'r> {
     pub(crate) binding: Option<ArgumentType>,
     /// Whether the tool acts in no workspace in particular, whatever its arguments.
     pub(crate) is_exempt: bool,
+    /// The tool that lists workspaces, if the operator named one.
+    pub(crate) list_tool: Option<&'r str>,
     pub(crate) mode: WorkspaceMode,
     pub(crate) read_only: bool,
     /// The tool's input schema.
@@ -101,7 +103,7 @@ pub(crate) fn bind(
     let name = rule.argument;
     Err(format!(
         "Validation error: arguments: a member `{name}` names a workspace that this call is not for"
-    ) + &choices(granted))
+    ) + &choices(rule, granted))
 }
 
 fn choose(
@@ -163,7 +165,7 @@ fn explicit(
         arguments::got(value)
     );
     let known: Vec<&str> = granted.iter().map(WorkspaceId::as_str).collect();
-    Err(text + &choices(granted) + &arguments::meant(value, &known))
+    Err(text + &choices(rule, granted) + &arguments::meant(value, &known))
 }
 
 fn is_required(rule: Rule<'_>) -> bool {
@@ -201,7 +203,7 @@ fn default(
     let missing = || {
         let name = rule.argument;
         Err(format!("Validation error: arguments: property `{name}` is required and missing")
-            + &choices(granted))
+            + &choices(rule, granted))
     };
     if rule.mode == WorkspaceMode::Argument || granted.is_empty() {
         return missing();
@@ -272,15 +274,17 @@ pub(crate) fn is_allowed(
     }
 }
 
-fn choices(granted: &[WorkspaceId]) -> String {
-    match granted {
-        [] => "; this connection covers none".to_owned(),
+fn choices(rule: Rule<'_>, granted: &[WorkspaceId]) -> String {
+    let known = match granted {
+        [] => return "; this connection covers none".to_owned(),
         [one] => format!("; it is {one}"),
         several => {
             let names: Vec<&str> = several.iter().take(20).map(WorkspaceId::as_str).collect();
             format!("; it is one of {}", names.join(", "))
         }
-    }
+    };
+    let told = rule.list_tool.map(|tool| format!("; {tool} tells which is which"));
+    known + &told.unwrap_or_default()
 }
 
 fn plain(name: &str) -> String {
@@ -305,6 +309,7 @@ mod tests {
             argument: "workspace_id",
             binding: binding(&schema, "workspace_id").unwrap(),
             is_exempt: false,
+            list_tool: None,
             mode,
             read_only,
             schema: &schema,
@@ -398,6 +403,35 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_argument_is_told_which_tool_lists_workspaces() {
+        let schema = json!({"properties": {"workspace_id": {"type": "string"}}});
+        let rule = Rule {
+            argument: "workspace_id",
+            binding: Some(ArgumentType::Text),
+            is_exempt: false,
+            list_tool: Some("list_workspaces"),
+            mode: WorkspaceMode::OptionalArgument,
+            read_only: false,
+            schema: &schema,
+        };
+        let granted = ["a", "b"].map(|id| WorkspaceId::parse(id).unwrap());
+        let refused = |granted: &[WorkspaceId], arguments: Value| {
+            bind(rule, granted, arguments.as_object().unwrap()).unwrap_err()
+        };
+        let told = "; it is one of a, b; list_workspaces tells which is which";
+        for arguments in [
+            json!({}),
+            json!({"workspace_id": "c"}),
+            json!({"workspace_id": 7}),
+            json!({"workspace_id": "a", "q": {"workspace_id": "b"}}),
+        ] {
+            let text = refused(&granted, arguments);
+            assert!(text.contains(told), "{text}");
+        }
+        assert!(refused(&[], json!({})).ends_with("; this connection covers none"));
+    }
+
+    #[test]
     fn integers_are_their_decimal_form() {
         let text = |value: Value| named(ArgumentType::Integer, &value);
         assert_eq!(text(json!(7)).as_deref(), Some("7"));
@@ -437,6 +471,7 @@ mod tests {
                 argument: "workspace_id",
                 binding: None,
                 is_exempt,
+                list_tool: None,
                 mode: WorkspaceMode::Argument,
                 read_only: true,
                 schema: &schema,
@@ -454,8 +489,10 @@ mod tests {
             let binding = Some(ArgumentType::Text);
             let argument = "workspace_id";
             let read_only = false;
-            let rule =
-                Rule { argument, binding, is_exempt: true, mode, read_only, schema: &schema };
+            let list_tool = None;
+            let is_exempt = true;
+            let schema = &schema;
+            let rule = Rule { argument, binding, is_exempt, list_tool, mode, read_only, schema };
             assert_eq!(bind(rule, &granted, &Map::new()), Ok(Bound::default()), "{mode:?}");
         }
     }
@@ -513,8 +550,8 @@ mod tests {
             let granted: Vec<_> =
                 granted.iter().map(|id| WorkspaceId::parse(id).unwrap()).collect();
             let schema = json!({"required": ["workspace_id"]});
-            let argument = "workspace_id";
-            let rule = Rule { argument, binding, is_exempt, mode, read_only, schema: &schema };
+            let (argument, list_tool, schema) = ("workspace_id", None, &schema);
+            let rule = Rule { argument, binding, is_exempt, list_tool, mode, read_only, schema };
             let Ok(bound) = bind(rule, &granted, given) else { return Ok(()) };
             let mut sent = given.clone();
             if let Some(value) = bound.inject {

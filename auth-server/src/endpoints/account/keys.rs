@@ -24,7 +24,7 @@ use crate::{
     endpoints::browser::{self, Stale, fault, stale},
     pages::{
         api_key::{KeyForm, NewSecret},
-        consent::{ScopeChoice, WorkspaceChoice},
+        consent::{ScopeChoice, WorkspaceChoice, coverage},
         words::day,
     },
     rules::{
@@ -158,7 +158,7 @@ async fn form_page(
         name: name.clone(),
         resource: String::new(),
         checked: chosen.contains(&name.as_str()),
-        detail: String::new(),
+        detail: coverage(name),
         kind: resource.kind_of(name),
         label: words.clone(),
         value: name.clone(),

@@ -208,6 +208,7 @@ fn call_tool(
         argument,
         binding: found.binding,
         is_exempt: surface.is_exempt(call.target.as_deref().unwrap_or_default()),
+        list_tool: surface.terms.list_tool.as_deref(),
         mode: surface.terms.mode,
         read_only: found.read_only,
         schema,

@@ -46,6 +46,8 @@ pub(crate) struct Terms {
     pub(crate) implies: Implications,
     /// Every scope of the resource.
     pub(crate) known: Scope,
+    /// The tool that lists workspaces, for the words of a refusal.
+    pub(crate) list_tool: Option<String>,
     pub(crate) mode: WorkspaceMode,
     /// Whether sessions are the backend's: one backend, everything relayed.
     pub(crate) relay: bool,

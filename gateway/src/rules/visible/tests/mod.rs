@@ -99,6 +99,7 @@ pub(crate) fn terms(hide: bool) -> Terms {
         hide,
         implies: Implications::default(),
         known: Scope::parse("contacts:read contacts:delete").unwrap(),
+        list_tool: None,
         mode: WorkspaceMode::OptionalArgument,
         relay: false,
         row_workspace: None,
