@@ -146,6 +146,8 @@ mod story_integrator_registers;
 #[cfg(test)]
 mod story_operator_manages_people;
 #[cfg(test)]
+mod story_operator_rotates_api_keys;
+#[cfg(test)]
 mod story_operator_rotates_keys;
 #[cfg(test)]
 mod story_person_takes_back;

@@ -1,4 +1,4 @@
-//! A person's API keys: listed, made, revoked.
+//! A person's API keys: listed, made, rotated, revoked.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -39,6 +39,15 @@ pub(super) struct Asked {
     scopes: Vec<String>,
     #[serde(default)]
     workspaces: BTreeSet<WorkspaceId>,
+}
+
+/// How a key is to be rotated.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskedRotation {
+    /// Whether the secret it had goes on for a day.
+    #[serde(default)]
+    overlap: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -113,6 +122,22 @@ pub(super) async fn create(
     let (key, secret) = app.make_api_key(&user, resource, &wish, life).await?;
     let made = Made { shown: shown(&app, key).await?, key: secret.expose() };
     Ok(answer(StatusCode::CREATED, &made))
+}
+
+/// Gives a key a new secret, which is in this answer and nowhere else.
+pub(super) async fn rotate(
+    State(app): State<App>,
+    Path((user, key)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, AdminError> {
+    let AskedRotation { overlap } = read(body).await?;
+    let user = active(&app, &user).await?;
+    let unknown = || AdminError::Unknown(format!("API key {key} in force of {}", user.id.as_str()));
+    let id = ApiKeyId::parse(&key).map_err(|_| unknown())?;
+    let renewed = app.renew_api_key(&user, &id, overlap).await?;
+    let (key, secret) = renewed.ok_or_else(unknown)?;
+    let made = Made { shown: shown(&app, key).await?, key: secret.expose() };
+    Ok(answer(StatusCode::OK, &made))
 }
 
 /// Revokes a key: the next request with it is refused everywhere.

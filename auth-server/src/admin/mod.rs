@@ -89,6 +89,7 @@ pub fn admin_router(app: App) -> Router {
         .route("/admin/v1/users/{user}", get(users::show).delete(users::remove))
         .route("/admin/v1/users/{user}/api-keys", get(api_keys::list).post(api_keys::create))
         .route("/admin/v1/users/{user}/api-keys/{key}", delete(api_keys::revoke))
+        .route("/admin/v1/users/{user}/api-keys/{key}/rotate", post(api_keys::rotate))
         .route("/admin/v1/users/{user}/disable", post(users::disable))
         .route("/admin/v1/users/{user}/enable", post(users::enable))
         .route("/admin/v1/users/{user}/password", put(users::password))

@@ -16,6 +16,7 @@ Examples:
   vestibule tokens create dana@example.com --name 'Nightly report' --workspace sales
   vestibule tokens create dana@example.com --name Import --access read-write --workspace sales --days 30
   vestibule tokens create dana@example.com --name Export --scope crm:read --workspace sales --json | jq -r .key
+  vestibule tokens rotate dana@example.com key_3q2-7wAAAAAAAAAAAAAAAA --overlap
   vestibule tokens revoke dana@example.com key_3q2-7wAAAAAAAAAAAAAAAA
 
 An API key acts for one person at one resource, in the workspaces it names. It is shown once, and
@@ -42,6 +43,18 @@ enum TokensCommand {
         /// The person, by user name or id.
         #[arg(value_name = "USER")]
         user: String,
+    },
+    /// Give an API key a new secret, shown once. The one it had ends at once.
+    Rotate {
+        /// The person, by user name or id.
+        #[arg(value_name = "USER")]
+        user: String,
+        /// The key's id, as `tokens list` shows it.
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Let the secret it had go on for 24 hours.
+        #[arg(long)]
+        overlap: bool,
     },
     /// Take an API key back, at once and everywhere.
     Revoke {
@@ -119,6 +132,13 @@ pub(crate) async fn run(arguments: &TokensArguments) -> Result<(), Failure> {
         TokensCommand::List { user } => {
             let answer = ask(place, Ask::of(Method::GET, &["users", user, "api-keys"])).await?;
             list(place, answer.get("keys").and_then(Value::as_array).map_or(&[], Vec::as_slice));
+        }
+        TokensCommand::Rotate { user, key, overlap } => {
+            let path = ["users", user.as_str(), "api-keys", key.as_str(), "rotate"];
+            let body = json!({ "overlap": overlap });
+            let asked = Ask { body, ..Ask::of(Method::POST, &path) };
+            table::one(place, &ask(place, asked).await?);
+            table::done(place, "The key is not shown again.");
         }
         TokensCommand::Revoke { user, key } => {
             ask(place, Ask::of(Method::DELETE, &["users", user, "api-keys", key])).await?;

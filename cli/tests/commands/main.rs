@@ -86,10 +86,23 @@ fn keys_are_made_and_taken_back(on: &Deployment) {
     let (code, why) = on.refused(&[&create[..], &["--workspace", "sales"]].concat());
     assert_eq!(code, 1);
     assert!(why.contains("not a member"), "{why}");
+    let rotated = json(&on.done(&["tokens", "rotate", "dana@example.com", id, "--json"]));
+    let second = rotated["key"].as_str().unwrap();
+    assert!(second.starts_with("crm_key_") && second != key, "{rotated}");
+    assert_eq!((&rotated["id"], &rotated["scope"]), (&made["id"], &made["scope"]));
+    let listed = list();
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    assert!(listed[1].contains(&second[..12]) && !listed[1].contains(second), "{listed:?}");
+    let shown = on.done(&["tokens", "rotate", "dana@example.com", id, "--overlap"]);
+    assert!(shown.contains("not shown again"), "{shown}");
+    let (code, why) = on.refused(&["tokens", "rotate", "usr_ada", id]);
+    assert_eq!(code, 1, "{why}");
     let (code, why) = on.refused(&["tokens", "revoke", "usr_ada", id]);
     assert_eq!(code, 1, "{why}");
     on.done(&["tokens", "revoke", "dana@example.com", id]);
     assert_eq!(list(), ["none"]);
+    let (code, why) = on.refused(&["tokens", "rotate", "dana@example.com", id]);
+    assert_eq!(code, 1, "{why}");
 }
 
 fn clients_are_added_and_removed(on: &Deployment) {
