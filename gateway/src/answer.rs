@@ -10,19 +10,21 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tokio::time::{Interval, interval};
 
 use crate::{
     audit::Fate,
     backends::{BackendError, Upstream, UpstreamBody},
     claims::Admitted,
-    error::rpc_error,
+    error::{failed, rpc_error, tool_error},
     inflight::Underway,
     limit::Room,
     rules::{
         eras,
         examine::{Examination, Message, examine, replace_data},
+        protocol::{Era, Method},
+        rpc::Call,
         silence::{self, Access, SilencePolicy},
         sse::Event,
     },
@@ -47,11 +49,46 @@ pub(crate) struct Listener {
     pub(crate) underway: Option<Underway>,
 }
 
+/// What is answered, as far as it says how a failure is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked<'a> {
+    id: Option<&'a RawValue>,
+    /// The caller's era, if a tool was called: the model is told.
+    tool: Option<Era>,
+}
+
+impl<'a> Asked<'a> {
+    /// What a call asks.
+    pub(crate) fn by(call: &'a Call) -> Self {
+        let tool = (call.method == Method::CallTool).then_some(call.era);
+        Self { id: Some(&call.id), tool }
+    }
+
+    fn refuse(self, text: &str) -> Response {
+        match self.tool {
+            Some(era) => tool_error(text, self.id, Some(era)),
+            None => rpc_error(StatusCode::BAD_GATEWAY, self.id, -32603, text, None),
+        }
+    }
+
+    /// The failure as an event.
+    fn event(self, text: &str) -> Bytes {
+        let message = if let Some(era) = self.tool {
+            failed(text, self.id, Some(era))
+        } else {
+            let (id, text) = (self.id.map_or("null", RawValue::get), Value::from(text));
+            let error = format!("{{\"code\":-32603,\"message\":{text}}}");
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}")
+        };
+        format!("event: message\ndata: {message}\n\n").into()
+    }
+}
+
 /// Makes the response; without an examination the bytes stay as they came.
 pub(crate) fn respond(
     upstream: Upstream,
     examination: Option<Examination>,
-    id: Option<&RawValue>,
+    asked: Asked<'_>,
     listener: Listener,
 ) -> Response {
     let Upstream { body, headers, session: _, status } = upstream;
@@ -59,16 +96,20 @@ pub(crate) fn respond(
     let fate = Fate::default();
     let body = match body {
         UpstreamBody::Empty => Body::empty(),
-        UpstreamBody::Json(bytes) => match examined(bytes, examination.as_ref()) {
-            Some(bytes) => {
-                status = status_in_words_of(examination.as_ref(), status, &bytes);
-                Body::from(bytes)
-            }
-            None => return rpc_error(StatusCode::BAD_GATEWAY, id, -32603, UNREADABLE, None),
-        },
+        UpstreamBody::Json(bytes) => {
+            let Some(bytes) = examined(bytes, examination.as_ref()) else {
+                let mut response = asked.refuse(UNREADABLE);
+                fate.is(BackendError::Answer(UNREADABLE).name());
+                response.extensions_mut().insert(fate);
+                return response;
+            };
+            status = status_in_words_of(examination.as_ref(), status, &bytes);
+            Body::from(bytes)
+        }
         UpstreamBody::Stream(events) => {
+            let Asked { id, tool } = asked;
             let id = id.map(ToOwned::to_owned);
-            let relay = Relay { events, examination, fate: fate.clone(), id, listener };
+            let relay = Relay { events, examination, fate: fate.clone(), id, listener, tool };
             Body::from_stream(relay.into_stream())
         }
     };
@@ -126,6 +167,7 @@ struct Relay<S> {
     fate: Fate,
     id: Option<Box<RawValue>>,
     listener: Listener,
+    tool: Option<Era>,
 }
 
 type Chunk = Result<Bytes, std::convert::Infallible>;
@@ -193,7 +235,7 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
             Some(Message::Changed(changed)) => Some(replace_data(&event.raw, &changed).into()),
             Some(Message::Unchanged) => Some(event.raw),
             Some(Message::Withheld) => None,
-            None => Some(self.error(UNREADABLE)),
+            None => Some(self.asked().event(UNREADABLE)),
         }
     }
 
@@ -208,17 +250,11 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         if self.id.is_none() {
             return Next::Over;
         }
-        Next::Last(self.error(&format!("the backend {error}")))
+        Next::Last(self.asked().event(&format!("the backend {error}")))
     }
 
-    fn error(&self, message: &str) -> Bytes {
-        let id = self.id.as_deref().map_or("null", RawValue::get);
-        let message = serde_json::Value::from(message);
-        let body = format!(
-            "event: message\ndata: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":\
-             {{\"code\":-32603,\"message\":{message}}}}}\n\n"
-        );
-        body.into()
+    fn asked(&self) -> Asked<'_> {
+        Asked { id: self.id.as_deref(), tool: self.tool }
     }
 }
 

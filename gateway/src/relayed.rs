@@ -10,7 +10,7 @@ use http::{
 };
 
 use crate::{
-    answer::{self, Listener},
+    answer::{self, Asked, Listener},
     backends::{
         self, Relayed,
         session::{self, Owner},
@@ -210,7 +210,7 @@ async fn send(
         underway: None,
     };
     let session = upstream.session.clone();
-    let mut response = answer::respond(upstream, examination, None, listener);
+    let mut response = answer::respond(upstream, examination, Asked::default(), listener);
     if let Some(session) = session {
         put_session(app, caller, &name, &session, (sent, &mut response));
     }

@@ -31,6 +31,8 @@ pub(crate) struct Traced {
 pub(crate) struct Ended<'a> {
     /// How its stream ended, if it was one.
     pub(crate) fate: Option<&'static str>,
+    /// Whether a backend failed it, whatever the status.
+    pub(crate) is_failed: bool,
     pub(crate) method: &'static str,
     pub(crate) outcome: &'static str,
     pub(crate) route: &'a Route,
@@ -89,8 +91,9 @@ impl Traced {
         if let Some(workspace) = ended.workspace {
             attributes.push(("vestibule.workspace", workspace.to_owned().into()));
         }
-        let is_failed =
-            status.is_server_error() || fate.is_some_and(|fate| !ORDERLY.contains(&fate));
+        let is_failed = ended.is_failed
+            || status.is_server_error()
+            || fate.is_some_and(|fate| !ORDERLY.contains(&fate));
         self.span.end(name, Ending { attributes, is_failed, outcome });
     }
 }

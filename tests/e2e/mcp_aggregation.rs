@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use serde_json::{Value, json};
 use tests::{Answer, Backend, CRM_AUDIENCE, Mcp, Options, RestBackend, Speaks, World};
 
-use crate::mcp_cases::signed_in;
+use crate::mcp_cases::{signed_in, tool_error};
 
 /// Where the second backend listens; each test has a process of its own.
 static REST: AtomicU16 = AtomicU16::new(0);
@@ -89,8 +89,8 @@ async fn a_fault_names_its_backend_and_spares_the_others() {
     let (_, rest, _, mcp) = world().await;
     rest.answer(503, "application/json", "{}");
     let reply = mcp.call("list_contacts", json!({})).await;
-    assert_eq!(reply.status, 503, "{}", reply.text);
-    let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(reply.header("retry-after"), "2");
+    let text = tool_error(&reply, "a fault");
     assert!(
         text.contains("the backend rest is not available now and asks for time; try again in 2 s"),
         "{text}"

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{Answer, Backend, CRM_AUDIENCE, Choice, Judge, Mcp, Speaks, World, headers, request};
 
-use crate::mcp_cases::{before, is_rpc_error, signed_in, signed_in_with};
+use crate::mcp_cases::{before, signed_in, signed_in_with, tool_error};
 
 /// How long an event may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -172,7 +172,7 @@ async fn the_catalogue_is_read_by_the_gateway_for_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_backend_may_not_answer_becomes_an_error_that_names_it() {
+async fn what_a_backend_may_not_answer_becomes_words_for_the_model_that_name_it() {
     let backend = Backend::start().await;
     let world = before(&backend, |text| tight(&text)).await;
     let mcp = signed_in(&world).await;
@@ -180,31 +180,38 @@ async fn what_a_backend_may_not_answer_becomes_an_error_that_names_it() {
     let raw = |media, body: &str| Answer::Raw(media, body.to_owned());
     let other = r#"{"jsonrpc":"2.0","id":"other","result":{}}"#;
     let both = r#"{"jsonrpc":"2.0","id":{id},"result":{},"error":{}}"#;
-    for (answer, status, words) in [
-        (Answer::Status(401), 502, "identity"),
-        (Answer::Status(403), 502, "identity"),
-        (Answer::Status(500), 502, "server error"),
-        (Answer::Status(302), 502, "redirects"),
-        (Answer::Status(503), 503, "not available"),
-        (Answer::Status(429), 503, "not available"),
-        (Answer::Status(504), 504, "in time"),
-        (Answer::Never, 504, "in time"),
-        (Answer::Endless, 502, "too large"),
-        (raw(json, other), 502, "id"),
-        (raw(json, both), 502, "id"),
-        (raw(json, "[]"), 502, "JSON-RPC"),
-        (raw(json, ""), 502, "JSON-RPC"),
-        (raw("text/html", "<script>"), 502, "neither JSON"),
+    for (answer, wants_time, words) in [
+        (Answer::Status(401), false, "identity"),
+        (Answer::Status(403), false, "identity"),
+        (Answer::Status(500), false, "server error"),
+        (Answer::Status(302), false, "redirects"),
+        (Answer::Status(503), true, "not available"),
+        (Answer::Status(429), true, "not available"),
+        (Answer::Status(504), false, "in time"),
+        (Answer::Never, false, "in time"),
+        (Answer::Endless, false, "too large"),
+        (raw(json, other), false, "id"),
+        (raw(json, both), false, "id"),
+        (raw(json, "[]"), false, "JSON-RPC"),
+        (raw(json, ""), false, "JSON-RPC"),
+        (raw("text/html", "<script>"), false, "neither JSON"),
     ] {
         let about = format!("{answer:?}");
         backend.answer(answer);
         let message = call();
-        let reply = mcp.send(&message, headers([])).await;
-        is_rpc_error(&reply, status, -32603, &message["id"], &about);
-        let text = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(text.contains("the backend crm") && text.contains(words), "{about}: {text}");
-        assert_eq!(reply.header("www-authenticate"), "", "{about}: the client would sign in anew");
-        assert_eq!(!reply.header("retry-after").is_empty(), status == 503, "{about}");
+        let old = mcp.send(&message, headers([])).await;
+        assert_eq!(old.json()["id"], message["id"], "{about}");
+        let new = mcp.modern("tools/call", message["params"].clone()).await;
+        for reply in [old, new] {
+            let text = tool_error(&reply, &about);
+            assert!(text.contains("the backend crm") && text.contains(words), "{about}: {text}");
+            assert_eq!(
+                reply.header("www-authenticate"),
+                "",
+                "{about}: the client would sign in anew"
+            );
+            assert_eq!(!reply.header("retry-after").is_empty(), wants_time, "{about}");
+        }
     }
 }
 
@@ -217,7 +224,7 @@ async fn a_backend_that_wants_sessions_and_gets_none_is_said_to_want_them() {
         backend.answer(Answer::Status(status));
         let message = call();
         let reply = mcp.send(&message, headers([])).await;
-        is_rpc_error(&reply, 502, -32603, &message["id"], "no session");
+        tool_error(&reply, "no session");
         assert!(reply.text.contains(r#"set session = \"pooled\" for it"#), "{}", reply.text);
     }
     // Its own words about the call pass.
@@ -319,7 +326,7 @@ async fn a_stream_that_ends_too_early_still_answers_the_call() {
     let data = text.lines().find_map(|line| line.strip_prefix("data:")).unwrap();
     let told: Value = serde_json::from_str(data).unwrap();
     assert_eq!(told["id"], message["id"], "{told}");
-    assert_eq!(told["error"]["code"], -32603, "{told}");
+    assert_eq!(told["result"]["isError"], true, "{told}");
 }
 
 async fn hears_the_end(pen: tokio::sync::mpsc::Sender<String>) {
@@ -386,5 +393,7 @@ async fn without_a_backend_the_way_in_still_works() {
         assert_eq!(Mcp::new(&world, None).legacy("ping", json!({})).await.status, 401);
     };
     let (answer, ()) = tokio::join!(busy, lists);
-    assert_eq!(answer.status(), 504);
+    assert_eq!(answer.status(), 200);
+    let told = answer.text().await.unwrap();
+    assert!(told.contains("did not answer in time"), "{told}");
 }

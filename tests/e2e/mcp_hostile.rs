@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 use tests::{CRM_AUDIENCE, Hostile, LEGACY, Mcp, Options, Reply, Script, World, headers, request};
 
-use crate::mcp_cases::signed_in;
+use crate::mcp_cases::{signed_in, tool_error};
 
 /// No call may take longer, whatever the backend does and however busy the machine is: it has a
 /// second and a half to begin and as long again.
@@ -18,10 +18,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 struct Trick {
     about: &'static str,
-    /// The statuses that an MCP backend's call may end with; 200 with an error in the message.
-    mcp: &'static [u16],
+    /// What a call of an MCP backend is told, one of these.
+    mcp: &'static [&'static str],
     /// Those of a REST backend's; none where it is no trick there.
-    rest: &'static [u16],
+    rest: &'static [&'static str],
     script: Script,
 }
 
@@ -38,36 +38,45 @@ fn repeats(first: &str, piece: &str, millis: u64) -> Script {
 const JSON: &str = "200 OK\r\ncontent-type: application/json";
 const EVENTS: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
+/// What a call is told of a backend that answered wrongly, and of one that did not in time.
+const WRONG: [&str; 3] = ["cannot be passed on", "broke the connection", "too large"];
+const LATE: [&str; 1] = ["did not answer in time"];
+const EITHER: [&str; 4] = [WRONG[0], WRONG[1], WRONG[2], LATE[0]];
+
+fn says_one(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|words| text.contains(words))
+}
+
 fn tricks() -> Vec<Trick> {
     let trick = |about, mcp, rest, script| Trick { about, mcp, rest, script };
     let chunk = format!("2000\r\n{}\r\n", "[".repeat(0x2000));
     let other = r#"{"jsonrpc":"2.0","id":"other","result":{"content":[]}}"#;
     let packed = format!("{JSON}\r\ncontent-encoding: gzip");
     vec![
-        trick("nothing at all", &[502], &[502], Script::Says(String::new())),
-        trick("no HTTP", &[502], &[502], Script::Says("SSH-2.0-hostile\r\n\r\n".to_owned())),
-        trick("broken JSON", &[502], &[502], says(JSON, "{\"jsonrpc\":")),
-        trick("JSON that is no response", &[502], &[], says(JSON, "[1]")),
-        trick("another id", &[502], &[], says(JSON, other)),
-        trick("a page", &[502], &[], says("200 OK\r\ncontent-type: text/html", "<h1>no</h1>")),
-        trick("bytes", &[502], &[502], says("200 OK\r\ncontent-type: image/png", "png")),
-        trick("compressed", &[502], &[502], says(&packed, "{}")),
+        trick("nothing at all", &WRONG, &WRONG, Script::Says(String::new())),
+        trick("no HTTP", &WRONG, &WRONG, Script::Says("SSH-2.0-hostile\r\n\r\n".to_owned())),
+        trick("broken JSON", &WRONG, &WRONG, says(JSON, "{\"jsonrpc\":")),
+        trick("JSON that is no response", &WRONG, &[], says(JSON, "[1]")),
+        trick("another id", &WRONG, &[], says(JSON, other)),
+        trick("a page", &WRONG, &[], says("200 OK\r\ncontent-type: text/html", "<h1>no</h1>")),
+        trick("bytes", &WRONG, &WRONG, says("200 OK\r\ncontent-type: image/png", "png")),
+        trick("compressed", &WRONG, &WRONG, says(&packed, "{}")),
         trick(
             "a redirect",
-            &[502],
-            &[502],
+            &WRONG,
+            &WRONG,
             says("302 Found\r\nlocation: http://127.0.0.1:1/elsewhere", ""),
         ),
         trick(
             "less than was promised",
-            &[502],
-            &[502],
+            &WRONG,
+            &WRONG,
             Script::Says(format!("HTTP/1.1 {JSON}\r\ncontent-length: 100\r\n\r\n{{")),
         ),
         trick(
             "ten gigabytes",
-            &[502],
-            &[502],
+            &WRONG,
+            &WRONG,
             repeats(
                 &format!("HTTP/1.1 {JSON}\r\ncontent-length: 10737418240\r\n\r\n"),
                 &"[".repeat(65536),
@@ -76,38 +85,38 @@ fn tricks() -> Vec<Trick> {
         ),
         trick(
             "no end",
-            &[502],
-            &[502],
+            &WRONG,
+            &WRONG,
             repeats(&format!("HTTP/1.1 {JSON}\r\ntransfer-encoding: chunked\r\n\r\n"), &chunk, 0),
         ),
         trick(
             "byte by byte",
-            &[504],
-            &[504],
+            &LATE,
+            &LATE,
             repeats(&format!("HTTP/1.1 {JSON}\r\ncontent-length: 9000\r\n\r\n"), " ", 20),
         ),
         trick(
             "a head without end",
-            &[502],
-            &[502],
+            &WRONG,
+            &WRONG,
             repeats("HTTP/1.1 200 OK\r\n", &"x-a: b\r\n".repeat(1000), 0),
         ),
-        trick("a head byte by byte", &[504], &[504], repeats("HTTP/1.1 200 OK\r\nx-a: ", "b", 20)),
+        trick("a head byte by byte", &LATE, &LATE, repeats("HTTP/1.1 200 OK\r\nx-a: ", "b", 20)),
         trick(
             "early hints without end",
-            &[502, 504],
-            &[502, 504],
+            &EITHER,
+            &EITHER,
             repeats("", "HTTP/1.1 103 Early Hints\r\n\r\n", 1),
         ),
-        trick("silence", &[504], &[504], repeats("", "", 50)),
-        trick("an event without end", &[200], &[502], repeats(EVENTS, &"data: a".repeat(999), 0)),
+        trick("silence", &LATE, &LATE, repeats("", "", 50)),
+        trick("an event without end", &WRONG, &WRONG, repeats(EVENTS, &"data: a".repeat(999), 0)),
         trick(
             "an event for another id",
-            &[200],
+            &WRONG,
             &[],
             Script::Says(format!("{EVENTS}data: {other}\n\n")),
         ),
-        trick("a stream that ends", &[200], &[], Script::Says(format!("{EVENTS}: bye\n\n"))),
+        trick("a stream that ends", &WRONG, &[], Script::Says(format!("{EVENTS}: bye\n\n"))),
     ]
 }
 
@@ -132,17 +141,16 @@ async fn call(mcp: &Mcp, tool: &str, sent: &HeaderMap) -> Reply {
 }
 
 /// The call that is answered with a trick, and beside and after it one that is not.
-async fn plays(trick: &Trick, statuses: &[u16], (mcp, sent): (&Mcp, &HeaderMap), mode: &str) {
+async fn plays(trick: &Trick, words: &[&str], (mcp, sent): (&Mcp, &HeaderMap), mode: &str) {
     let about = format!("{} {mode}", trick.about);
     let start = Instant::now();
     let (hit, beside) =
         tokio::join!(call(mcp, "list_contacts", sent), call(mcp, "create_contact", sent));
     assert!(start.elapsed() < LIMIT, "{about}: {:?}", start.elapsed());
-    assert!(statuses.contains(&hit.status), "{about}: {} {}", hit.status, hit.text);
     let message = hit.message();
-    assert!(message["id"].is_u64() && message["result"].is_null(), "{about}: {message}");
-    let text = message["error"]["message"].as_str().unwrap();
-    assert!(text.contains("the backend"), "{about}: {text}");
+    assert!(message["id"].is_u64() && message["error"].is_null(), "{about}: {message}");
+    let text = tool_error(&hit, &about);
+    assert!(text.contains("the backend") && says_one(&text, words), "{about}: {text}");
     for header in ["location", "content-encoding", "set-cookie"] {
         assert_eq!(hit.header(header), "", "{about}");
     }
@@ -205,7 +213,8 @@ async fn a_hostile_rest_backend_harms_only_the_call_it_answers() {
         let params = json!({ "name": "list_contacts", "arguments": { "workspace_id": "ws_acme" } });
         let hit = mcp.send(&request("tools/call", params), sent.clone()).await;
         assert!(start.elapsed() < LIMIT, "{about}: {:?}", start.elapsed());
-        assert!(trick.rest.contains(&hit.status), "{about}: {} {}", hit.status, hit.text);
+        let text = tool_error(&hit, &about);
+        assert!(says_one(&text, trick.rest), "{about}: {text}");
         assert_eq!(hit.header("location"), "", "{about}");
         let good = call(&mcp, "create_contact", &sent).await;
         assert_eq!(good.status, 200, "{about}: {}", good.text);

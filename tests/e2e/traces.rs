@@ -233,4 +233,7 @@ async fn a_receiver_that_hangs_holds_up_nobody_and_a_failing_backend_is_seen() {
     let call = named(&spans, "POST /mcp");
     let status = call.attributes["http.response.status_code"].clone();
     assert_eq!(status, reply.status.to_string());
+    // The model was told, and still it is a failure.
+    assert!(call.is_failed, "{call:#?}");
+    assert_eq!(call.attributes["error.type"], upstream.attributes["error.type"]);
 }

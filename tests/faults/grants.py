@@ -112,6 +112,11 @@ def call(resource, token, tool="list_contacts", arguments=None, port=None):
                 {"authorization": f"Bearer {token}", **ERAS}, port=port, form=False)
 
 
+def works(answer):
+    """A tool was called, and did what it was asked."""
+    return answer.status == 200 and not answer.json()["result"].get("isError")
+
+
 def is_gone(answer):
     """The grant is over, and the client is told so."""
     return answer.status == 400 and answer.json()["error"] == "invalid_grant"

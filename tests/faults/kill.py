@@ -17,7 +17,7 @@ import sys
 import threading
 import urllib.parse
 
-from grants import PASSWORD, REDIRECT, USERNAME, Grant, Person, is_gone, send
+from grants import PASSWORD, REDIRECT, USERNAME, Grant, Person, is_gone, send, works
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "clients"))
 from demo import Demo  # noqa: E402
@@ -65,11 +65,6 @@ class Connection(Grant):
         for record in self.records[-3:]:
             answer = self.call("get_note", {"id": record})
             assert works(answer), f"the record {record} was lost: {answer}"
-
-
-def works(answer):
-    """A tool was called, and did what it was asked."""
-    return answer.status == 200 and not answer.json()["result"].get("isError")
 
 
 def kill_among_work(demo, connections, gone):

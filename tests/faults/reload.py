@@ -9,7 +9,7 @@ import time
 import urllib.parse
 
 import topology
-from grants import ERAS, Grant, send
+from grants import ERAS, Grant, send, works
 from topology import Deployment
 from wires import wait_until
 
@@ -62,7 +62,7 @@ def reloaded_under_load(deployment):
     config, process = deployment.folder / "gateway-0.toml", deployment.gateways[0].process
     first, ready = config.read_text(), f"http://localhost:{deployment.gateway_port}/readyz"
     grants = [Grant(deployment.issuer, deployment.resource, f"Load {number}") for number in range(WORKERS)]
-    wait_until("the first call works", lambda: grants[0].call().status == 200)
+    wait_until("the first call works", lambda: works(grants[0].call()))
     stream = Stream(grants[0])
     stop = threading.Event()
 
@@ -81,7 +81,7 @@ def reloaded_under_load(deployment):
         return (send(ready).json()["configuration"]["last_reload"] or {}).get("result")
 
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        works = [pool.submit(work, grant) for grant in grants]
+        workers = [pool.submit(work, grant) for grant in grants]
         try:
             for number in range(1, RELOADS + 1):
                 # The backend changes too, so that its connections are opened anew.
@@ -102,7 +102,7 @@ def reloaded_under_load(deployment):
             time.sleep(0.2)
         finally:
             stop.set()
-        calls = sum(one.result() for one in works)
+        calls = sum(one.result() for one in workers)
     # A rule that changed holds for the next call.
     config.write_text(first.replace(RULE, RULE.replace("contacts:read", "contacts:delete")))
     process.send_signal(signal.SIGHUP)

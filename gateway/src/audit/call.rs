@@ -29,7 +29,7 @@ const CLIENT_GONE: u16 = 499;
 /// The outcome of a call that nobody waited for.
 const GONE: &str = "client_gone";
 
-/// How a stream ended, if it was not by its own end. Whoever ends it says so once.
+/// How an answer ended, if it was not by its own end. Whoever ends it says so once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fate(Arc<OnceLock<&'static str>>);
 
@@ -50,6 +50,8 @@ pub(crate) struct Underway {
     began: Instant,
     /// Of the answer's head; `None` until there is one.
     head: Option<(StatusCode, &'static str)>,
+    /// Whether a backend failed it, whatever the status.
+    pub(crate) is_failed: bool,
     is_over: bool,
     /// What asks for its refusal, where a specification does.
     pub(crate) requirement: Option<&'static str>,
@@ -66,6 +68,7 @@ impl Underway {
             app: app.clone(),
             began: Instant::now(),
             head: None,
+            is_failed: false,
             is_over: false,
             requirement: None,
             route: Arc::clone(route),
@@ -76,6 +79,10 @@ impl Underway {
 
     /// The answer as it goes out, followed to its end.
     pub(crate) fn follow(mut self, mut response: Response, outcome: &'static str) -> Response {
+        let fate = response.extensions_mut().remove::<Fate>();
+        let told = fate.as_ref().and_then(Fate::outcome);
+        self.is_failed |= told.is_some();
+        let outcome = told.unwrap_or(outcome);
         self.head = Some((response.status(), outcome));
         let trace = &self.trace;
         self.series = self.app.metrics.note(Measured {
@@ -90,7 +97,7 @@ impl Underway {
             self.end(length, None);
             return response;
         }
-        let fate = response.extensions_mut().remove::<Fate>().unwrap_or_default();
+        let fate = fate.unwrap_or_default();
         response.map(|body| Body::new(Followed { body, bytes: 0, call: Some(self), fate }))
     }
 
@@ -103,6 +110,7 @@ impl Underway {
         if let Some(traced) = trace.traced.take() {
             traced.end(&traces::Ended {
                 fate,
+                is_failed: self.is_failed,
                 method: trace.method,
                 outcome,
                 route: &self.route,

@@ -97,6 +97,12 @@ impl BackendError {
         }
     }
 
+    /// Whether its text is for the model that called a tool: it has nothing to do with the session
+    /// and is not of the gateway's own making.
+    pub(crate) fn is_for_model(&self) -> bool {
+        !matches!(self, Self::Identity(_) | Self::NotAsked | Self::SessionGone | Self::Unknown)
+    }
+
     /// Whether nothing of the call reached the backend.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, Self::Busy | Self::Spared { .. } | Self::Unavailable)

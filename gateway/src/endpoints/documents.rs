@@ -61,7 +61,13 @@ pub(crate) async fn show(
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let address = peer.map(|peer| app.proxies.client_address(peer, &parts.headers));
     let respond = |refusal: &Refusal| {
-        refusal.respond(About { era: None, granted: None, id: None, route: &route })
+        refusal.respond(About {
+            calls_tool: false,
+            era: None,
+            granted: None,
+            id: None,
+            route: &route,
+        })
     };
     // By its own rule the card is the same for everybody.
     let caller = if kind == Kind::ServerCard {

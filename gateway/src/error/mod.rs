@@ -1,7 +1,8 @@
 //! Refusals as HTTP: the only mapping.
 //!
 //! Once a message's id is known, every refusal carries a JSON-RPC body with that id, whatever its
-//! status; 401, 403 and 429 keep their headers.
+//! status; 401, 403 and 429 keep their headers. What a backend failed of a tool's call is told to
+//! the model, as the result of the tool.
 
 mod challenge;
 
@@ -67,6 +68,7 @@ impl From<Denied> for Refusal {
 /// What is known of the request that is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
+    pub(crate) calls_tool: bool,
     pub(crate) era: Option<Era>,
     /// The scope the caller has, once it is known.
     pub(crate) granted: Option<&'a Scope>,
@@ -89,6 +91,11 @@ impl Refusal {
         }
     }
 
+    /// Whether a backend failed, or what is asked on its way.
+    pub(crate) fn is_of_backend(&self) -> bool {
+        matches!(self, Self::Backend { error, .. } if error.status().is_server_error())
+    }
+
     /// What asks for the refusal, where a specification does.
     pub(crate) fn requirement(&self) -> Option<&'static str> {
         match self {
@@ -104,6 +111,13 @@ impl Refusal {
         match self {
             Self::Backend { error, .. } => {
                 let seconds = error.retry_after();
+                if about.calls_tool && error.is_for_model() {
+                    let response = tool_error(&self.text(), about.id, about.era);
+                    return match seconds {
+                        Some(seconds) => retry_after(response, seconds),
+                        None => response,
+                    };
+                }
                 let data = seconds.map(
                     |seconds| json!({ "error": TEMPORARILY_UNAVAILABLE, "retry_after": seconds }),
                 );
@@ -139,7 +153,7 @@ impl Refusal {
                 let (status, code, _) = violation.wire();
                 rpc_error(status_of(status), about.id, code, &self.text(), violation.data())
             }
-            Self::Text(text) => tool_error(text, about),
+            Self::Text(text) => tool_error(text, about.id, about.era),
             Self::Transport(violation) => transport(*violation),
             Self::Unavailable(why) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -177,14 +191,20 @@ pub(crate) fn transport(violation: TransportViolation) -> Response {
     response
 }
 
-fn tool_error(text: &str, about: About<'_>) -> Response {
+/// Words for the model, as the result of a tool.
+pub(crate) fn tool_error(text: &str, id: Option<&RawValue>, era: Option<Era>) -> Response {
+    json(StatusCode::OK, failed(text, id, era))
+}
+
+/// The message with the words for the model.
+pub(crate) fn failed(text: &str, id: Option<&RawValue>, era: Option<Era>) -> String {
     let content = json!([{ "type": "text", "text": text }]);
-    let result = if about.era == Some(Era::Modern) {
+    let result = if era == Some(Era::Modern) {
         json!({ "content": content, "isError": true, "resultType": "complete" })
     } else {
         json!({ "content": content, "isError": true })
     };
-    json(StatusCode::OK, response(about.id, "result", &result))
+    response(id, "result", &result)
 }
 
 /// A JSON-RPC error. Without an id that could be read it carries `null` (JSON-RPC 2.0 section 5).

@@ -1,5 +1,7 @@
 //! Refusals as a client reads them.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 
 use super::*;
@@ -18,10 +20,20 @@ fn route() -> std::sync::Arc<Route> {
 }
 
 async fn answer(refusal: Refusal, id: Option<&str>, granted: &str) -> (Response, Value) {
+    answer_to(false, refusal, id, granted).await
+}
+
+async fn answer_to(
+    calls_tool: bool,
+    refusal: Refusal,
+    id: Option<&str>,
+    granted: &str,
+) -> (Response, Value) {
     let id = id.map(|id| RawValue::from_string(id.to_owned()).unwrap());
     let granted = Scope::parse(granted).unwrap();
     let route = route();
     let about = About {
+        calls_tool,
         era: Some(Era::Modern),
         granted: id.as_ref().map(|_| &granted),
         id: id.as_deref(),
@@ -80,6 +92,55 @@ async fn refusals_keep_the_id_and_their_headers() {
     assert_eq!(response.status(), 200);
     assert_eq!(body["result"]["isError"], true);
     assert_eq!(body["result"]["resultType"], "complete");
+}
+
+/// What failed, and what `Retry-After` says.
+type Failure = (fn() -> BackendError, Option<&'static str>);
+
+#[tokio::test]
+async fn what_a_backend_failed_of_a_tools_call_is_told_to_the_model() {
+    let spared = || BackendError::Spared { left: Duration::from_secs(4), why: "it is slow" };
+    let failures: [Failure; 12] = [
+        (|| BackendError::Answer("it redirects"), None),
+        (|| BackendError::Broken, None),
+        (|| BackendError::Busy, Some("1")),
+        (|| BackendError::Deferred(Duration::from_secs(7)), Some("7")),
+        (|| BackendError::ExchangeAway, Some("2")),
+        (|| BackendError::ExchangeRefused, None),
+        (|| BackendError::Refused, None),
+        (|| BackendError::SessionWanted, None),
+        (spared, Some("4")),
+        (|| BackendError::Timeout, None),
+        (|| BackendError::TooLarge, None),
+        (|| BackendError::Unavailable, Some("2")),
+    ];
+    for (error, wait) in failures {
+        let refusal = || Refusal::Backend { error: error(), name: "crm".to_owned() };
+        let words = refusal().to_string();
+        let header = |response: &Response| {
+            let value = response.headers().get(RETRY_AFTER);
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (response, body) = answer_to(true, refusal(), Some("3"), "").await;
+        assert_eq!(response.status(), 200, "{words}");
+        let content = json!([{ "type": "text", "text": words }]);
+        let result = json!({ "content": content, "isError": true, "resultType": "complete" });
+        assert_eq!(body, json!({ "jsonrpc": "2.0", "id": 3, "result": result }));
+        assert_eq!(header(&response).as_deref(), wait, "{words}");
+        let (response, body) = answer(refusal(), Some("3"), "").await;
+        assert!(response.status().is_server_error(), "{words}");
+        assert_eq!(
+            (&body["error"]["code"], &body["error"]["message"]),
+            (&json!(-32603), &json!(words))
+        );
+        assert_eq!(header(&response).as_deref(), wait, "{words}");
+    }
+    for (error, status) in [(BackendError::SessionGone, 404), (BackendError::Unknown, 500)] {
+        let refusal = Refusal::Backend { error, name: "crm".to_owned() };
+        let (response, body) = answer_to(true, refusal, Some("3"), "").await;
+        assert_eq!(response.status(), status, "it is not about the call");
+        assert_eq!(body["error"]["code"], -32603);
+    }
 }
 
 #[test]

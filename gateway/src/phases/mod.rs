@@ -10,8 +10,8 @@
 //! | revocations are heard, or the policy lets it go on | | 503 |
 //! | limits | `Ticket` | 429 |
 //! | said before, needs a person | `Once`, `Clearance` | |
-//! | forward | `Upstream` | 502, 503, 504 |
-//! | answer | bytes as they came, or examined | 502 |
+//! | forward | `Upstream` | tool errors, 502, 503, 504 |
+//! | answer | bytes as they came, or examined | tool errors, 502 |
 //! | record | one line | |
 //!
 //! Nothing of a body is read before the caller is known.
@@ -26,7 +26,7 @@ use shared::scope::Scope;
 use web::{form::BodyError, traces::within};
 
 use crate::{
-    answer::{self, Listener},
+    answer::{self, Asked, Listener},
     audit::Underway,
     authenticate,
     backends::{self, UpstreamBody},
@@ -95,7 +95,13 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
         Ok(response) => (response, "ok"),
         Err(refusal) => {
             let scope: Option<&Scope> = trace.caller.as_ref().map(|held| &held.caller.scope);
-            let about = About { era: trace.era, granted: scope, id: trace.id.as_deref(), route };
+            let about = About {
+                calls_tool: trace.method == Method::CallTool.name(),
+                era: trace.era,
+                granted: scope,
+                id: trace.id.as_deref(),
+                route,
+            };
             if route.audit == RawAudit::None {
                 // Elsewhere the call's own line says it.
                 tracing::info!(
@@ -104,6 +110,7 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
                     "a request was refused"
                 );
             }
+            underway.is_failed = refusal.is_of_backend();
             underway.requirement = refusal.requirement();
             (refusal.respond(about), refusal.name())
         }
@@ -371,7 +378,7 @@ async fn forward(
         underway,
     };
     let examination = examination(app, caller, call, (&permit, surface), &upstream.body);
-    let mut response = answer::respond(upstream, examination, Some(&call.id), listener);
+    let mut response = answer::respond(upstream, examination, Asked::by(call), listener);
     if let Some(session) = session {
         relayed::put_session(app, caller, &permit.backend, &session, (headers, &mut response));
     }

@@ -160,7 +160,7 @@ async fn a_stream_ends_when_it_may_not_go_on_unheard() {
         let app = world.app.clone();
         let silence = app.config.routes[0].silence;
         let listener = Listener { app, caller, room: None, silence, stream: None, underway: None };
-        let response = answer::respond(upstream, None, None, listener);
+        let response = answer::respond(upstream, None, Asked::default(), listener);
         world.office.is_away.store(true, Ordering::SeqCst);
         let body = to_bytes(response.into_body(), 1 << 20);
         let body =
