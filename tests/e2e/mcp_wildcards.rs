@@ -19,6 +19,7 @@ const CONTACTS: [&str; 6] = [
 ];
 
 /// The demo with `*` and `contacts:*` beside its scopes.
+#[expect(clippy::needless_pass_by_value, reason = "as editors of a deployment are")]
 fn with_wildcards(text: String) -> String {
     let first = "    { name = \"contacts:read\"";
     let wildcards = "    { name = \"*\", description = \"Do everything\" },\n    \
