@@ -17,7 +17,7 @@ import threading
 import urllib.parse
 
 import topology
-from grants import ERAS, Grant, send, works
+from grants import ACME, ERAS, Grant, send, works
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -90,7 +90,7 @@ def load(deployment, trap):
         pointing = {"x-forwarded-host": urllib.parse.urlsplit(trap.url).netloc, "forwarded": f'host="{trap.url}"',
                     "referer": trap.url, "x-original-url": trap.url}
         call = {"jsonrpc": "2.0", "id": number, "method": "tools/call",
-                "params": {"name": "list_contacts", "arguments": {}, "_meta": {"url": trap.url}}}
+                "params": {"name": "list_contacts", "arguments": ACME, "_meta": {"url": trap.url}}}
         send(deployment.resource, call, {"authorization": f"Bearer {grant.tokens['access_token']}", **ERAS, **pointing},
              form=False)
         for uri in (trap.url, "file:///etc/passwd"):

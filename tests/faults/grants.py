@@ -17,6 +17,9 @@ from demo import PASSWORD, USERNAME  # noqa: E402
 REDIRECT = "http://127.0.0.1:33418/callback"
 ERAS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
 
+# The workspace that calls act in which say nothing else.
+ACME = {"workspace_id": "ws_acme"}
+
 
 class Answer:
     """Status, headers and body of one answer."""
@@ -108,7 +111,7 @@ class Grant:
 def call(resource, token, tool="list_contacts", arguments=None, port=None):
     """Calls a tool at the resource, or at another process that answers for it."""
     return send(resource, {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
-                           "params": {"name": tool, "arguments": arguments or {}}},
+                           "params": {"name": tool, "arguments": ACME if arguments is None else arguments}},
                 {"authorization": f"Bearer {token}", **ERAS}, port=port, form=False)
 
 
