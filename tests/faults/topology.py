@@ -142,6 +142,7 @@ internal_credential_file = "{self.folder}/credential"
 [listen]
 gateway = ["127.0.0.1:{listen}"]
 {self._store(self.redis.port, 0)}""", f"""[gateway]
+jwks_refetch_seconds = 1
 internal_base = "http://127.0.0.1:{internal[number % auth_servers]}"
 internal_credential_file = "{self.folder}/credential"
 """)
