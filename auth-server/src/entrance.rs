@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Method, StatusCode, Uri, header::HOST};
-use url::Url;
 use web::{cors, problem::Problem};
 
 use crate::{
@@ -34,7 +33,7 @@ pub(crate) struct Entrance {
 
 impl Entrance {
     pub(crate) fn new(app: App) -> Self {
-        let host = authority(app.config.public());
+        let host = app.config.authority();
         let (jwks, metadata) = (app.config.path("/jwks"), metadata::paths(&app.config));
         Self { app, host, jwks, metadata }
     }
@@ -123,10 +122,4 @@ pub(crate) async fn enter(
         span.answered(&method, route, answered.status);
     }
     response
-}
-
-/// A URL's host with its port.
-fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

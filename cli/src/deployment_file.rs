@@ -333,7 +333,7 @@ const OF_ISSUER: [&str; 11] = [
 /// Resources of the issuer's host whose path is one of the issuer's own.
 fn taken_paths(deployment: &Deployment) -> Vec<Problem> {
     let issuer = deployment.issuer.url();
-    let base = issuer.path().trim_end_matches('/');
+    let base = deployment.issuer.path();
     let is_taken = |resource: &Resource| {
         let url = Url::parse(resource.indicator.as_str());
         url.is_ok_and(|url| {

@@ -17,9 +17,7 @@ use http::{
 use tower::Service;
 use web::cors::Origins;
 
-use crate::{
-    config::Route, endpoints::mcp, gateway::Gateway, routes, rules::origin::normal_host, state::App,
-};
+use crate::{config::Route, endpoints::mcp, gateway::Gateway, routes, state::App};
 
 /// The gateway as a service; cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,14 +58,12 @@ impl Entrance {
         if OWN.contains(&path) {
             return true;
         }
-        let mut named = request.headers().get_all(HOST).iter();
-        let authority = request.uri().authority().map(http::uri::Authority::as_str);
-        let header = named.next().and_then(|value| value.to_str().ok());
-        let Some(host) = authority.or(header).filter(|_| named.next().is_none()) else {
+        let several = request.headers().get_all(HOST).iter().count() > 1;
+        let Some(host) = routes::named_host(request).filter(|_| !several) else {
             return true;
         };
         let generation = self.gateway.generation();
-        generation.hosts.get(&normal_host(host)).is_some_and(|held| held.paths.contains(path))
+        generation.hosts.get(&host).is_some_and(|held| held.paths.contains(path))
     }
 
     /// The endpoint under the configuration that is in use now.

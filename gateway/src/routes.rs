@@ -71,16 +71,20 @@ pub(crate) fn hosts(app: &App) -> HashMap<String, Host> {
     hosts.into_iter().map(of_host).collect()
 }
 
+/// The host that a request names, as ours are written.
+pub(crate) fn named_host(request: &Request) -> Option<String> {
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
+    let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    authority.or_else(header).map(normal_host)
+}
+
 async fn by_host(State(gateway): State<Gateway>, request: Request) -> Response {
     // RFC 9112 section 3.2: two hosts could mean two things to two readers.
     if request.headers().get_all(HOST).iter().count() > 1 {
         return transport(TransportViolation::UnknownHost);
     }
-    let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
-    let host = authority.or_else(header).map(normal_host);
-    let router =
-        host.and_then(|host| gateway.generation().hosts.get(&host).map(|held| held.router.clone()));
+    let router = named_host(&request)
+        .and_then(|host| gateway.generation().hosts.get(&host).map(|held| held.router.clone()));
     let Some(router) = router else {
         let mut response = transport(TransportViolation::UnknownHost);
         let anybody = HeaderValue::from_static("*");

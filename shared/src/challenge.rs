@@ -39,7 +39,12 @@ impl Challenge {
 
 /// Leaves what RFC 6750 section 3 allows inside quotes: printable ASCII without `"` and `\`.
 fn quote(value: &str) -> String {
-    value.chars().filter(|c| matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')).collect()
+    value.chars().filter(|c| is_quotable(*c)).collect()
+}
+
+/// Whether a quoted value may have it: printable ASCII without `"` and `\`.
+pub fn is_quotable(c: char) -> bool {
+    matches!(c, ' ' | '!' | '#'..='[' | ']'..='~')
 }
 
 #[cfg(test)]

@@ -176,6 +176,11 @@ impl Config {
         })
     }
 
+    /// The issuer's host, as the `Host` header has it.
+    pub(crate) fn authority(&self) -> String {
+        self.deployment.issuer.authority()
+    }
+
     /// The issuer's URL: where pages and their cookies live.
     pub(crate) fn public(&self) -> &Url {
         self.deployment.issuer.url()

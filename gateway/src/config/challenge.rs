@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::{deployment::Resource, metadata::well_known_path, problem::Problem, scope::Scope};
+use shared::{
+    challenge::is_quotable, deployment::Resource, metadata::well_known_path, problem::Problem,
+    scope::Scope,
+};
 
 use crate::error::Terms;
 
@@ -70,8 +73,7 @@ impl RawChallenge {
     /// Refuses what no challenge can say.
     pub(super) fn check(&self, is_root: bool, place: &str, problems: &mut Vec<Problem>) {
         let fits = |realm: &String| {
-            let plain = |c: char| matches!(c, ' ' | '!' | '#'..='[' | ']'..='~');
-            (1..=MOST_REALM).contains(&realm.len()) && realm.chars().all(plain)
+            (1..=MOST_REALM).contains(&realm.len()) && realm.chars().all(is_quotable)
         };
         if !self.realm.as_ref().is_none_or(fits) {
             let what = "is empty, long, or has characters that a quoted value cannot have";

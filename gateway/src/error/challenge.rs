@@ -64,7 +64,7 @@ impl Challenges {
         granted: Option<&Scope>,
         id: Option<&RawValue>,
     ) -> Response {
-        let made = self.made(violation).filter(|_| id.is_none() || self.is_silent(violation));
+        let made = self.made(violation).filter(|_| id.is_none() || self.terms.is_silent(violation));
         let mut response = if let Some(made) = made {
             json(made.status, made.body.clone())
         } else {
@@ -81,10 +81,6 @@ impl Challenges {
 
     fn made(&self, violation: &BearerViolation) -> Option<&Answer> {
         self.made.iter().find_map(|(one, answer)| (one == violation).then_some(answer))
-    }
-
-    fn is_silent(&self, violation: &BearerViolation) -> bool {
-        self.terms.is_silent(violation)
     }
 }
 

@@ -111,17 +111,13 @@ impl Refusal {
         match self {
             Self::Backend { error, .. } => {
                 let seconds = error.retry_after();
-                if about.calls_tool && error.is_for_model() {
-                    let response = tool_error(&self.text(), about.id, about.era);
-                    return match seconds {
-                        Some(seconds) => retry_after(response, seconds),
-                        None => response,
-                    };
-                }
-                let data = seconds.map(
-                    |seconds| json!({ "error": TEMPORARILY_UNAVAILABLE, "retry_after": seconds }),
-                );
-                let response = rpc_error(error.status(), about.id, -32603, &self.text(), data);
+                let response = if about.calls_tool && error.is_for_model() {
+                    tool_error(&self.text(), about.id, about.era)
+                } else {
+                    let wait = |seconds| json!({ "error": TEMPORARILY_UNAVAILABLE, "retry_after": seconds });
+                    let data = seconds.map(wait);
+                    rpc_error(error.status(), about.id, -32603, &self.text(), data)
+                };
                 match seconds {
                     Some(seconds) => retry_after(response, seconds),
                     None => response,
