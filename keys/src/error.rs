@@ -19,6 +19,13 @@ pub enum KeyError {
     /// A JWKS without any key this service can use.
     #[error("the key set holds no usable key")]
     EmptySet,
+    /// Another published key would be one more than verifiers read.
+    #[error(
+        "no other key can be announced yet: the set publishes {} keys, and verifiers read no more; \
+         wait until a retiring one is over, or revoke one",
+        crate::jwks::MAX_KEYS
+    )]
+    Full,
     /// The text is not a key-encryption key.
     #[error("not a key-encryption key: it is kek_ and 43 characters of base64url")]
     InvalidKek,

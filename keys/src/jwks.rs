@@ -15,8 +15,9 @@ use crate::{
     ring::{Algorithm, KeyRecord, KeySet, KeyState},
 };
 
-/// More keys than any honest set has; the rest is skipped, as each costs a prepared verifier.
-const MAX_KEYS: usize = 64;
+/// How many keys of a set are read; the rest is skipped, as each costs a prepared verifier. No set
+/// of ours publishes more.
+pub(crate) const MAX_KEYS: usize = 64;
 /// RSA keys of 2048 to 4096 bits; longer ones take too long.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=512;
 
@@ -63,12 +64,8 @@ impl KeySet {
     /// The published set: public members of the ACTIVE, PENDING and RETIRING keys and of probes,
     /// and the version. The ACTIVE key stands first. A set of secrets publishes none.
     pub fn jwks(&self) -> Vec<u8> {
-        let in_state = |state| self.keys.iter().filter(move |key| key.state == state);
-        let keys = in_state(KeyState::Active)
-            .chain(in_state(KeyState::Pending))
-            .chain(in_state(KeyState::Retiring))
-            .chain(in_state(KeyState::Probe))
-            .filter_map(KeyRecord::verifying)
+        let keys = self
+            .published()
             .map(|key| PublicJwk {
                 members: Members::of(key.public()),
                 kid: key.id().clone(),
@@ -78,6 +75,19 @@ impl KeySet {
             .collect();
         // A struct of strings always serialises.
         serde_json::to_vec(&Published { keys, version: self.version }).unwrap_or_default()
+    }
+
+    fn published(&self) -> impl Iterator<Item = VerifyingKey> {
+        use KeyState::{Active, Pending, Probe, Retiring};
+        let in_state = |state| self.keys.iter().filter(move |key| key.state == state);
+        let all = [Active, Pending, Retiring, Probe].into_iter().flat_map(in_state);
+        all.filter_map(KeyRecord::verifying)
+    }
+
+    /// The set, unless it publishes more keys than verifiers read and more than the one before.
+    pub(crate) fn after(self, before: &Self) -> Result<Self, KeyError> {
+        let most = before.published().count().max(MAX_KEYS);
+        if self.published().count() > most { Err(KeyError::Full) } else { Ok(self) }
     }
 }
 

@@ -28,7 +28,7 @@ impl KeySet {
     pub fn announce(&self, algorithm: Algorithm, now: Timestamp) -> Result<Self, KeyError> {
         let mut next = self.successor();
         next.add(algorithm, now)?;
-        next.checked()
+        next.checked()?.after(self)
     }
 
     /// The set with a PENDING key of each algorithm that it has none of; nothing if it has all.
@@ -46,7 +46,7 @@ impl KeySet {
         if next.keys.len() == self.keys.len() {
             return Ok(None);
         }
-        next.checked().map(Some)
+        next.checked()?.after(self).map(Some)
     }
 
     /// Lets the PENDING key sign. The key that signed retires and loses its private half; when
@@ -71,7 +71,7 @@ impl KeySet {
                 key.active(now);
             }
         }
-        next.with_standby(now)
+        next.with_standby(now)?.after(self)
     }
 
     /// Takes a RETIRING key out of the published set and wipes what is left of it.
@@ -102,7 +102,7 @@ impl KeySet {
         }
         let id = key.id.clone();
         next.keys.push(key);
-        Ok((next.checked()?, id))
+        Ok((next.checked()?.after(self)?, id))
     }
 
     /// Takes a probe back.

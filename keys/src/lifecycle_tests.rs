@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{jwks::VerifyingKeys, ring::Purpose};
+use crate::{
+    jwks::{MAX_KEYS, VerifyingKeys},
+    ring::Purpose,
+};
 
 const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -87,6 +90,31 @@ fn revoking_the_signing_key_lets_the_oldest_standby_sign() {
         assert_eq!(revoked.revoked().collect::<Vec<_>>(), [&active]);
         assert!(VerifyingKeys::parse(&revoked.jwks()).unwrap().find(&active).is_none());
     }
+}
+
+#[test]
+fn no_set_publishes_more_keys_than_verifiers_read() {
+    let (mut set, mut now) = (set(), START);
+    let next = |set: &KeySet, now: &mut Timestamp| {
+        *now = now.plus(dwell().pending);
+        set.activate(&set.standby().unwrap().id.clone(), *now, &dwell(), Urgency::Orderly)
+    };
+    let oldest = id(&set, 0);
+    for _ in 2..MAX_KEYS {
+        set = next(&set, &mut now).unwrap();
+    }
+    assert_eq!(VerifyingKeys::parse(&set.jwks()).unwrap().ids().count(), MAX_KEYS);
+    let refused = next(&set, &mut now.clone()).unwrap_err();
+    assert_eq!(refused, KeyError::Full);
+    assert_eq!(set.announce(Algorithm::Es256, now).unwrap_err(), KeyError::Full);
+    assert_eq!(set.probe(now).unwrap_err(), KeyError::Full);
+    assert_eq!(set.with_algorithms(&[Algorithm::EdDsa], now).unwrap_err(), KeyError::Full);
+
+    let active = set.active().unwrap().id.clone();
+    let revoked = set.revoke(&active, now, &dwell(), Urgency::Emergency).unwrap();
+    assert_ne!(revoked.active().unwrap().id, active, "a stolen key is pulled out all the same");
+    let retired = set.retire(&oldest, now, &dwell(), Urgency::Orderly).unwrap();
+    assert!(next(&retired, &mut now).is_ok());
 }
 
 #[test]

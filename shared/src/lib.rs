@@ -11,6 +11,7 @@ pub mod deployment;
 pub mod ids;
 pub mod internal;
 mod issuer;
+pub mod json;
 pub mod metadata;
 pub mod problem;
 pub mod resource;

@@ -36,6 +36,8 @@ GRANTS = 4
 NEARLY_OVER = 5
 # Of how many asks one may be answered late: a busy machine is not what this is about.
 LATE = 100
+# How long a rotation may have to wait for the oldest key to retire, where the set holds all that verifiers read.
+FULL_SECONDS = 120
 # Between two refreshes of a grant, so that those who judge keep up with the rotations on any machine.
 PAUSE = 0.1
 
@@ -67,7 +69,7 @@ class Operator:
             done = self.run(server, "rotate", *which)
             assert done.returncode == 0 or "yet" in done.stderr, f"a rotation was refused: {done.stderr}"
             return done.returncode == 0
-        wait_until("a rotation is allowed", rotated)
+        wait_until("a rotation is allowed", rotated, FULL_SECONDS)
 
 
 class Load:
@@ -115,13 +117,21 @@ class Load:
             # What an earlier key signed is good until it ends.
             self._judge(kept[0])
 
+    def _about(self, token):
+        """How old a token is, and what has become of its key at each auth-server."""
+        age, operator = time.time() - part(token, 1)["iat"], Operator(self.deployment)
+        listed = [[key for key in operator.ask(server, "list")["keys"] if key["id"] == kid(token)]
+                  for server in self.deployment.auth_servers]
+        return f"signed {age:.1f} s ago, its key now: {listed}"
+
     def _judge(self, token):
         if part(token, 1)["exp"] < time.time() + NEARLY_OVER:
             return
         self.kids.add(kid(token))
         for judge in self.judges:
             verdict = judge.judge(token)
-            assert verdict == GOOD or kid(token) in self.revoked, f"{judge.name} refused a good token: {verdict}"
+            assert verdict == GOOD or kid(token) in self.revoked, (
+                f"{judge.name} refused a good token: {verdict}; {self._about(token)}")
             self.judged[judge.name] += verdict == GOOD
 
 

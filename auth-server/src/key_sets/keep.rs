@@ -102,9 +102,10 @@ impl App {
             let act = |set: &keys::KeySet, now| set.led_by(term)?.take(&step, now, &dwell);
             match self.change_keys(purpose, (verb, &actor), act).await {
                 Ok(_) => {}
-                // Somebody else was faster, or a late signature was reported.
+                // Somebody else was faster, a late signature was reported, or no key may be added.
                 Err(KeyChangeError::Key(
-                    error @ (KeyError::OtherLeader { .. }
+                    error @ (KeyError::Full
+                    | KeyError::OtherLeader { .. }
                     | KeyError::State { .. }
                     | KeyError::TooSoon { .. }),
                 )) => tracing::info!(%error, "a step was not taken"),

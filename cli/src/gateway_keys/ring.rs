@@ -108,9 +108,9 @@ impl Ring {
                     let version = next.version;
                     tracing::info!(target: "audit", act, version, "the gateway's keys changed");
                 }
-                // Another gateway was faster.
+                // Another gateway was faster, or no key may be added.
                 Err(RingError::Key(
-                    error @ (KeyError::State { .. } | KeyError::TooSoon { .. }),
+                    error @ (KeyError::Full | KeyError::State { .. } | KeyError::TooSoon { .. }),
                 )) => {
                     tracing::info!(%error, "a step was not taken");
                     break;
