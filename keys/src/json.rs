@@ -1,18 +1,71 @@
 //! JSON that means one thing: a document whose objects, at any depth, name no member twice
 //! (RFC 7519 section 4, RFC 8725 section 2.6).
 
-use std::{borrow::Cow, collections::HashSet, fmt};
+use serde::{Deserialize, Deserializer, de::Error};
+use shared::json::{self, JsonFault, Visitor};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
+/// How deep such a document nests at most.
+const DEPTH: usize = 127;
 
 /// Whether the bytes are a JSON object without a repeated member name. An array would do for a
 /// derived struct, so the brace is looked for.
 pub fn is_strict_object(bytes: &[u8]) -> bool {
-    let first = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
-    first == Some(&b'{') && serde_json::from_slice::<Unambiguous>(bytes).is_ok()
+    strict_members(bytes, []).is_some()
+}
+
+/// The values of the members of these names, as they are written in such an object; nothing if it
+/// is none.
+pub(crate) fn strict_members<'a, const N: usize>(
+    bytes: &'a [u8],
+    names: [&str; N],
+) -> Option<[Option<&'a str>; N]> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut own = Own { is_object: false, names, values: [None; N] };
+    json::visit(text, DEPTH, Place::Whole, &mut own).ok()?;
+    own.is_object.then_some(own.values)
+}
+
+struct Own<'n, 'a, const N: usize> {
+    is_object: bool,
+    names: [&'n str; N],
+    values: [Option<&'a str>; N],
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Inner,
+    /// The member of the name at this index.
+    Member(usize),
+    Whole,
+}
+
+impl<'a, const N: usize> Visitor<'a> for Own<'_, 'a, N> {
+    type Fault = JsonFault;
+    type Place = Place;
+
+    fn element(&self, _: Place) -> Place {
+        Place::Inner
+    }
+
+    fn member(&mut self, object: Place, name: &str, _: usize) -> Result<Place, JsonFault> {
+        let wanted = || self.names.iter().position(|own| *own == name);
+        Ok(match object {
+            Place::Whole => wanted().map_or(Place::Inner, Place::Member),
+            Place::Inner | Place::Member(_) => Place::Inner,
+        })
+    }
+
+    fn value(&mut self, place: Place, text: &'a str) {
+        match place {
+            Place::Inner => {}
+            Place::Member(at) => {
+                if let Some(value) = self.values.get_mut(at) {
+                    *value = Some(text);
+                }
+            }
+            Place::Whole => self.is_object = text.starts_with('{'),
+        }
+    }
 }
 
 /// A member that must not be there, whatever its value. Give the field `#[serde(default)]`.
@@ -25,94 +78,6 @@ impl<'de> Deserialize<'de> for Absent {
     }
 }
 
-struct Unambiguous;
-
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Walk)
-    }
-}
-
-struct Walk;
-
-impl<'de> Visitor<'de> for Walk {
-    type Value = Unambiguous;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON without repeated members")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_unit<E>(self) -> Result<Unambiguous, E> {
-        Ok(Unambiguous)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unambiguous, A::Error> {
-        while seq.next_element::<Unambiguous>()?.is_some() {}
-        Ok(Unambiguous)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unambiguous, A::Error> {
-        let mut names = Names::default();
-        while let Some(Name(name)) = map.next_key()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("repeated member"));
-            }
-            map.next_value::<Unambiguous>()?;
-        }
-        Ok(Unambiguous)
-    }
-}
-
-/// The names of one object: compared one by one while they are few, as they are in tokens.
-#[derive(Default)]
-struct Names<'de> {
-    few: Vec<Cow<'de, str>>,
-    many: HashSet<Cow<'de, str>>,
-}
-
-/// Up to how many names comparing costs less than hashing.
-const FEW: usize = 16;
-
-impl<'de> Names<'de> {
-    /// Takes a name, if it is new.
-    fn insert(&mut self, name: Cow<'de, str>) -> bool {
-        if self.few.contains(&name) || self.many.contains(&name) {
-            return false;
-        }
-        if self.few.len() < FEW {
-            self.few.push(name);
-        } else {
-            self.many.insert(name);
-        }
-        true
-    }
-}
-
-/// A member's name, borrowed where it is written without escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +86,14 @@ mod tests {
     fn many(last: &str) -> String {
         let names: Vec<String> = (0..30).map(|number| format!("\"{number}\":0")).collect();
         format!("{{{},\"{last}\":0}}", names.join(","))
+    }
+
+    #[test]
+    fn members_are_taken_from_the_object_itself() {
+        let text = br#" {"x":{"exp":1},"exp":2,"nbf":null,"e\u0078tra":[3]} "#;
+        let found = strict_members(text, ["exp", "iat", "nbf", "extra"]);
+        assert_eq!(found, Some([Some("2"), None, Some("null"), Some("[3]")]));
+        assert_eq!(strict_members(br#"[{"exp":1}]"#, ["exp"]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims},
     ids::KeyId,
@@ -18,7 +18,7 @@ use shared::{
 use crate::{
     error::{KeyError, TokenError},
     header::Header,
-    json::is_strict_object,
+    json::{is_strict_object, strict_members},
     jws,
     key::{SigningKey, VerifyingKey},
     lifecycle::MAX_SKEW,
@@ -104,11 +104,20 @@ pub struct Presented<'a, T = AccessTokenClaims> {
 type OwnHeader = Header<KeyId, String>;
 
 /// When a token of any type is valid, in whole seconds.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct Times {
+    /// `iat`, or `nbf` if it is later.
+    begins: u64,
     exp: u64,
-    iat: u64,
-    nbf: Option<u64>,
+}
+
+impl Times {
+    /// Those of claims, as they are written there; `exp` and `iat` are required.
+    fn read([exp, iat, nbf]: [Option<&str>; 3]) -> Option<Self> {
+        let whole = |text: &str| text.parse().ok().filter(|second| *second <= LAST_SECOND);
+        let nbf = nbf.filter(|text| *text != "null").map_or(Some(0), whole)?;
+        Some(Self { begins: whole(iat?)?.max(nbf), exp: whole(exp?)? })
+    }
 }
 
 impl<'a> Presented<'a> {
@@ -156,12 +165,11 @@ impl<'a, T: DeserializeOwned> Presented<'a, T> {
         if !jws::fits(algorithm, signature.len()) {
             return Err(TokenError::Malformed("signature"));
         }
+        const CLAIMS: TokenError = TokenError::Malformed("claims");
         let payload = decode(claims, "claims")?;
-        let claims = read(&payload, "claims")?;
-        let times: Times = parse(&payload, "claims")?;
-        if times.exp.max(times.iat).max(times.nbf.unwrap_or(0)) > LAST_SECOND {
-            return Err(TokenError::Malformed("claims"));
-        }
+        let times = strict_members(&payload, ["exp", "iat", "nbf"]).ok_or(CLAIMS)?;
+        let times = Times::read(times).ok_or(CLAIMS)?;
+        let claims = serde_json::from_slice(&payload).map_err(|_| CLAIMS)?;
         Ok(Self { claims, header, signature, signed, times })
     }
 }
@@ -190,11 +198,10 @@ impl<T> Presented<'_, T> {
     /// Refuses a token that has expired, without leeway, or that begins in the future, with the
     /// leeway of one clock's skew.
     pub fn check_times(&self, now: Timestamp) -> Result<(), TokenError> {
-        let begins = self.times.iat.max(self.times.nbf.unwrap_or(0));
         if now.secs() >= self.times.exp {
             return Err(TokenError::Expired);
         }
-        if Timestamp::from_secs(begins) > now.plus(MAX_SKEW) {
+        if Timestamp::from_secs(self.times.begins) > now.plus(MAX_SKEW) {
             return Err(TokenError::NotYetValid);
         }
         Ok(())
@@ -239,10 +246,6 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Res
     if !is_strict_object(bytes) {
         return Err(TokenError::Malformed(name));
     }
-    parse(bytes, name)
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8], name: &'static str) -> Result<T, TokenError> {
     serde_json::from_slice(bytes).map_err(|_| TokenError::Malformed(name))
 }
 

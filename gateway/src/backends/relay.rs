@@ -22,8 +22,9 @@ use http::{
     },
 };
 use http_body_util::BodyExt;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+use shared::json;
 use tokio::time::timeout;
 
 use crate::{
@@ -237,17 +238,12 @@ pub(super) async fn within<F: Future>(
     timeout(limit, future).await.map_err(|_| BackendError::Timeout)
 }
 
-/// A message of a backend, as far as it is judged.
-#[derive(Deserialize)]
+/// A message of a backend, as far as it is judged. A member that is `null` is none.
 pub(super) struct Message<'a> {
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow)]
     pub(super) id: Option<&'a RawValue>,
-    #[serde(borrow)]
     pub(super) method: Option<Cow<'a, str>>,
-    result: Option<IgnoredAny>,
-    error: Option<IgnoredAny>,
+    has_error: bool,
+    has_result: bool,
 }
 
 /// Whether a response holds a list, which is examined where it was asked for and nowhere else.
@@ -266,16 +262,50 @@ pub(super) fn lists(message: &[u8]) -> bool {
 
 impl<'a> Message<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let message: Self = serde_json::from_slice(bytes).ok()?;
-        (message.jsonrpc == "2.0").then_some(message)
+        let text = std::str::from_utf8(bytes).ok()?;
+        let [mut error, mut id, mut method, mut result, mut version] = [None; 5];
+        json::members(text, |name, value| {
+            let member = match name {
+                "error" => &mut error,
+                "id" => &mut id,
+                "jsonrpc" => &mut version,
+                "method" => &mut method,
+                "result" => &mut result,
+                _ => return Some(()),
+            };
+            // Of two of one name, readers take different ones.
+            member.replace(value).is_none().then_some(())
+        })?;
+        if string(version?)? != "2.0" {
+            return None;
+        }
+        let [error, id, method, result] =
+            [error, id, method, result].map(|member| member.filter(|value| *value != "null"));
+        Some(Self {
+            id: id.and_then(|id| serde_json::from_str(id).ok()),
+            method: match method {
+                Some(method) => Some(string(method)?),
+                None => None,
+            },
+            has_error: error.is_some(),
+            has_result: result.is_some(),
+        })
     }
 
     pub(super) fn is_response(&self) -> bool {
-        self.method.is_none() && self.result.is_some() != self.error.is_some()
+        self.method.is_none() && self.has_result != self.has_error
     }
 
     pub(super) fn answers(&self, id: &RawValue) -> bool {
         self.is_response() && self.id.is_some_and(|own| same_id(own, id))
+    }
+}
+
+/// What a string says; none if it is another value.
+fn string(value: &str) -> Option<Cow<'_, str>> {
+    match value.strip_prefix('"')?.strip_suffix('"')? {
+        inside if inside.contains('\\') => serde_json::from_str(value).ok().map(Cow::Owned),
+        inside => Some(Cow::Borrowed(inside)),
     }
 }
 

@@ -22,7 +22,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::value::RawValue;
-use shared::scope::Scope;
+use shared::{json::JsonFault, scope::Scope};
 use web::{form::BodyError, traces::within};
 
 use crate::{
@@ -209,7 +209,7 @@ fn message(
     let limits = scan::Limits { arguments: &arguments, depth: scan::DEPTH };
     if let Err(violation) = scan::scan(body, limits) {
         return Err(match violation {
-            scan::ScanViolation::Syntax(_) => RpcViolation::Parse,
+            scan::ScanViolation::Json(JsonFault::Syntax(_)) => RpcViolation::Parse,
             other => RpcViolation::Scan(other),
         }
         .into());

@@ -70,7 +70,11 @@ pub(crate) fn bearer<'h>(
     if values.next().is_some() {
         return Err(BearerViolation::Several);
     }
-    let text = value.to_str().map_err(|_| BearerViolation::Malformed)?;
+    // A header value of ASCII holds nothing that is not shown but tabs; asked so, it is one pass
+    // over many bytes at a time.
+    let bytes = Some(value.as_bytes()).filter(|bytes| bytes.is_ascii());
+    let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let text = text.ok_or(BearerViolation::Malformed)?;
     let Some((scheme, rest)) = text.split_once(' ') else { return Err(BearerViolation::Missing) };
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(BearerViolation::Missing);
@@ -79,8 +83,9 @@ pub(crate) fn bearer<'h>(
     if token.is_empty() {
         return Err(BearerViolation::Missing);
     }
-    // Without an end before the last byte, so that it is one pass over many bytes at a time.
-    if token.bytes().fold(false, |found, byte| found | matches!(byte, b' ' | b',')) {
+    // Without an end before the last byte, for the same reason.
+    let is_end = |byte: u8| u8::from(byte == b' ') | u8::from(byte == b',');
+    if token.bytes().fold(0, |found, byte| found | is_end(byte)) != 0 {
         return Err(BearerViolation::Several);
     }
     Ok(token)

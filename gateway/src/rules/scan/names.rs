@@ -1,8 +1,6 @@
 //! Where policy reads member names, and which names may not stand there because a reader that
 //! compares without case would take them for others.
 
-use std::borrow::Cow;
-
 use unicode_normalization::UnicodeNormalization;
 
 /// Where in a message a value stands, as far as policy reads names there.
@@ -82,23 +80,6 @@ const META: &[&str] = &[
 ];
 const REFERENCE: &[&str] = &["name", "type", "uri", "value"];
 const CONTEXT: &[&str] = &["arguments"];
-
-/// Whether a name occurs twice; few names are compared pairwise, many are sorted first so that a
-/// large object costs no more than its length in comparisons.
-pub(super) fn has_repeated(names: &mut [Cow<'_, str>]) -> bool {
-    if names.len() > 12 {
-        names.sort_unstable();
-        return names.array_windows::<2>().any(|[one, other]| one == other);
-    }
-    let mut rest: &[Cow<'_, str>] = names;
-    while let Some((one, others)) = rest.split_first() {
-        if others.contains(one) {
-            return true;
-        }
-        rest = others;
-    }
-    false
-}
 
 /// Whether a name equals one that policy reads in all but case and compatibility form.
 pub(super) fn is_lookalike(name: &str, read: &[&str]) -> bool {

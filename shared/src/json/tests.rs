@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{walk::plain, *};
 
 #[test]
 fn the_members_of_an_object_come_with_the_text_of_their_values() {
