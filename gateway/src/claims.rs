@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use foldhash::quality::RandomState;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
@@ -38,12 +39,17 @@ pub(crate) type Digest32 = [u8; 32];
 
 /// The accepted tokens.
 #[derive(Debug)]
-pub(crate) struct ClaimsCache(Cache<Digest32, Arc<Admitted>>);
+pub(crate) struct ClaimsCache(Cache<Digest32, Arc<Admitted>, RandomState>);
 
 impl ClaimsCache {
     /// An empty cache.
     pub(crate) fn new() -> Self {
-        Self(Cache::builder().max_capacity(MOST).time_to_live(LONGEST).build())
+        Self(
+            Cache::builder()
+                .max_capacity(MOST)
+                .time_to_live(LONGEST)
+                .build_with_hasher(RandomState::default()),
+        )
     }
 
     /// The entry of a token that was accepted before.

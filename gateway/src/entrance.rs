@@ -2,7 +2,6 @@
 //! everything else by the router, which finds the same endpoints and answers the same.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     pin::Pin,
     sync::Arc,
@@ -10,6 +9,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, response::Response};
+use foldhash::HashMap;
 use http::{
     Method, Request,
     header::{HOST, ORIGIN},
@@ -84,7 +84,7 @@ const OWN: [&str; 3] = ["/healthz", "/readyz", "/.well-known/jwks.json"];
 impl Endpoints {
     /// Those of a configuration that need nothing of the router.
     pub(crate) fn of(routes: &[Arc<Route>]) -> Self {
-        let mut endpoints: HashMap<String, HashMap<String, Arc<Route>>> = HashMap::new();
+        let mut endpoints: HashMap<String, HashMap<String, Arc<Route>>> = HashMap::default();
         for route in routes {
             // Answers that everybody's scripts may read say so, which is the router's to do.
             let is_plain = route.origins != Origins::Any && !route.path.contains(['{', '}', '*']);

@@ -2,7 +2,6 @@
 //! (MCP basic, cancellation).
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
     pin::pin,
     sync::{
@@ -12,6 +11,7 @@ use std::{
     task::Poll,
 };
 
+use foldhash::HashMap;
 use futures_util::task::AtomicWaker;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -4,11 +4,11 @@
 //! granted.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
+use foldhash::HashMap;
 use http::StatusCode;
 use web::{
     metrics::{Count, Counts, Level, Levels, Metrics as Registry, Size, Sizes, Time, Times, Value},

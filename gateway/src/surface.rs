@@ -1,8 +1,9 @@
 //! What each resource offers now: joined once for each change of a backend's catalogue.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use shared::resource::ResourceIndicator;
 
 use crate::{

@@ -158,12 +158,12 @@ impl Limits {
     }
 
     /// Room for a call until its answer has gone; it is given back when dropped.
-    pub(crate) fn begin_call(&self, caller: &Admitted) -> Result<Room, Limited> {
+    pub(crate) fn begin_call(&self, caller: &Arc<Admitted>) -> Result<Room, Limited> {
         self.calls.open(caller)
     }
 
     /// Room for a stream that waits for news; it is given back when dropped.
-    pub(crate) fn open_stream(&self, caller: &Admitted) -> Result<Room, Limited> {
+    pub(crate) fn open_stream(&self, caller: &Arc<Admitted>) -> Result<Room, Limited> {
         self.streams.open(caller)
     }
 

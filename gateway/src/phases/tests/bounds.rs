@@ -130,7 +130,7 @@ async fn one_client_leaves_room_for_the_others_of_its_principal() {
         world.app.claims.keep(caller, [digest; 32], 0)
     };
     let (one, other) = (held("one", 1), held("two", 2));
-    let all = |caller: &Admitted| -> Vec<_> {
+    let all = |caller: &Arc<Admitted>| -> Vec<_> {
         std::iter::from_fn(|| world.app.limits.begin_call(caller).ok()).collect()
     };
     let (of_one, of_other) = (all(&one), all(&other));

@@ -28,9 +28,8 @@ impl Surface {
 
     /// Whether the tool of that name does.
     pub(super) fn admits_name(&self, name: &str) -> bool {
-        let offer = self.by_name.get(&(List::Tools, name.to_owned()));
-        let offer = offer.and_then(|&at| self.offers.get(at));
-        self.narrowing.is_none() || offer.is_some_and(|offer| self.admits(offer))
+        self.narrowing.is_none()
+            || self.named(List::Tools, name).is_some_and(|offer| self.admits(offer))
     }
 
     /// What its state is known by: the same in every process that offers the same.

@@ -10,11 +10,9 @@ mod source;
 mod told;
 mod uris;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
+use foldhash::HashMap;
 use shared::{deployment::WorkspaceMode, scope::Scope};
 
 pub(crate) use self::{
@@ -81,7 +79,7 @@ pub(crate) struct VisibleTool<'s> {
 #[derive(Clone, Debug)]
 pub(crate) struct Surface {
     alarms: Vec<String>,
-    by_name: Arc<HashMap<(List, String), usize>>,
+    by_name: Arc<HashMap<List, HashMap<String, usize>>>,
     /// Which of its tools remain for one request.
     narrowing: Option<Narrowing>,
     offers: Arc<Vec<Offer>>,
@@ -206,7 +204,7 @@ impl Surface {
 
     /// What the owner calls a tool or prompt, where that is not its name here.
     pub(crate) fn own_name(&self, list: List, name: &str) -> Option<&str> {
-        let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
+        let offer = self.named(list, name)?;
         offer.own_name.as_deref()
     }
 
@@ -246,8 +244,12 @@ impl Surface {
         self.terms.relay && self.only().is_some_and(speaks)
     }
 
+    fn named(&self, list: List, name: &str) -> Option<&Offer> {
+        self.offers.get(*self.by_name.get(&list)?.get(name)?)
+    }
+
     fn find(&self, list: List, name: &str, scope: &Scope) -> Option<&Offer> {
-        let offer = self.offers.get(*self.by_name.get(&(list, name.to_owned()))?)?;
+        let offer = self.named(list, name)?;
         let is_there = self.admits(offer) && self.is_shown(&offer.required, &self.granted(scope));
         is_there.then_some(offer)
     }
@@ -303,7 +305,8 @@ impl Surface {
             tool.is_some_and(|tool| hints.tightened(Hints::of(&tool.raw)).idempotent == Some(true));
         Arc::make_mut(&mut self.owners).note(list, &public, owner);
         let at_end = self.offers.len();
-        Arc::make_mut(&mut self.by_name).insert((list, public.clone()), at_end);
+        let by_name = Arc::make_mut(&mut self.by_name).entry(list).or_default();
+        by_name.insert(public.clone(), at_end);
         Arc::make_mut(&mut self.offers).push(Offer {
             at,
             binding,

@@ -120,7 +120,7 @@ impl Surface {
         list: List,
         public: &str,
     ) -> Option<&'static str> {
-        let is_held = || self.by_name.contains_key(&(list, public.to_owned()));
+        let is_held = || self.named(list, public).is_some();
         let is_taken = || self.owners.is_taken(list, public, &owner.backend);
         if is_held() || !owner.is_own() && is_taken() {
             return Some("the name is taken already");
@@ -153,7 +153,10 @@ impl Surface {
         });
         let mut all: Vec<(Arc<str>, String)> = all.collect();
         all.sort_by_key(|(backend, text)| self.owners.rank(backend, text).unwrap_or(usize::MAX));
-        let offered = self.by_name.keys().cloned().collect();
+        let lists = self.by_name.iter();
+        let offered =
+            lists.flat_map(|(list, names)| names.keys().map(|name| (*list, name.clone())));
+        let offered = offered.collect();
         Arc::make_mut(&mut self.owners).settle(all, &offered);
     }
 }

@@ -19,12 +19,12 @@ impl Surface {
     /// The owner of a resource and the scopes it needs, if it exists and this scope lets it be
     /// seen. A URI that no list names belongs to the first backend whose template it fits.
     pub(crate) fn resource(&self, uri: &str, scope: &Scope) -> Option<(&Source, Requirement)> {
-        let listed = self.by_name.get(&(List::Resources, uri.to_owned()));
+        let listed = self.named(List::Resources, uri);
         // Rules judge the text; a backend that resolves it must not arrive at another resource.
         if listed.is_none() && uris::is_ambiguous(uri) {
             return None;
         }
-        let owner = match listed.and_then(|&at| self.offers.get(at)) {
+        let owner = match listed {
             Some(offer) => self.sources.get(offer.source),
             None => self.maker(&uris::plain(uri)),
         };

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use shared::scope::Scope;
 
-use super::{List, Offer, Source, Surface};
+use super::{List, Source, Surface};
 use crate::rules::{
     listing::{Choices, Hints, Listed, Shown},
     outputs,
@@ -76,7 +76,7 @@ impl Surface {
         raw: &RawValue,
         choices: &Choices<'_>,
     ) -> Option<Box<RawValue>> {
-        let offer = self.tool_offer(name)?;
+        let offer = self.named(List::Tools, name)?;
         offer.texts.usual.as_ref()?;
         let source = self.sources.get(offer.source)?;
         // Sessions are relayed under the backend's own names alone.
@@ -86,7 +86,7 @@ impl Surface {
 
     /// Whether what a tool answers is told to the legacy era in an object, whatever it is.
     pub(crate) fn wraps_output(&self, name: &str) -> bool {
-        self.tool_offer(name).is_some_and(|offer| offer.texts.legacy.is_some())
+        self.named(List::Tools, name).is_some_and(|offer| offer.texts.legacy.is_some())
     }
 
     /// A tool's texts. `renamed` is the owner's under the name here, where that is another one.
@@ -109,10 +109,6 @@ impl Surface {
             .flatten()
             .map(|text| self.listed(owner, names, &text, binding).unwrap_or_else(|| whole(&text)));
         Texts { legacy, usual: usual.or_else(|| renamed.map(whole)) }
-    }
-
-    fn tool_offer(&self, name: &str) -> Option<&Offer> {
-        self.offers.get(*self.by_name.get(&(List::Tools, name.to_owned()))?)
     }
 
     /// A tool's text where its owner's is not enough: rules know the owner's name, the resource
