@@ -111,7 +111,8 @@ impl KeySets {
         for purpose in PURPOSES {
             let algorithms = policy.algorithms_of(purpose);
             let held = first(&*store, purpose, algorithms, (&kek, now)).await?;
-            held.set.check_clock(now, policy.pace.skew)?;
+            // After the set was read: another server may have changed it just before.
+            held.set.check_clock(clock.now(), policy.pace.skew)?;
             sets.push(restored::brought_up(&*store, algorithms, held, (&kek, now)).await?);
         }
         Ok(Self {

@@ -57,7 +57,8 @@ pub(crate) async fn open(
     let (record, set) = reinstated(&store, key, &log, now).await?;
     log.note(&set)?;
     let (_, sessions) = key_set(&store, SESSIONS, Purpose::PageSeal, key, now).await?;
-    set.check_clock(now, speed.pace.skew).map_err(|error| chain(&error))?;
+    // After the set was read: another gateway may have changed it just before.
+    set.check_clock(clock.now(), speed.pace.skew).map_err(|error| chain(&error))?;
     let kept = Kept { clock, kek: key.clone(), speed, store };
     let ring = Ring::new(kept, (record, set), log).map_err(|error| chain(&error))?;
     Ok((ring, sessions.secrets()))
