@@ -134,8 +134,8 @@ async fn shared_client(
     app: &App,
     registration: &Registration,
 ) -> Result<Client, RegistrationError> {
-    let id = registration.content_address();
     let redirects = registration.shared_redirects();
+    let id = registration.address_with(&redirects);
     let client = new_client(app, registration, &id, Origin::Open)?;
     let client = Client { redirects, ..client };
     loop {

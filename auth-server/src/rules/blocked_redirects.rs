@@ -22,8 +22,11 @@ impl BlockedRedirects {
 
     /// Whether a redirect URI leads to a blocked place.
     pub(crate) fn block(&self, uri: &str) -> bool {
-        if self.uris.contains(&without_loopback_port(uri)) {
+        if !self.uris.is_empty() && self.uris.contains(&without_loopback_port(uri)) {
             return true;
+        }
+        if self.hosts.is_empty() {
+            return false;
         }
         let url = Url::parse(uri).ok();
         let host = url.as_ref().and_then(Url::host_str).map(plain);

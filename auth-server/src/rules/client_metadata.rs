@@ -113,15 +113,15 @@ impl Registration {
     /// The id of a registration without a secret: the hash of everything stored, shown or
     /// enforced, loopback ports removed, so that identical registrations share one client.
     pub(crate) fn content_address(&self) -> String {
-        let canonical = serde_json::json!([
-            1,
-            self.auth.as_str(),
-            self.name,
-            self.shared_redirects(),
-            self.refresh,
-            self.about,
-        ]);
-        let digest = Sha256::digest(canonical.to_string().as_bytes());
+        self.address_with(&self.shared_redirects())
+    }
+
+    /// The same, where its shared redirect URIs are known.
+    pub(crate) fn address_with(&self, redirects: &[String]) -> String {
+        let parts = (1, self.auth.as_str(), &self.name, redirects, self.refresh, &self.about);
+        // Strings and lists of strings always serialise.
+        let canonical = serde_json::to_vec(&parts).unwrap_or_default();
+        let digest = Sha256::digest(canonical);
         // Letters and digits only, so that raw and form-encoded credentials agree.
         let text: String = URL_SAFE_NO_PAD
             .encode(digest)

@@ -108,14 +108,18 @@ pub(crate) fn check_registration(uri: &str) -> Result<(), RegistrationViolation>
     if matches!(url.scheme(), "http" | "https") && host.is_none_or(|host| host.starts_with('/')) {
         return Err(malformed());
     }
-    kind(uri).map(|_| ()).ok_or_else(|| RegistrationViolation::RedirectScheme(uri.to_owned()))
+    kind_of(&url, uri)
+        .map(drop)
+        .ok_or_else(|| RegistrationViolation::RedirectScheme(uri.to_owned()))
 }
 
 /// The URI without its port if it is a loopback one; identical otherwise. Two registrations that
 /// differ only in loopback ports are the same registration.
 pub(crate) fn without_loopback_port(uri: &str) -> String {
-    match Url::parse(uri) {
-        Ok(url) if kind(uri) == Some(RedirectKind::Loopback) => {
+    // Most are not, which shows without taking them apart.
+    let url = if is_literal_loopback(uri) { Url::parse(uri).ok() } else { None };
+    match url {
+        Some(url) if kind_of(&url, uri) == Some(RedirectKind::Loopback) => {
             let rest = uri.find("://").and_then(|at| uri.get(at + 3..)).unwrap_or_default();
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             format!(
@@ -154,9 +158,13 @@ fn is_literal_loopback(uri: &str) -> bool {
 }
 
 fn kind(uri: &str) -> Option<RedirectKind> {
+    kind_of(&Url::parse(uri).ok()?, uri)
+}
+
+/// The kind of a URI that was taken apart.
+fn kind_of(url: &Url, uri: &str) -> Option<RedirectKind> {
     const NEVER: [&str; 8] =
         ["javascript", "data", "file", "vbscript", "blob", "about", "ftp", "filesystem"];
-    let url = Url::parse(uri).ok()?;
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => Some(RedirectKind::Https),
         // The host as it is written: other spellings of the address are not the address.

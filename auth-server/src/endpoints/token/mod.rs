@@ -131,6 +131,10 @@ pub(crate) async fn authenticate(
         return Ok(client);
     }
     let fits = presented.check(&client, now);
+    if client.auth == ClientAuth::None && fits.is_ok() {
+        // There is no secret that somebody could guess.
+        return Ok(client);
+    }
     let blocked = app.limits.clients.check_secret(&client.id, address, now);
     match (fits, blocked) {
         // What this server drew cannot be guessed: its owner passes, however many try beside him.
