@@ -3,7 +3,7 @@
 //! a program that keeps its symbols. Were it Cargo that takes them out, they would have other names
 //! where it does not.
 
-use std::env;
+use std::{env, process::Command};
 
 /// Whoever sets it gets a program with its symbols.
 const KEEP: &str = "VESTIBULE_SYMBOLS";
@@ -25,5 +25,17 @@ fn main() {
         println!("cargo::rustc-link-arg-bin=vestibule=-Wl,--symbol-ordering-file={order}");
         // Names that a later version no longer has do no harm.
         println!("cargo::rustc-link-arg-bin=vestibule=-Wl,--no-warn-symbol-ordering");
+        if is_known_to_loader() {
+            println!("cargo::rustc-link-arg-bin=vestibule=-Wl,-z,pack-relative-relocs");
+        }
     }
+}
+
+/// Whether the C library here, which loads the program, reads packed addresses: then the start
+/// touches a megabyte less. glibc does since 2.36.
+fn is_known_to_loader() -> bool {
+    let asked = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let said = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    let version = said.as_deref().and_then(|said| said.trim().strip_prefix("glibc 2."));
+    version.and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| minor >= 36)
 }
