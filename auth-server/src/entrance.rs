@@ -1,6 +1,8 @@
-//! The way in, which every request takes once: the check of its host, the documents that are in
-//! memory or else keys that are fresh, and one event for logs and for the demo's readable lines, with
-//! method, path, status and time; never a query, a body or a header.
+//! The way in, which every request takes once: the host it names, the documents that are in memory
+//! or else keys that are fresh, and one event for logs and for the demo's readable lines, with method,
+//! path, status and time; never a query, a body or a header.
+//!
+//! Invariant: what is at one of our hosts is not found under the name of another.
 
 use std::{sync::Arc, time::Instant};
 
@@ -25,23 +27,38 @@ const TARGET: &str = "vestibule::request";
 #[derive(Debug)]
 pub(crate) struct Entrance {
     app: App,
-    /// Our name, as the `Host` header has it.
-    host: String,
-    jwks: String,
-    metadata: Vec<String>,
+    /// Our names, as the `Host` header has them.
+    hosts: Vec<String>,
+    /// The host and the path of each document in memory.
+    jwks: (String, String),
+    metadata: (String, Vec<String>),
 }
 
 impl Entrance {
     pub(crate) fn new(app: App) -> Self {
-        let host = app.config.authority();
-        let (jwks, metadata) = (app.config.path("/jwks"), metadata::paths(&app.config));
-        Self { app, host, jwks, metadata }
+        let deployment = &app.config.deployment;
+        let jwks = &deployment.endpoints.jwks;
+        let jwks = (jwks.authority().to_owned(), jwks.path().to_owned());
+        let metadata = (deployment.issuer.authority(), metadata::paths(&app.config));
+        Self { hosts: deployment.issuer_hosts(), app, jwks, metadata }
+    }
+
+    /// Our names, as the `Host` header has them.
+    pub(crate) fn hosts(&self) -> &[String] {
+        &self.hosts
+    }
+
+    /// Which of our names a request has (RFC 9110 section 7.4), if it has one: no page and no
+    /// cookie exists under a name that is not ours.
+    pub(crate) fn named(&self, request: &Request) -> Option<usize> {
+        let named = named(request)?;
+        self.hosts.iter().position(|host| named.eq_ignore_ascii_case(host))
     }
 
     /// The answer to a request for a document that is in memory.
     pub(crate) fn at_once(&self, request: &Request) -> Option<Response> {
         let since = Instant::now();
-        let response = self.document(request).filter(|_| self.is_ours(request))?;
+        let response = self.document(request)?;
         let (method, uri) = (request.method(), request.uri());
         let answered = Answered { since, status: response.status() };
         self.note(uri.path(), (method, uri), &answered);
@@ -52,24 +69,13 @@ impl Entrance {
     }
 
     async fn answer(&self, request: Request, next: Next) -> Response {
-        if !self.is_ours(&request) {
-            let text = format!("this server answers for {} only", self.host);
+        if self.named(&request).is_none() {
+            let text = format!("this server answers for {} only", self.hosts.join(" and "));
             let refusal = Problem::new(StatusCode::MISDIRECTED_REQUEST, "invalid_request", &text);
             return refusal.into_response();
         }
         self.app.keys.keep_fresh().await;
         next.run(request).await
-    }
-
-    /// Whether a request names our host (RFC 9110 section 7.4): no page and no cookie exists
-    /// under a name that is not ours.
-    fn is_ours(&self, request: &Request) -> bool {
-        let named = request
-            .headers()
-            .get(HOST)
-            .and_then(|value| value.to_str().ok())
-            .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-        named.is_some_and(|named| named.eq_ignore_ascii_case(&self.host))
     }
 
     /// A document that everybody may read and that is in memory.
@@ -78,9 +84,10 @@ impl Entrance {
             return None;
         }
         let path = request.uri().path();
-        let mut response = if path == self.jwks {
+        let is_at = |host: &str| named(request).is_some_and(|it| it.eq_ignore_ascii_case(host));
+        let mut response = if path == self.jwks.1 && is_at(&self.jwks.0) {
             jwks::at_once(&self.app, request.headers())?
-        } else if self.metadata.iter().any(|one| path == one) {
+        } else if self.metadata.1.iter().any(|one| path == one) && is_at(&self.metadata.0) {
             metadata::answer(&self.app)
         } else {
             return None;
@@ -104,6 +111,19 @@ struct Answered {
     status: StatusCode,
 }
 
+/// The host that a request names. One that names two could mean either to whoever reads it next,
+/// and names none (RFC 9112 section 3.2).
+fn named(request: &Request) -> Option<&str> {
+    let mut headers = request.headers().get_all(HOST).iter();
+    let header = headers.next().map(|value| value.to_str().unwrap_or_default());
+    let target = request.uri().authority().map(http::uri::Authority::as_str);
+    match (header, target) {
+        _ if headers.next().is_some() => None,
+        (Some(header), Some(target)) if !header.eq_ignore_ascii_case(target) => None,
+        _ => header.or(target),
+    }
+}
+
 /// The middleware.
 pub(crate) async fn enter(
     State(entrance): State<Arc<Entrance>>,
@@ -122,4 +142,35 @@ pub(crate) async fn enter(
         span.answered(&method, route, answered.status);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn request(target: &str, hosts: &[&str]) -> Request {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = target.parse().unwrap();
+        for host in hosts {
+            request.headers_mut().append(HOST, host.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn a_request_that_names_two_hosts_names_none() {
+        for (target, hosts, expected) in [
+            ("/jwks", vec!["api.example"], Some("api.example")),
+            ("/jwks", vec![], None),
+            ("/jwks", vec!["api.example", "api.example"], None),
+            ("/jwks", vec!["api.example", "app.example"], None),
+            ("https://api.example/jwks", vec![], Some("api.example")),
+            ("https://api.example/jwks", vec!["API.example"], Some("API.example")),
+            ("https://api.example/jwks", vec!["app.example"], None),
+        ] {
+            assert_eq!(named(&request(target, &hosts)), expected, "{target} {hosts:?}");
+        }
+    }
 }

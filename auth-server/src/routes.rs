@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use http::StatusCode;
+use shared::endpoints::Endpoint;
 use web::{
     cors::{self, Origins},
     problem::Problem,
@@ -22,29 +23,49 @@ use crate::{
     traces,
 };
 
-/// The public paths, under the issuer's own path. Requests for another host are refused.
-pub(crate) fn router(app: App, entrance: Arc<Entrance>) -> Router {
-    let path = |endpoint: &str| app.config.path(endpoint);
-    let mut public = Router::new()
-        .route(&path("/jwks"), get(jwks::show))
-        .route(&path("/register"), post(register::register))
-        .route(
-            &path("/register/{client_id}"),
-            get(client_configuration::show)
-                .put(client_configuration::replace)
-                .delete(client_configuration::remove),
-        )
-        .route(&path("/revoke"), post(revoke::revoke))
-        .route(&path("/token"), post(token::exchange))
-        .route(&path("/userinfo"), get(userinfo::show).post(userinfo::show));
-    for well_known in metadata::paths(&app.config) {
-        public = public.route(&well_known, get(metadata::show));
+/// The public paths of one of our hosts: each endpoint where the deployment has it, the pages
+/// beside the authorization endpoint, and metadata at the issuer's host.
+pub(crate) fn router(app: App, entrance: Arc<Entrance>, host: &str) -> Router {
+    let endpoints = &app.config.deployment.endpoints;
+    let mut public = at(host, Router::new(), &endpoints.jwks, "", get(jwks::show));
+    public = at(host, public, &endpoints.register, "", post(register::register));
+    let managed = get(client_configuration::show)
+        .put(client_configuration::replace)
+        .delete(client_configuration::remove);
+    public = at(host, public, &endpoints.register, "/{client_id}", managed);
+    public = at(host, public, &endpoints.revoke, "", post(revoke::revoke));
+    public = at(host, public, &endpoints.token, "", post(token::exchange));
+    let userinfo = get(userinfo::show).post(userinfo::show);
+    public = at(host, public, &endpoints.userinfo, "", userinfo);
+    if app.config.deployment.issuer.authority() == host {
+        for well_known in metadata::paths(&app.config) {
+            public = public.route(&well_known, get(metadata::show));
+        }
     }
     let public = public
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Origins::Any, cors::apply));
     // No script of another origin asks for pages or about tokens.
-    let pages = Router::new()
+    let asked = post(introspect::introspect);
+    let mut pages = at(host, Router::new(), &endpoints.introspect, "", asked);
+    if endpoints.authorize.authority() == host {
+        pages = pages.merge(of_people(&app));
+    }
+    let pages = pages.method_not_allowed_fallback(wrong_method);
+    let paths = public.merge(pages).fallback(|| async { Problem::not_found() });
+    entered(paths, app, entrance)
+}
+
+/// Under a name that is not ours every path is refused on the way in.
+pub(crate) fn elsewhere(app: App, entrance: Arc<Entrance>) -> Router {
+    entered(Router::new().fallback(|| async { Problem::not_found() }), app, entrance)
+}
+
+/// The pages for people, and where they are sent.
+fn of_people(app: &App) -> Router<App> {
+    let path = |page: &str| app.config.path(page);
+    let authorize = app.config.deployment.endpoints.authorize.path();
+    Router::new()
         .route(&path("/account"), get(account::show).post(account::submit))
         .route(&path("/account/confirm"), get(account::ask))
         .route(&path("/account/keys"), post(account::make_key))
@@ -53,17 +74,31 @@ pub(crate) fn router(app: App, entrance: Arc<Entrance>) -> Router {
             &path("/account/password"),
             get(account::show_password_form).post(account::change_password),
         )
-        .route(&path("/authorize"), get(authorize::show).post(authorize::post))
+        .route(authorize, get(authorize::show).post(authorize::post))
         .route(&path("/consent"), get(consent::show).post(consent::submit))
-        .route(&path("/introspect"), post(introspect::introspect))
         .route(&path("/login/{provider}"), get(upstream::begin))
         .route(&path("/login/{provider}/callback"), get(upstream::callback))
         .route(&path("/login"), get(login::show).post(login::submit))
         .route(&path("/logout"), post(account::sign_out))
-        .method_not_allowed_fallback(wrong_method);
-    public
-        .merge(pages)
-        .fallback(|| async { Problem::not_found() })
+}
+
+/// An endpoint, or what is below it, if it is at this host.
+fn at(
+    host: &str,
+    paths: Router<App>,
+    endpoint: &Endpoint,
+    below: &str,
+    methods: MethodRouter<App>,
+) -> Router<App> {
+    if endpoint.authority() != host {
+        return paths;
+    }
+    paths.route(&format!("{}{below}", endpoint.path()), methods)
+}
+
+/// Paths behind the way in, and health, which is the same whatever the host.
+fn entered(paths: Router<App>, app: App, entrance: Arc<Entrance>) -> Router {
+    paths
         .layer(middleware::from_fn_with_state(entrance, entrance::enter))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -71,9 +106,10 @@ pub(crate) fn router(app: App, entrance: Arc<Entrance>) -> Router {
 }
 
 /// The paths for gateways of other processes, on a listener of their own: the feed, look-ups,
-/// reports, and the public documents under their public paths.
+/// reports, and the public documents: keys below the issuer's path, wherever the public URL is.
 pub fn internal_router(app: App) -> Router {
-    let mut documents = Router::new().route(&app.config.path("/jwks"), get(jwks::show));
+    let keys = format!("{}/jwks", app.config.deployment.issuer.path());
+    let mut documents = Router::new().route(&keys, get(jwks::show));
     for well_known in metadata::paths(&app.config) {
         documents = documents.route(&well_known, get(metadata::show));
     }

@@ -146,7 +146,7 @@ impl App {
             mint::token_id()?,
         )
         .await?;
-        let login = format!("{}/login", config.deployment.issuer.as_str());
+        let login = format!("{}{}", config.origin(), config.path("/login"));
         let upstreams = Upstreams::open(config.upstreams.clone(), &login, &clock)?;
         let cookies = Cookies {
             browser: Cookie::new("vestibule-auth", "browser", config.public()),

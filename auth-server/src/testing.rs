@@ -88,6 +88,7 @@ pub(crate) fn deployment() -> Deployment {
         description = "Delete contacts"
     "#;
     let resource: RawResource = toml::from_str(resource).unwrap();
-    let raw = RawDeployment { name: "Test".to_owned(), issuer: "http://localhost:7410".to_owned() };
+    let raw: RawDeployment =
+        toml::from_str("name = \"Test\"\nissuer = \"http://localhost:7410\"").unwrap();
     Deployment::resolve(raw, vec![resource]).unwrap()
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use shared::{
     deployment::{Deployment, RawDeployment, RawResource, Resource},
+    issuer::authority_of,
     metadata::well_known_path,
     problem::Problem,
     secret::Secret,
@@ -315,32 +316,11 @@ impl File {
     }
 }
 
-/// What auth-server has under its issuer's path.
-const OF_ISSUER: [&str; 11] = [
-    "account",
-    "authorize",
-    "consent",
-    "introspect",
-    "jwks",
-    "login",
-    "logout",
-    "register",
-    "revoke",
-    "token",
-    "userinfo",
-];
-
-/// Resources of the issuer's host whose path is one of the issuer's own.
+/// Resources whose address is that of an endpoint or a page of the issuer.
 fn taken_paths(deployment: &Deployment) -> Vec<Problem> {
-    let issuer = deployment.issuer.url();
-    let base = deployment.issuer.path();
     let is_taken = |resource: &Resource| {
         let url = Url::parse(resource.indicator.as_str());
-        url.is_ok_and(|url| {
-            let own = url.path().strip_prefix(base).and_then(|rest| rest.strip_prefix('/'));
-            let first = own.and_then(|own| own.split('/').next());
-            url.origin() == issuer.origin() && first.is_some_and(|name| OF_ISSUER.contains(&name))
-        })
+        url.is_ok_and(|url| deployment.endpoints.has(&authority_of(&url), url.path()))
     };
     let taken = deployment.resources.iter().enumerate().filter(|(_, one)| is_taken(one));
     let problem = |(at, _)| {

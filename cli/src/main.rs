@@ -84,11 +84,13 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Store(store) => return commands::store::run(&store).await,
         Command::Users(users) => return commands::users::run(&users).await,
         Command::Workspaces(workspaces) => return commands::workspaces::run(&workspaces).await,
-        Command::AuthServer(options) => serve::run(&options, serve::Services::AUTH_SERVER).await,
+        Command::AuthServer(options) => {
+            Box::pin(serve::run(&options, serve::Services::AUTH_SERVER)).await
+        }
         Command::Crm(options) => reference_crm::run(&options).await,
-        Command::Demo(options) => demo::run(&options).await,
-        Command::Gateway(options) => serve::run(&options, serve::Services::GATEWAY).await,
-        Command::Serve(options) => serve::run(&options, serve::Services::BOTH).await,
+        Command::Demo(options) => Box::pin(demo::run(&options)).await,
+        Command::Gateway(options) => Box::pin(serve::run(&options, serve::Services::GATEWAY)).await,
+        Command::Serve(options) => Box::pin(serve::run(&options, serve::Services::BOTH)).await,
     };
     done.map_err(Failure::Misuse)
 }

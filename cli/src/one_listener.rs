@@ -1,5 +1,5 @@
 //! Both services at one address: what the gateway has under a host is the gateway's, and
-//! everything else under the issuer's host is auth-server's.
+//! everything else under a host of the issuer's is auth-server's.
 
 use std::{
     convert::Infallible,
@@ -22,20 +22,20 @@ use crate::live::Current;
 pub(crate) struct OneListener {
     auth: Current,
     gateway: Entrance,
-    /// The issuer's host, as the `Host` header has it.
-    issuer: String,
+    /// The hosts of the issuer and its endpoints, as the `Host` header has them.
+    issuer: Vec<String>,
 }
 
 impl OneListener {
-    /// Auth-server under the host of its issuer, and the gateway.
-    pub(crate) fn new(auth: Current, gateway: Entrance, issuer: String) -> Self {
+    /// Auth-server under the hosts of its issuer, and the gateway.
+    pub(crate) fn new(auth: Current, gateway: Entrance, issuer: Vec<String>) -> Self {
         Self { auth, gateway, issuer }
     }
 
     fn is_for_auth(&self, request: &Request) -> bool {
         let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
         let host = header.or_else(|| request.uri().authority().map(Authority::as_str));
-        host.is_some_and(|host| host.eq_ignore_ascii_case(&self.issuer))
+        host.is_some_and(|host| self.issuer.iter().any(|own| host.eq_ignore_ascii_case(own)))
             && !self.gateway.owns(request)
     }
 }

@@ -179,7 +179,7 @@ fn needs_restart(held: &toml::Table, next: &toml::Table, wanted: Wanted) -> Vec<
     for table in AT_START {
         fixed(table, &|_| true);
     }
-    fixed("deployment", &|key| key == "issuer");
+    fixed("deployment", &|key| key == "issuer" || key == "endpoints");
     fixed("gateway", &|key| key == "internal_tls");
     if wanted.auth {
         fixed("auth", &|key| !CHANGEABLE.contains(&key));

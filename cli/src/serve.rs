@@ -123,7 +123,7 @@ pub(crate) async fn both(
     let (gateway, ring) = open_gateway(&file, &running, InProcess(auth.clone())).await?;
     let entrance = gateway::router(gateway.clone());
     let tasks = if listeners.gateway.is_empty() {
-        let both = OneListener::new(auth.public(), entrance, file.deployment()?.issuer.authority());
+        let both = OneListener::new(auth.public(), entrance, file.deployment()?.issuer_hosts());
         vec![running.start(listeners.auth, both)]
     } else {
         vec![

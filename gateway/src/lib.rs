@@ -44,9 +44,9 @@ pub use authority::{
 pub use config::{
     Config, OneOrMany, RawAudit, RawBackend, RawChallenge, RawClass, RawConnection, RawCredential,
     RawDocuments, RawErrorBody, RawExchange, RawGateway, RawIdentity, RawIdentityMode,
-    RawInternalTls, RawIssuer, RawLimitHeaders, RawMetadataAddress, RawMissingScope, RawOperation,
-    RawReset, RawRoute, RawRule, RawSession, RawSharedLimits, RawStatic, RawTokenType,
-    RawUpstreamSession, RawWhoami, SilencePolicy,
+    RawInternalTls, RawIssuer, RawLimitHeaders, RawMetadataAddress, RawMissingScope,
+    RawOpenApiVersion, RawOperation, RawReset, RawRoute, RawRule, RawSession, RawSharedLimits,
+    RawStatic, RawTokenType, RawUpstreamSession, RawWhoami, SilencePolicy,
 };
 pub use entrance::{Entrance, router};
 pub use gateway::{Applied, Gateway};

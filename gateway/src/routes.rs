@@ -29,7 +29,7 @@ use crate::{
     },
     error::transport,
     gateway::Gateway,
-    rules::{origin::normal_host, violation::TransportViolation},
+    rules::{documents::Address, origin::normal_host, violation::TransportViolation},
     state::App,
     traces,
 };
@@ -63,12 +63,35 @@ pub(crate) fn hosts(app: &App) -> HashMap<String, Host> {
     let mut hosts: HashMap<String, Vec<Arc<Route>>> = HashMap::new();
     for route in &app.config.routes {
         hosts.entry(route.host.clone()).or_default().push(Arc::clone(route));
+        // A host may have no resource and yet documents of one.
+        for (address, _) in placed(route) {
+            hosts.entry(address.host).or_default();
+        }
     }
     let of_host = |(host, routes): (String, Vec<Arc<Route>>)| {
         let served = of_host(app, &host, &routes);
         (host, served)
     };
     hosts.into_iter().map(of_host).collect()
+}
+
+/// Where each public document of a resource is.
+fn placed(route: &Route) -> Vec<(Address, Kind)> {
+    let Some(about) = &route.documents else { return Vec::new() };
+    let here = |path: String| Address { host: route.host.clone(), path };
+    let card = here(format!("{}/server-card", route.path.trim_end_matches('/')));
+    let at_root = |path: &str| route.is_root.then(|| here(path.to_owned()));
+    let manifest = about.manifest_at.clone().or_else(|| at_root(MANIFEST));
+    let openapi = about.openapi_at.clone().or_else(|| at_root(OPENAPI));
+    [
+        (about.has_server_card, Some(card), Kind::ServerCard),
+        (about.has_manifest, manifest, Kind::Manifest),
+        (about.has_openapi, openapi, Kind::OpenApi),
+    ]
+    .into_iter()
+    .filter(|(is_there, _, _)| *is_there)
+    .filter_map(|(_, address, kind)| Some((address?, kind)))
+    .collect()
 }
 
 /// The host that a request names, as ours are written.
@@ -101,7 +124,7 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
     // Without a handler of its own a preflight would be answered past the layer.
     let nothing = || async { StatusCode::NO_CONTENT };
-    let (mut served, mut paths) = documents(app, routes);
+    let (mut served, mut paths) = documents(app, host, routes);
     for route in routes {
         let state = (app.clone(), Arc::clone(route));
         let document = get(metadata::protected_resource).options(nothing).layer(open());
@@ -130,9 +153,14 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
     if routes.iter().any(|route| has_mirror(app, host, route)) {
         let mirror = get(metadata::authorization_server).options(nothing).layer(open());
         let root = well_known_path(AUTHORIZATION_SERVER, "");
-        let aliases = Router::new().route(&root, mirror).route(AUTHORIZE, get(metadata::authorize));
+        let mut aliases = Router::new().route(&root, mirror);
+        paths.insert(root);
+        // Where the issuer's own is, a redirect to it would lead back here.
+        if !is_issuers(app, host, AUTHORIZE) && !paths.contains(AUTHORIZE) {
+            aliases = aliases.route(AUTHORIZE, get(metadata::authorize));
+            paths.insert(AUTHORIZE.to_owned());
+        }
         served = served.merge(aliases.with_state(app.clone()));
-        paths.extend([root, AUTHORIZE.to_owned()]);
     }
     // Scripts look for documents that are not here, and must be able to read that they are not.
     let missing = any(|| async { Problem::not_found().into_response() });
@@ -149,22 +177,18 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
     Host { paths, router: served }
 }
 
-/// The public documents of a host's resources, where no resource has their path; with every path
-/// that is taken.
-fn documents(app: &App, routes: &[Arc<Route>]) -> (Router, HashSet<String>) {
+/// The public documents of a host, where no resource has their path; with every path that is
+/// taken.
+fn documents(app: &App, host: &str, routes: &[Arc<Route>]) -> (Router, HashSet<String>) {
     let open = || from_fn_with_state(cors::Origins::Any, cors::apply);
     let nothing = || async { StatusCode::NO_CONTENT };
     let mut taken: HashSet<String> = routes.iter().map(|route| route.path.clone()).collect();
     let mut paths = Router::new();
-    for route in routes {
-        let Some(about) = &route.documents else { continue };
-        let card = format!("{}/server-card", route.path.trim_end_matches('/'));
-        for (is_there, path, kind) in [
-            (about.has_server_card, card, Kind::ServerCard),
-            (about.has_manifest && route.is_root, MANIFEST.to_owned(), Kind::Manifest),
-            (about.has_openapi && route.is_root, OPENAPI.to_owned(), Kind::OpenApi),
-        ] {
-            if is_there && taken.insert(path.clone()) {
+    for route in &app.config.routes {
+        for (Address { path, .. }, kind) in
+            placed(route).into_iter().filter(|(address, _)| address.host == host)
+        {
+            if taken.insert(path.clone()) {
                 let state = (app.clone(), Arc::clone(route), kind);
                 let document = get(documents::show).options(nothing).layer(open());
                 paths = paths.merge(Router::new().route(&path, document).with_state(state));
@@ -172,6 +196,12 @@ fn documents(app: &App, routes: &[Arc<Route>]) -> (Router, HashSet<String>) {
         }
     }
     (paths, taken)
+}
+
+/// Whether the issuer has an endpoint or a page at this address.
+fn is_issuers(app: &App, host: &str, path: &str) -> bool {
+    let endpoints = &app.config.deployment.endpoints;
+    endpoints.hosts().iter().any(|own| normal_host(own) == host && endpoints.has(own, path))
 }
 
 /// Whether the issuer's addresses are mirrored here; not where they are the issuer's own.

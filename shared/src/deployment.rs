@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     api_key::{ApiKeys, RawApiKeys},
+    endpoints::{Endpoints, RawEndpoints},
     problem::Problem,
     resource::ResourceIndicator,
     resource_settings,
@@ -26,6 +27,9 @@ pub struct RawDeployment {
     pub name: String,
     /// The issuer: an https URL, or http on loopback; no trailing slash, no query.
     pub issuer: String,
+    /// Endpoints that are not below the issuer.
+    #[serde(default)]
+    pub endpoints: RawEndpoints,
 }
 
 /// A `[[resource]]` table as written.
@@ -118,6 +122,7 @@ pub struct Deployment {
     /// The issuer as a resource of its own: what a person signs in with. Its tokens open the
     /// userinfo endpoint only, and no request names it.
     pub account: Resource,
+    pub endpoints: Endpoints,
     pub name: String,
     pub issuer: Issuer,
     pub resources: Vec<Resource>,
@@ -157,6 +162,9 @@ impl Deployment {
     pub fn resolve(raw: RawDeployment, resources: Vec<RawResource>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let issuer = Issuer::parse(&raw.issuer).map_err(|problem| problems.push(problem)).ok();
+        let endpoints = issuer
+            .as_ref()
+            .and_then(|issuer| Endpoints::resolve(&raw.endpoints, issuer, &mut problems));
         if resources.is_empty() {
             problems.push(Problem::new("resource", "none is given", "add a [[resource]] table"));
         }
@@ -179,12 +187,21 @@ impl Deployment {
             let what = "is the issuer, which is the audience of tokens that only sign people in";
             problems.push(Problem::new("resource.url", what, "give the resource a path"));
         }
-        match issuer.zip(account) {
-            Some((issuer, account)) if problems.is_empty() => {
-                Ok(Self { account, name: raw.name, issuer, resources: checked })
+        match issuer.zip(account).zip(endpoints) {
+            Some(((issuer, account), endpoints)) if problems.is_empty() => {
+                Ok(Self { account, endpoints, name: raw.name, issuer, resources: checked })
             }
             _ => Err(problems),
         }
+    }
+
+    /// The hosts at which something of the authorization server is, as `Host` headers say them.
+    pub fn issuer_hosts(&self) -> Vec<String> {
+        let mut hosts = vec![self.issuer.authority()];
+        hosts.extend(self.endpoints.hosts().into_iter().map(str::to_owned));
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
     }
 
     /// The resource that `asked` names, if any.

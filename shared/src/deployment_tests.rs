@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn raw(issuer: &str) -> RawDeployment {
+    toml::from_str(&format!("name = \"Test\"\nissuer = \"{issuer}\"")).unwrap()
+}
+
 fn resolve(lines: &str) -> Result<Deployment, Vec<Problem>> {
     let resource = format!(
         "url = \"https://mcp.example/mcp\"\nname = \"CRM\"\n{lines}\n\
@@ -9,8 +13,7 @@ fn resolve(lines: &str) -> Result<Deployment, Vec<Problem>> {
          scope = [{{ name = \"a\", description = \"See it\" }}]"
     );
     let resource: RawResource = toml::from_str(&resource).unwrap();
-    let issuer = "https://auth.example".to_owned();
-    Deployment::resolve(RawDeployment { name: "Test".to_owned(), issuer }, vec![resource])
+    Deployment::resolve(raw("https://auth.example"), vec![resource])
 }
 
 #[test]
@@ -60,8 +63,7 @@ fn of_scopes(scopes: &str) -> Result<Deployment, Vec<Problem>> {
          prm_scopes = []\nscope = [{scopes}]"
     );
     let resource: RawResource = toml::from_str(&resource).unwrap();
-    let issuer = "https://auth.example".to_owned();
-    Deployment::resolve(RawDeployment { name: "Test".to_owned(), issuer }, vec![resource])
+    Deployment::resolve(raw("https://auth.example"), vec![resource])
 }
 
 #[test]

@@ -32,8 +32,7 @@ impl Issuer {
 
     /// Its host, with the port where the URL has one: what the `Host` header says.
     pub fn authority(&self) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        authority_of(&self.url)
     }
 
     /// The identifier, byte for byte.
@@ -50,4 +49,10 @@ impl Issuer {
     pub fn path(&self) -> &str {
         self.url.path().trim_end_matches('/')
     }
+}
+
+/// The host of a URL, with the port where the URL has one: what the `Host` header says.
+pub fn authority_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

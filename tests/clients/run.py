@@ -140,8 +140,9 @@ class Control:
         return Handler
 
 
-def drive(command, url, demo, control):
-    """Runs one driver in a home of its own; returns its last line, or raises with what went wrong."""
+def drive(command, url, demo, control, **more):
+    """Runs one driver in a home of its own; returns its last line, or raises with what went wrong. It finds `more`
+    in its environment."""
     control.begin()
     with tempfile.TemporaryDirectory(prefix="vestibule-client-", ignore_cleanup_errors=True) as home:
         environment = {name: value for name, value in os.environ.items()
@@ -154,7 +155,7 @@ def drive(command, url, demo, control):
                         "NO_COLOR": "1", "NO_PROXY": "localhost,127.0.0.1",
                         "PATH": f"{browser.parent}:{os.path.dirname(node('')[0])}:{os.environ['PATH']}",
                         "USERNAME": USERNAME, "PASSWORD": PASSWORD, "SECRET": SECRET, "KEYS": demo.folder,
-                        "PYTHONDONTWRITEBYTECODE": "1"}
+                        "PYTHONDONTWRITEBYTECODE": "1", **more}
         child = subprocess.Popen([*command, url, control.url], cwd=home, env=environment, text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  start_new_session=True)

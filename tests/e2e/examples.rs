@@ -1,6 +1,9 @@
 //! Every deployment file in the repository is valid.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use auth_server::config::{Parts, RawAuth, RawClient, RawKeys};
 use gateway::{RawBackend, RawGateway};
@@ -47,21 +50,23 @@ fn examples() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let examples = fs::read_dir(root.join("docs/examples")).unwrap().map(Result::unwrap);
     let deploy = fs::read_dir(root.join("deploy")).unwrap().map(Result::unwrap);
-    let is_deployment = |name: &fs::DirEntry| name.path().extension().is_some_and(|e| e == "toml");
+    let is_deployment = |path: &PathBuf| path.extension().is_some_and(|e| e == "toml");
+    // The demo's is filled in at its start.
+    let profiles = fs::read_dir(root.join("profiles")).unwrap().map(Result::unwrap);
+    let profiles = profiles.filter(|one| one.path().is_dir() && one.file_name() != "demo");
     examples
         .chain(deploy)
+        .map(|entry| entry.path())
         .filter(is_deployment)
-        .map(|entry| {
-            let text = fs::read_to_string(entry.path()).unwrap();
-            (entry.file_name().into_string().unwrap(), text)
-        })
+        .chain(profiles.map(|folder| folder.path().join("deployment.toml")))
+        .map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap()))
         .collect()
 }
 
 #[test]
 fn every_example_is_a_working_deployment() {
     let examples = examples();
-    assert!(examples.len() >= 3);
+    assert!(examples.len() >= 8);
     for (name, text) in examples {
         assert_eq!(resolve(&text), Ok(()), "{name}");
     }

@@ -85,6 +85,18 @@ mod openid_requests;
 #[cfg(test)]
 mod openid_upstream;
 #[cfg(test)]
+mod profile_cases;
+#[cfg(test)]
+mod profile_hidden_tools;
+#[cfg(test)]
+mod profile_keys_only;
+#[cfg(test)]
+mod profile_path_issuer;
+#[cfg(test)]
+mod profile_split_origins;
+#[cfg(test)]
+mod profile_workspace_argument;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod resource_settings;

@@ -178,7 +178,8 @@ fn a_resource_is_neither_the_issuer_nor_owner_of_sign_in_scopes() {
             "url = \"{url}\"\nname = \"CRM\"\ndefault_scopes = []\nprm_scopes = []\n\
              scope = [{{ name = \"{scope}\", description = \"See it\" }}]"
         );
-        let raw = RawDeployment { name: "CRM".to_owned(), issuer: issuer.to_owned() };
+        let raw = format!("name = \"CRM\"\nissuer = \"{issuer}\"");
+        let raw: RawDeployment = toml::from_str(&raw).unwrap();
         let resource = toml::from_str(&resource).unwrap();
         let resolved = Deployment::resolve(raw, vec![resource]);
         assert_eq!(resolved.is_ok(), fits, "{url} {scope}: {resolved:?}");

@@ -48,10 +48,10 @@ impl Account {
 
     /// The person at a browser, signed in.
     pub async fn of(world: &World, mut browser: Browser) -> Self {
-        let page = browser.visit(&world.url("/account")).await;
+        let page = browser.visit(&world.page("/account")).await;
         let page = if page.asks_to_sign_in() { browser.sign_in(&page).await } else { page };
         assert!(page.reply.text.contains("Your account"), "{}", page.reply.text);
-        Self { browser, base: world.url("/account"), resource: world.resource.clone() }
+        Self { browser, base: world.page("/account"), resource: world.resource.clone() }
     }
 
     /// The page.

@@ -1,19 +1,25 @@
 //! Requests and answers without any comfort: no cookies, no redirects, no retries.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{
     Method,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
+use crate::front::Front;
+
 /// Sends requests. `localhost` is this machine's IPv4 loopback, whatever the resolver says.
 #[derive(Clone, Debug)]
-pub struct Http(reqwest::Client);
+pub struct Http {
+    client: reqwest::Client,
+    /// What leads public hosts to this machine.
+    front: Option<Arc<Front>>,
+}
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -55,7 +61,13 @@ impl Http {
             // A connection kept from before a restart would lose a request.
             .pool_max_idle_per_host(0)
             .build();
-        Self(client.expect("a client"))
+        Self { client: client.expect("a client"), front: None }
+    }
+
+    /// The same, to whom the front's hosts lead to this machine.
+    #[must_use]
+    pub(crate) fn behind(&self, front: Front) -> Self {
+        Self { client: self.client.clone(), front: Some(Arc::new(front)) }
     }
 
     /// Fetches a document.
@@ -79,7 +91,7 @@ impl Http {
     /// Sends any request.
     pub async fn send(&self, method: Method, url: &str, headers: HeaderMap, body: String) -> Reply {
         let answer = self.open(method, url, headers, body).await;
-        let url = answer.url().clone();
+        let url = Url::parse(url).unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
         Reply { headers, status, text, url }
@@ -92,11 +104,15 @@ impl Http {
         &self,
         method: Method,
         url: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: String,
     ) -> reqwest::Response {
-        let url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-        let request = self.0.request(method, url.clone()).headers(headers).body(body);
+        let mut url = Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        if let Some((inner, host)) = self.front.as_ref().and_then(|front| front.lead(&url)) {
+            headers.entry(HOST).or_insert(HeaderValue::from_str(&host).unwrap());
+            url = inner;
+        }
+        let request = self.client.request(method, url.clone()).headers(headers).body(body);
         request.send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"))
     }
 }

@@ -18,6 +18,7 @@ mod backend;
 mod browser;
 mod client;
 mod collector;
+mod front;
 mod hostile;
 mod html;
 mod http;

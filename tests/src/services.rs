@@ -67,8 +67,8 @@ pub(crate) struct Tables {
     auth: RawAuth,
     backends: Vec<RawBackend>,
     clients: Vec<RawClient>,
-    deployment: Deployment,
-    gateway: Option<RawGateway>,
+    pub(crate) deployment: Deployment,
+    pub(crate) gateway: Option<RawGateway>,
     keys: RawKeys,
 }
 
@@ -239,7 +239,7 @@ impl Running {
             audience: CRM_AUDIENCE.to_owned(),
             clock,
             data_file: None,
-            issuer: format!("http://127.0.0.1:{gateway_port}"),
+            issuer: tables.gateway.as_ref().and_then(|raw| raw.identity_issuer.clone()).unwrap(),
             jwks_url: format!("http://127.0.0.1:{gateway_port}/.well-known/jwks.json"),
             path: "/mcp".to_owned(),
             workspaces: workspaces
@@ -320,6 +320,7 @@ fn secret(name: &str) -> &'static str {
         "partner-secret" => crate::client::PARTNER_SECRET,
         "resource-server-secret" => crate::client::RESOURCE_SERVER_SECRET,
         "password" => crate::browser::PASSWORD,
+        name if name.ends_with("-password") => crate::browser::PASSWORD,
         "site-authority" => crate::site::authority(),
         other => panic!("the deployment names no file {other}"),
     }

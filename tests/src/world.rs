@@ -18,6 +18,7 @@ use url::Url;
 use web::traces::Settings;
 
 use crate::{
+    front::Front,
     http::{Http, Reply},
     services::{CRM_AUDIENCE, Running, Shared, Tables, address, listen},
 };
@@ -60,6 +61,8 @@ pub struct Options {
     pub more: &'static str,
     /// The issuer's path, such as `/tenant`.
     pub issuer_path: &'static str,
+    /// A deployment file with public hosts of its own, instead of the demo's.
+    pub profile: &'static str,
     pub store: Store,
     /// What requests are traced with, if they are.
     pub traces: Option<&'static Settings>,
@@ -74,6 +77,7 @@ impl Default for Options {
             is_split: false,
             issuer_path: "",
             more: "",
+            profile: "",
             store: Store::default(),
             traces: None,
         }
@@ -96,6 +100,8 @@ pub struct World {
     pub resource: String,
     deployment: String,
     has_crm: bool,
+    /// The URL below which the issuer's pages are.
+    pages: String,
     is_split: bool,
     ports: Ports,
     running: Running,
@@ -133,7 +139,9 @@ impl World {
             behind = Some((gateway, crm));
         }
         let issuer = format!("http://localhost:{}{}", ports.auth, options.issuer_path);
-        let deployment = (options.edit)(ports.fill(&issuer)) + options.more;
+        let filled =
+            ports.fill(if options.profile.is_empty() { DEMO } else { options.profile }, &issuer);
+        let deployment = (options.edit)(filled) + options.more;
         let (engine, redis) = engine(options.store).await;
         let gateway_redis = match &redis {
             Some(server) => Some(Redis::connect(server.config("gateway:")).await.unwrap()),
@@ -144,16 +152,30 @@ impl World {
         let running = Running::default();
         let tables = Tables::read(&deployment);
         let app = running.auth_server(listener, &tables, &shared).await;
+        let public = (!options.profile.is_empty()).then_some(&tables.deployment);
+        let http = Http::new();
         let mut world = Self {
             app,
             clock: shared.clock.clone(),
             gateway: None,
             has_crm: options.backend.is_none(),
             is_split: options.is_split,
-            http: Http::new(),
-            issuer,
+            http: match (public, ports.gateway) {
+                (Some(public), Some((gateway, _))) => {
+                    http.behind(Front::new(public, ports.auth, gateway))
+                }
+                _ => http,
+            },
+            pages: public.map_or(issuer.clone(), |public| {
+                let authorize = public.endpoints.authorize.as_str();
+                authorize.rsplit_once('/').unwrap().0.to_owned()
+            }),
+            issuer: public.map_or(issuer, |public| public.issuer.as_str().to_owned()),
             redis,
-            resource: ports.gateway.map_or(RESOURCE.to_owned(), |(port, _)| mcp_url(port)),
+            resource: match public {
+                Some(public) => public.resources[0].indicator.as_str().to_owned(),
+                None => ports.gateway.map_or(RESOURCE.to_owned(), |(port, _)| mcp_url(port)),
+            },
             deployment,
             ports,
             running,
@@ -233,9 +255,14 @@ impl World {
         format!("{}{path}", self.issuer)
     }
 
-    /// The origin of the issuer, as browsers write it.
+    /// The origin of the issuer's pages, as browsers write it.
     pub fn origin(&self) -> String {
-        format!("http://localhost:{}", self.ports.auth)
+        Url::parse(&self.pages).unwrap().origin().ascii_serialization()
+    }
+
+    /// The URL of a page, beside the authorization endpoint.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.pages)
     }
 
     /// What gateways are told to refuse at this moment.
@@ -302,13 +329,15 @@ impl World {
 
 impl Ports {
     /// The deployment file for these ports.
-    fn fill(self, issuer: &str) -> String {
+    fn fill(self, text: &str, issuer: &str) -> String {
         let Some((gateway, crm)) = self.gateway else {
             return DEPLOYMENT.replace("{issuer}", issuer);
         };
-        DEMO.replace("http://localhost:{auth_port}", issuer)
+        let crm = format!("http://127.0.0.1:{crm}/mcp");
+        text.replace("http://localhost:{auth_port}", issuer)
             .replace("{gateway_port}", &gateway.to_string())
-            .replace("{crm_url}", &format!("http://127.0.0.1:{crm}/mcp"))
+            .replace("{crm_url}", &crm)
+            .replace("http://127.0.0.1:7420/mcp", &crm)
             .replace("{crm_audience}", CRM_AUDIENCE)
             .replace("{password_file}", "password")
     }

@@ -46,7 +46,6 @@ pub struct Config {
     pub(crate) client_capacity: u64,
     pub(crate) clients: Vec<Client>,
     pub(crate) deployment: Deployment,
-    pub(crate) endpoints: Endpoints,
     /// What a gateway of another process shows to use the internal interface.
     pub(crate) internal_credential: Option<Secret>,
     pub(crate) keys: KeyPolicy,
@@ -66,18 +65,6 @@ pub struct Config {
 pub(crate) struct AuditRetention {
     pub(crate) life: Duration,
     pub(crate) most: u64,
-}
-
-/// The public URL of each endpoint.
-#[derive(Clone, Debug)]
-pub(crate) struct Endpoints {
-    pub(crate) authorize: String,
-    pub(crate) introspect: String,
-    pub(crate) jwks: String,
-    pub(crate) register: String,
-    pub(crate) revoke: String,
-    pub(crate) token: String,
-    pub(crate) userinfo: String,
 }
 
 /// A person of the deployment file.
@@ -152,7 +139,6 @@ impl Config {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let endpoints = Endpoints::of(parts.deployment.issuer.as_str());
         Ok(Self {
             audit,
             blocked_redirects: BlockedRedirects::new(
@@ -162,7 +148,6 @@ impl Config {
             client_capacity: parts.auth.client_capacity.unwrap_or(100_000),
             clients,
             deployment: parts.deployment,
-            endpoints,
             internal_credential: parts.internal_credential,
             keys,
             new_clients_per_minute,
@@ -176,14 +161,9 @@ impl Config {
         })
     }
 
-    /// The issuer's host, as the `Host` header has it.
-    pub(crate) fn authority(&self) -> String {
-        self.deployment.issuer.authority()
-    }
-
-    /// The issuer's URL: where pages and their cookies live.
+    /// The authorization endpoint's URL: at its origin pages and their cookies live.
     pub(crate) fn public(&self) -> &Url {
-        self.deployment.issuer.url()
+        self.deployment.endpoints.authorize.url()
     }
 
     /// The origin of pages, as browsers write it.
@@ -191,23 +171,9 @@ impl Config {
         self.public().origin().ascii_serialization()
     }
 
-    /// The path of an endpoint under the issuer.
-    pub(crate) fn path(&self, endpoint: &str) -> String {
-        format!("{}{endpoint}", self.deployment.issuer.path())
-    }
-}
-
-impl Endpoints {
-    fn of(issuer: &str) -> Self {
-        Self {
-            authorize: format!("{issuer}/authorize"),
-            introspect: format!("{issuer}/introspect"),
-            jwks: format!("{issuer}/jwks"),
-            register: format!("{issuer}/register"),
-            revoke: format!("{issuer}/revoke"),
-            token: format!("{issuer}/token"),
-            userinfo: format!("{issuer}/userinfo"),
-        }
+    /// The path of a page, beside the authorization endpoint.
+    pub(crate) fn path(&self, page: &str) -> String {
+        format!("{}{page}", self.deployment.endpoints.base())
     }
 }
 

@@ -83,7 +83,7 @@ pub struct RawMembership {
 }
 
 /// An `[[auth.upstream]]` table: an `OpenID` provider that people may sign in with. It sends them
-/// back to `{issuer}/login/{id}/callback`.
+/// back to `/login/{id}/callback` beside the authorization endpoint.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawUpstream {

@@ -112,7 +112,7 @@ pub(crate) async fn post(
         return untrusted(&app, &UntrustedRedirect::Post);
     };
     let query = Serializer::new(String::new()).extend_pairs(form.fields).finish();
-    browser::back(&format!("{}?{query}", app.config.endpoints.authorize))
+    browser::back(&format!("{}?{query}", app.config.deployment.endpoints.authorize.as_str()))
 }
 
 /// The page for a person who is to be asked: who they are, or whether they consent.

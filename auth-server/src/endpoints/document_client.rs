@@ -110,7 +110,7 @@ impl Return {
                 query.append_pair(&name, &value);
             }
         }
-        format!("{}?{}", app.config.path("/authorize"), query.finish())
+        format!("{}?{}", app.config.deployment.endpoints.authorize.path(), query.finish())
     }
 }
 

@@ -75,17 +75,17 @@ pub(crate) fn document(config: &Config) -> Bytes {
     scopes.retain(|scope| seen.insert(scope.clone()));
     let methods = vec!["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
     let algorithms = config.keys.algorithms.iter().map(|one| one.as_str()).collect();
-    let endpoints = &config.endpoints;
+    let endpoints = &config.deployment.endpoints;
     let document = AuthorizationServerMetadata {
         issuer: config.deployment.issuer.as_str().to_owned(),
-        authorization_endpoint: endpoints.authorize.clone(),
-        token_endpoint: endpoints.token.clone(),
+        authorization_endpoint: endpoints.authorize.as_str().to_owned(),
+        token_endpoint: endpoints.token.as_str().to_owned(),
         registration_endpoint: (config.registration != Registration::Closed)
-            .then(|| endpoints.register.clone()),
-        revocation_endpoint: endpoints.revoke.clone(),
-        introspection_endpoint: endpoints.introspect.clone(),
-        userinfo_endpoint: endpoints.userinfo.clone(),
-        jwks_uri: endpoints.jwks.clone(),
+            .then(|| endpoints.register.as_str().to_owned()),
+        revocation_endpoint: endpoints.revoke.as_str().to_owned(),
+        introspection_endpoint: endpoints.introspect.as_str().to_owned(),
+        userinfo_endpoint: endpoints.userinfo.as_str().to_owned(),
+        jwks_uri: endpoints.jwks.as_str().to_owned(),
         response_types_supported: vec!["code"],
         response_modes_supported: vec!["query", "form_post"],
         grant_types_supported: vec!["authorization_code", "refresh_token", "client_credentials"],

@@ -276,7 +276,7 @@ pub(super) fn add_management(
     id: &ClientId,
     token: &Secret,
 ) {
-    let uri = format!("{}/{id}", app.config.endpoints.register);
+    let uri = format!("{}/{id}", app.config.deployment.endpoints.register.as_str());
     set(answer, "registration_client_uri", json!(uri));
     set(answer, "registration_access_token", json!(token.expose()));
 }

@@ -101,6 +101,7 @@ fn check(config: &Path) -> Result<(), String> {
     tls::internal_client(&file.gateway.internal_tls)?;
     log::say(&format!("{} is right", config.display()));
     log::say(&format!("  issuer      {}", deployment.issuer.as_str()));
+    tell_endpoints(&deployment);
     for resource in &deployment.resources {
         log::say(&format!("  resource    {}", resource.indicator.as_str()));
         if is_of_issuer(resource, &deployment) {
@@ -125,8 +126,58 @@ fn check(config: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a browser takes a resource and the issuer for one site.
+/// Endpoints that the file has elsewhere than below the issuer, and where that leaves the pages.
+fn tell_endpoints(deployment: &Deployment) {
+    let Deployment { endpoints, issuer, .. } = deployment;
+    for (name, endpoint) in endpoints.all() {
+        if endpoint.url().path() != format!("{}/{name}", issuer.path())
+            || endpoint.url().origin() != issuer.url().origin()
+        {
+            log::say(&format!("  endpoint    {name} at {}", endpoint.as_str()));
+        }
+    }
+    let origin = endpoints.authorize.url().origin();
+    if origin != issuer.url().origin() || endpoints.base() != issuer.path() {
+        let (origin, base) = (origin.ascii_serialization(), endpoints.base());
+        log::say(&format!("  pages       beside it: {origin}{base}/account, and sign-in"));
+    }
+}
+
+/// Whether a browser takes a resource and the issuer, or its pages, for one origin.
 fn is_of_issuer(resource: &Resource, deployment: &Deployment) -> bool {
+    let (issuer, pages) = (deployment.issuer.url(), deployment.endpoints.authorize.url());
     let url = Url::parse(resource.indicator.as_str());
-    url.is_ok_and(|url| url.origin() == deployment.issuer.url().origin())
+    url.is_ok_and(|url| url.origin() == issuer.origin() || url.origin() == pages.origin())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::secret_file;
+
+    #[test]
+    fn every_profile_is_right() {
+        let folder = tempfile::tempdir().unwrap();
+        for person in ["ada", "grace"] {
+            let path = folder.path().join(format!("{person}-password"));
+            secret_file::write_private(&path, "a password").unwrap();
+        }
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../profiles");
+        let mut checked = 0;
+        for profile in fs::read_dir(profiles).unwrap().map(|entry| entry.unwrap()) {
+            // The demo's is filled in at its start.
+            if !profile.path().is_dir() || profile.file_name() == "demo" {
+                continue;
+            }
+            let text = fs::read_to_string(profile.path().join("deployment.toml")).unwrap();
+            let text = text.replace("/etc/vestibule", folder.path().to_str().unwrap());
+            let path = folder.path().join("deployment.toml");
+            fs::write(&path, text).unwrap();
+            assert_eq!(check(&path), Ok(()), "{}", profile.path().display());
+            checked += 1;
+        }
+        assert_eq!(checked, 5);
+    }
 }

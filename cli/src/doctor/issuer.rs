@@ -105,9 +105,12 @@ fn content(metadata: &Value, issuer: &Url, found: &mut Findings) {
     for name in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
         match Url::parse(text(metadata, name)) {
             Ok(url) if url.origin() == issuer.origin() => {}
+            // Another origin of the deployment's, or the inner address of a proxy that rewrites:
+            // what is asked of it below tells which.
             Ok(url) => {
-                let what = format!("{name} is {url}, at another origin than the issuer");
-                found.warn("endpoints", what, "serve all of the issuer at one origin");
+                transport("endpoints", &url, found);
+                let what = format!("{name} is at another origin than the issuer");
+                found.ok("endpoints", what);
             }
             Err(_) => {
                 let fix = "pass the metadata through unchanged";

@@ -18,6 +18,8 @@ use super::*;
 pub(super) enum Broken {
     AnotherResource,
     BareChallenge,
+    /// The authorization endpoint is at another origin, which answers.
+    Elsewhere,
     EmptyKeys,
     NoChallenge,
     NoCors,
@@ -27,6 +29,8 @@ pub(super) enum Broken {
     NoWayToRegister,
     Nothing,
     OpenRedirect,
+    /// The authorization endpoint is where a proxy's inside would be.
+    Plain,
     PrivateKey,
     SlashedIssuer,
     TokenAccepted,
@@ -117,6 +121,16 @@ fn metadata(broken: Broken, origin: &str) -> Value {
         "authorization_endpoint": format!("{origin}/authorize"),
         "token_endpoint": format!("{origin}/token"), "code_challenge_methods_supported": methods,
     });
+    match broken {
+        Broken::Elsewhere => {
+            let other = origin.replace("127.0.0.1", "localhost");
+            metadata["authorization_endpoint"] = format!("{other}/authorize").into();
+        }
+        Broken::Plain => {
+            metadata["authorization_endpoint"] = "http://auth.invalid:8080/authorize".into();
+        }
+        _ => {}
+    }
     if broken != Broken::NoWayToRegister {
         metadata["registration_endpoint"] = format!("{origin}/register").into();
     }
@@ -175,6 +189,18 @@ async fn each_fault_is_found_where_it_is_and_comes_with_a_remedy() {
         let fixes = found.iter().filter(|one| one.verdict != Verdict::Ok);
         assert!(fixes.clone().count() > 0 && fixes.clone().all(|one| one.fix.is_some()));
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_at_another_origin_is_asked_there() {
+    let origin = deployment(Broken::Elsewhere).await;
+    let walked = found(&format!("{origin}/mcp")).await;
+    assert!(walked.iter().all(|one| one.verdict == Verdict::Ok), "{walked:?}");
+    assert!(walked.iter().any(|one| one.check == "endpoints"), "{walked:?}");
+    let origin = deployment(Broken::Plain).await;
+    let walked = found(&format!("{origin}/mcp")).await;
+    let bad = BTreeSet::from(["endpoints", "redirects"]);
+    assert_eq!(verdicts(&walked, Verdict::Bad), bad, "{walked:?}");
 }
 
 #[tokio::test]

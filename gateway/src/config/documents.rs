@@ -3,11 +3,20 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use shared::{deployment::Resource, problem::Problem};
+use shared::{
+    deployment::{Deployment, Resource},
+    issuer::authority_of,
+    problem::Problem,
+    resource::is_loopback,
+};
 use url::Url;
 
 use super::{RawMissingScope, RawRoute};
-use crate::rules::{documents::Documents, policy::Pattern};
+use crate::rules::{
+    documents::{Address, Documents, OpenApiVersion},
+    origin::normal_host,
+    policy::Pattern,
+};
 
 /// The `documents` table of a route: what everybody may read of the resource, and what a caller
 /// with a credential reads of it. Without the table all three are there, naming no tool, unless
@@ -23,10 +32,16 @@ pub struct RawDocuments {
     pub logo: Option<String>,
     /// Whether `/.well-known/mcp.json` is there, at the root of the host.
     pub manifest: bool,
+    /// Where it is instead, such as at the bare name of the company's site.
+    pub manifest_url: Option<String>,
     /// Its `manifest_version`.
     pub manifest_version: String,
     /// Whether `/openapi.json` is there, at the root of the host.
     pub openapi: bool,
+    /// Where it is instead.
+    pub openapi_url: Option<String>,
+    /// `3.1`, or `3.0` for programs that read nothing newer.
+    pub openapi_version: RawOpenApiVersion,
     /// Links to policies, by their kind.
     pub policies: BTreeMap<String, String>,
     /// The tools that everybody may know of, by their names here or with one `*`.
@@ -41,6 +56,16 @@ pub struct RawDocuments {
     pub website: Option<String>,
 }
 
+/// The version of `OpenAPI` that a description is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum RawOpenApiVersion {
+    #[serde(rename = "3.0")]
+    V3_0,
+    #[default]
+    #[serde(rename = "3.1")]
+    V3_1,
+}
+
 impl Default for RawDocuments {
     fn default() -> Self {
         Self {
@@ -48,8 +73,11 @@ impl Default for RawDocuments {
             description: None,
             logo: None,
             manifest: true,
+            manifest_url: None,
             manifest_version: "0.4".to_owned(),
             openapi: true,
+            openapi_url: None,
+            openapi_version: RawOpenApiVersion::default(),
             policies: BTreeMap::new(),
             public_tools: Vec::new(),
             server_card: true,
@@ -63,7 +91,7 @@ impl Default for RawDocuments {
 /// The documents of a route; what is wrong with them is added to `problems`.
 pub(super) fn documents(
     raw: &RawRoute,
-    resource: &Resource,
+    (deployment, resource): (&Deployment, &Resource),
     at: usize,
     problems: &mut Vec<Problem>,
 ) -> Option<Documents> {
@@ -98,6 +126,16 @@ pub(super) fn documents(
             problems.push(Problem::new(place, what, "write a whole URL"));
         }
     }
+    let mut address = |key: &str, url: &Option<String>| {
+        let found = address(url.as_ref()?, deployment);
+        let told = |what: &str| {
+            let remedy = "write a URL such as https://crm.example/openapi.json";
+            problems.push(Problem::new(place(key), what, remedy));
+        };
+        found.map_err(told).ok()
+    };
+    let manifest_at = address("manifest_url", &raw.manifest_url);
+    let openapi_at = address("openapi_url", &raw.openapi_url);
     let server_name = raw.server_name.unwrap_or_else(|| reversed(resource.indicator.as_str()));
     let is_name = server_name.len() <= 200
         && server_name.split_once('/').is_some_and(|(space, name)| {
@@ -118,13 +156,41 @@ pub(super) fn documents(
         has_openapi: raw.openapi,
         has_server_card: raw.server_card,
         logo: raw.logo,
+        manifest_at,
         manifest_version: raw.manifest_version,
+        openapi_at,
+        openapi_version: match raw.openapi_version {
+            RawOpenApiVersion::V3_0 => OpenApiVersion::V3_0,
+            RawOpenApiVersion::V3_1 => OpenApiVersion::V3_1,
+        },
         policies: raw.policies,
         public_tools,
         server_name,
         version: raw.version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
         website: raw.website,
     })
+}
+
+/// Where a document may be: at no address that something else has.
+fn address(text: &str, deployment: &Deployment) -> Result<Address, &'static str> {
+    let url = Url::parse(text).map_err(|_| "is no URL")?;
+    if url.as_str() != text || url.query().is_some() || url.fragment().is_some() {
+        return Err("is not written as URL readers write it, or has a query or a fragment");
+    }
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err("is neither https nor loopback http");
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let path = url.path();
+    if text.contains('@') || !path.split('/').skip(1).all(|one| one.bytes().all(is_plain)) {
+        return Err("has a user name, or a path that is not words of A-Z a-z 0-9 - _ .");
+    }
+    let is_kept = ["/healthz", "/readyz", "/.well-known/jwks.json"].contains(&path)
+        || ["/.well-known/oauth-", "/.well-known/openid-"].iter().any(|one| path.starts_with(one));
+    if is_kept || path == "/" || deployment.endpoints.has(&authority_of(&url), path) {
+        return Err("is the address of something else");
+    }
+    Ok(Address { host: normal_host(&authority_of(&url)), path: path.to_owned() })
 }
 
 /// The name that follows from a resource's URL.

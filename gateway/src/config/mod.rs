@@ -44,7 +44,7 @@ use crate::{
 pub use challenge::{RawChallenge, RawErrorBody, RawMetadataAddress};
 pub(crate) use connection::Connection;
 pub use connection::RawConnection;
-pub use documents::RawDocuments;
+pub use documents::{RawDocuments, RawOpenApiVersion};
 pub(crate) use identity::{Exchange, IdentityMode, IdentitySettings, StaticCredential};
 pub use identity::{RawCredential, RawExchange, RawIdentity, RawIdentityMode};
 pub(crate) use issuers::{KeySource, TrustedIssuer};
@@ -301,7 +301,7 @@ fn resolve_routes(
             (None, None) => None,
         };
         let offered = offerings::offered(raw, resource, at, problems);
-        let documents = documents::documents(raw, resource, at, problems);
+        let documents = documents::documents(raw, (deployment, resource), at, problems);
         let own = deployment.issuer.as_str();
         let issuers = issuers::issuers(&raw.issuer, at, (own, resource), problems);
         match route::route(gateway, raw, resource, scopes) {

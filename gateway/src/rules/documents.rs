@@ -1,5 +1,5 @@
 //! Public documents about a resource, made of what it offers at this moment: the manifest that
-//! some clients look for, the server card (SEP-2127), and a description in `OpenAPI` 3.1.
+//! some clients look for, the server card (SEP-2127), and a description in `OpenAPI`.
 //!
 //! Invariant: a document names no tool beyond those it is given.
 
@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use crate::rules::{own::versions, policy::Pattern};
+use crate::rules::{older_schema::as_3_0, own::versions, policy::Pattern};
 
 /// What is said of a resource beside its tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,13 +19,36 @@ pub(crate) struct Documents {
     pub(crate) has_openapi: bool,
     pub(crate) has_server_card: bool,
     pub(crate) logo: Option<String>,
+    /// Where the manifest is, if not at the root of the resource's host.
+    pub(crate) manifest_at: Option<Address>,
     pub(crate) manifest_version: String,
+    /// Where the description is, if not at the root of the resource's host.
+    pub(crate) openapi_at: Option<Address>,
+    pub(crate) openapi_version: OpenApiVersion,
     pub(crate) policies: BTreeMap<String, String>,
     /// The tools that everybody may know of.
     pub(crate) public_tools: Vec<Pattern>,
     pub(crate) server_name: String,
     pub(crate) version: String,
     pub(crate) website: Option<String>,
+}
+
+/// Where a document is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// `host` or `host:port`, in lower case.
+    pub(crate) host: String,
+    pub(crate) path: String,
+}
+
+/// The version of `OpenAPI` that a description is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OpenApiVersion {
+    /// Its schemas are those of JSON Schema of 2012, with less to say.
+    V3_0,
+    /// Its schemas are the tools' own.
+    #[default]
+    V3_1,
 }
 
 /// The resource that a document is about.
@@ -136,7 +159,7 @@ pub(crate) fn server_card(subject: &Subject<'_>) -> Value {
     card
 }
 
-/// A description in `OpenAPI` 3.1: one operation, the endpoint, whose request is a call of one of
+/// A description in `OpenAPI` 3.1 or 3.0: one operation, the endpoint, whose request is a call of one of
 /// the tools, each with its own schema.
 pub(crate) fn openapi(subject: &Subject<'_>, tools: &[Cow<'_, RawValue>]) -> Value {
     let mut schemas = Map::new();
@@ -189,7 +212,7 @@ pub(crate) fn openapi(subject: &Subject<'_>, tools: &[Cow<'_, RawValue>]) -> Val
     let origin = subject.url.strip_suffix(subject.path).unwrap_or(subject.url);
     let ways_in = schemes(subject);
     let security: Vec<Value> = ways_in.keys().map(|name| json!({ name: [] })).collect();
-    json!({
+    let document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": subject.name,
@@ -200,7 +223,11 @@ pub(crate) fn openapi(subject: &Subject<'_>, tools: &[Cow<'_, RawValue>]) -> Val
         "paths": { subject.path: { "post": operation } },
         "components": { "schemas": schemas, "securitySchemes": ways_in },
         "security": security,
-    })
+    });
+    match subject.documents.openapi_version {
+        OpenApiVersion::V3_0 => as_3_0(document),
+        OpenApiVersion::V3_1 => document,
+    }
 }
 
 fn schemes(subject: &Subject<'_>) -> Map<String, Value> {

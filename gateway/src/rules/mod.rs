@@ -20,6 +20,7 @@ pub(crate) mod logging;
 pub(crate) mod members;
 pub(crate) mod narrowing;
 pub(crate) mod offerings;
+pub(crate) mod older_schema;
 pub(crate) mod openapi;
 pub(crate) mod origin;
 pub(crate) mod outputs;

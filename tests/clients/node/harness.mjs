@@ -9,7 +9,7 @@ export const issuer = process.env.ISSUER;
 export const redirectUri = 'http://127.0.0.1:33418/callback';
 
 /** The read tool every driver calls. */
-export const tool = 'list_contacts';
+export const tool = process.env.TOOL ?? 'list_contacts';
 
 async function ask(path) {
   const answer = await fetch(control + path);

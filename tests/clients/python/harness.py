@@ -9,7 +9,7 @@ import urllib.request
 URL, CONTROL = sys.argv[-2:]
 ISSUER = os.environ["ISSUER"]
 REDIRECT_URI = "http://127.0.0.1:33418/callback"
-TOOL = "list_contacts"
+TOOL = os.environ.get("TOOL", "list_contacts")
 
 
 def _ask(path):
