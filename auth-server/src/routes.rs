@@ -102,6 +102,7 @@ fn entered(paths: Router<App>, app: App, entrance: Arc<Entrance>) -> Router {
         .layer(middleware::from_fn_with_state(entrance, entrance::enter))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(wrong_method)
         .with_state(app)
 }
 
@@ -117,6 +118,7 @@ pub fn internal_router(app: App) -> Router {
         .route("/internal/events", get(internal::events))
         .route("/internal/principals", post(internal::principals))
         .route("/internal/usage", post(internal::usage))
+        .method_not_allowed_fallback(wrong_method)
         .fallback(|| async { Problem::not_found() });
     if app.traces.is_some() {
         paths = paths.layer(middleware::from_fn_with_state(app.clone(), traces::follow));

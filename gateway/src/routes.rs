@@ -46,6 +46,7 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/.well-known/jwks.json", get(metadata::identity_keys))
+        .method_not_allowed_fallback(wrong_method)
         .fallback(by_host)
         .with_state(gateway)
 }
@@ -164,17 +165,19 @@ fn of_host(app: &App, host: &str, routes: &[Arc<Route>]) -> Host {
     }
     // Scripts look for documents that are not here, and must be able to read that they are not.
     let missing = any(|| async { Problem::not_found().into_response() });
-    let served = served.fallback(missing.layer(open())).method_not_allowed_fallback(|| async {
-        let mut response = transport(TransportViolation::MethodNotAllowed);
-        // What is allowed depends on the path, and is filled in behind.
-        response.headers_mut().remove(ALLOW);
-        response
-    });
+    let served = served.fallback(missing.layer(open())).method_not_allowed_fallback(wrong_method);
     let served = match app.traces {
         Some(_) => served.layer(from_fn_with_state(app.clone(), traces::follow)),
         None => served,
     };
     Host { paths, router: served }
+}
+
+async fn wrong_method() -> Response {
+    let mut response = transport(TransportViolation::MethodNotAllowed);
+    // What is allowed depends on the path, and is filled in behind.
+    response.headers_mut().remove(ALLOW);
+    response
 }
 
 /// The public documents of a host, where no resource has their path; with every path that is

@@ -166,6 +166,8 @@ mod story_person_takes_back;
 #[cfg(test)]
 mod story_service_signs_in;
 #[cfg(test)]
+mod stranger_inputs;
+#[cfg(test)]
 mod telemetry;
 #[cfg(test)]
 mod token_algorithms;

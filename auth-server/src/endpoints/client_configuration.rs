@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, State},
+    extract::{ConnectInfo, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header::CACHE_CONTROL};
@@ -17,7 +17,10 @@ use serde_json::{Map, Value};
 use shared::{ids::ClientId, secret::Secret};
 use subtle::ConstantTimeEq;
 
-use super::register::{add_management, bearer, information, read, refuse_blocked};
+use super::{
+    named::Named,
+    register::{add_management, bearer, information, read, refuse_blocked},
+};
 use crate::{
     App,
     audit::Event,
@@ -34,7 +37,7 @@ use crate::{
 pub(crate) async fn show(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
 ) -> Result<Response, RegistrationError> {
     let (client, token) = authorized(&app, peer, &headers, &id).await?;
@@ -45,7 +48,7 @@ pub(crate) async fn show(
 pub(crate) async fn replace(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, RegistrationError> {
@@ -73,7 +76,7 @@ pub(crate) async fn replace(
 pub(crate) async fn remove(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    Named(id): Named,
     headers: HeaderMap,
 ) -> Result<Response, RegistrationError> {
     let (client, _) = authorized(&app, peer, &headers, &id).await?;

@@ -5,14 +5,14 @@
 use axum::{
     Json,
     body::Body,
-    extract::{Query, State},
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{AUTHORIZATION, CACHE_CONTROL, RETRY_AFTER},
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use shared::{
     internal::{Cursor, PrincipalQuery, Usage},
     secret::SecretHash,
@@ -20,24 +20,18 @@ use shared::{
 use subtle::ConstantTimeEq;
 use web::{form::read_body, problem::Problem};
 
-use crate::{App, error::Fault};
-
-/// Where a gateway stands in the feed.
-#[derive(Debug, Deserialize)]
-pub(crate) struct After {
-    epoch: Option<String>,
-    seq: Option<u64>,
-}
+use crate::{App, error::Fault, rules::params::Params};
 
 /// `GET /internal/events`: a snapshot, or what came since; nothing new is an answer too. While
 /// the store is not seen that is said at once, by the code `store_unavailable`.
 pub(crate) async fn events(
     State(app): State<App>,
-    Query(after): Query<After>,
+    RawQuery(after): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     authenticate(&app, &headers).map_err(IntoResponse::into_response)?;
-    let cursor = after.epoch.zip(after.seq).map(|(epoch, seq)| Cursor { epoch, seq });
+    let cursor = cursor(after.as_deref().unwrap_or_default());
+    let cursor = cursor.map_err(IntoResponse::into_response)?;
     let events = app.events(cursor.as_ref()).await.map_err(|error| {
         crate::error::log(&error);
         blind()
@@ -72,6 +66,18 @@ pub(crate) async fn usage(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Where a gateway stands in the feed, if it knows.
+fn cursor(query: &str) -> Result<Option<Cursor>, Problem> {
+    let params = Params::parse(query.as_bytes()).map_err(|_| bad("a parameter is repeated"))?;
+    let Some((epoch, seq)) = params.one("epoch").zip(params.one("seq")) else { return Ok(None) };
+    let seq = seq.parse().map_err(|_| bad("seq is no number"))?;
+    Ok(Some(Cursor { epoch: epoch.to_owned(), seq }))
+}
+
+fn bad(text: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text)
+}
+
 fn blind() -> Response {
     let text = "auth-server answers, and does not see its store";
     let mut response =
@@ -81,10 +87,10 @@ fn blind() -> Response {
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let bad =
-        |text: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid_request", text).into_response();
-    let bytes = read_body(body, 16 << 20).await.map_err(|error| bad(&error.to_string()))?;
-    serde_json::from_slice(&bytes).map_err(|_| bad("the body is not what this address takes"))
+    let bytes =
+        read_body(body, 16 << 20).await.map_err(|error| bad(&error.to_string()).into_response())?;
+    serde_json::from_slice(&bytes)
+        .map_err(|_| bad("the body is not what this address takes").into_response())
 }
 
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<(), Problem> {

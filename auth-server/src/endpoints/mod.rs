@@ -19,3 +19,4 @@ pub(crate) mod upstream;
 pub(crate) mod userinfo;
 
 mod browser;
+mod named;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, Path, RawQuery, State},
+    extract::{ConnectInfo, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
@@ -17,6 +17,7 @@ use web::problem::Problem;
 use super::{
     browser::{self, Stale, fault, stale, with_cookie},
     login::Destination,
+    named::Named,
 };
 use crate::{
     App, accounts::NoEntry, audit::Event, error::Fault, mint, pages::error::ErrorPage,
@@ -45,7 +46,7 @@ enum Refused {
 pub(crate) async fn begin(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    Named(id): Named,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -53,7 +54,7 @@ pub(crate) async fn begin(
         return Problem::from(limited).into_response();
     }
     let Some(upstream) = app.upstreams.find(&id) else {
-        return Problem::not_found().into_response();
+        return unknown(&app);
     };
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     let request = params.one("request").unwrap_or_default();
@@ -91,7 +92,7 @@ pub(crate) async fn begin(
 pub(crate) async fn callback(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    Path(id): Path<String>,
+    Named(id): Named,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -100,7 +101,7 @@ pub(crate) async fn callback(
         return Problem::from(limited).into_response();
     }
     let Some(upstream) = app.upstreams.find(&id) else {
-        return Problem::not_found().into_response();
+        return unknown(&app);
     };
     let params = Params::parse(query.unwrap_or_default().as_bytes()).unwrap_or_default();
     match finish(&app, &id, (&headers, address), &params).await {
@@ -147,6 +148,20 @@ async fn finish(
 fn secrets() -> Result<[String; 3], Fault> {
     let secret = || mint::secret().map(|secret| secret.expose().to_owned());
     Ok([secret()?, secret()?, secret()?])
+}
+
+/// A page for an address that names no provider: whoever is here came by a browser.
+fn unknown(app: &App) -> Response {
+    let page = ErrorPage {
+        brand: app.config.deployment.name.clone(),
+        title: "You are not signed in".to_owned(),
+        message: "There is no such way to sign in here.".to_owned(),
+        hint: "Go back to the application and connect again.".to_owned(),
+        code: "not_found".to_owned(),
+        details: vec![],
+        link: None,
+    };
+    page.page(StatusCode::NOT_FOUND).into_response()
 }
 
 /// A page that says what went wrong there, and that nothing was granted here.
