@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{ENGINES, Mcp, Options, Reply, Store, World};
+use tests::{Backend, ENGINES, Mcp, Options, Reply, Speaks, Store, World};
 
-use crate::mcp_cases::signed_in;
+use crate::mcp_cases::{before, signed_in};
 
 async fn read(mcp: &Mcp) -> Reply {
     mcp.call("list_contacts", json!({ "workspace_id": "ws_acme" })).await
@@ -80,6 +80,22 @@ async fn silence_has_a_bound_and_after_it_nothing_goes_on() {
     assert_eq!((status, &feed(&body)["state"]), (503, &json!("missing")), "{body}");
     world.cut_authority(false);
     world.until("the return", async || read(&mcp).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn the_demo_says_itself_which_tools_only_read() {
+    let schema =
+        json!({ "type": "object", "properties": { "workspace_id": { "type": "string" } } });
+    let tool = |name| json!({ "name": name, "inputSchema": schema });
+    let tools = json!([tool("create_contact"), tool("list_contacts")]);
+    // A backend that says nothing about its tools.
+    let backend = Backend::offering(Speaks::Both, tools).await;
+    let world = before(&backend, |text| text).await;
+    let mcp = signed_in(&world).await;
+    world.cut_authority(true);
+    let create = async || mcp.call("create_contact", json!({ "workspace_id": "ws_acme" })).await;
+    world.until("the silence", async || create().await.status == 503).await;
+    is_done(&read(&mcp).await);
 }
 
 #[tokio::test]

@@ -216,8 +216,6 @@ replicas = {replicas}
         # The first process that starts makes the key-encryption key.
         key = f'\n[keys]\nkey_encryption_key_file = "{self.folder}/kek"\n{self.keys}'
         text = text.replace("access_token_seconds = 300", f"access_token_seconds = {self.token_seconds}")
-        # What is said to read goes on while nobody hears of revocations.
-        text = text.replace('scopes = ["contacts:read"]', 'scopes = ["contacts:read"]\nread_only = true', 1)
         path = self.folder / f"{name}.toml"
         path.write_text(text.replace("[gateway]\n", gateway) + more + key)
         return path
