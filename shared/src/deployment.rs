@@ -10,7 +10,7 @@ use crate::{
     problem::Problem,
     resource::ResourceIndicator,
     resource_settings,
-    scope::Scope,
+    scope::{Scope, is_wildcard},
     scope_kind,
 };
 pub use crate::{
@@ -75,9 +75,9 @@ pub struct RawResource {
     pub oauth: bool,
     /// What its API keys look like; without the table it has none.
     pub api_keys: Option<RawApiKeys>,
-    /// Scopes granted when a client asks for none, and named in the challenge.
+    /// Scopes granted when a client asks for none, and named in the challenge; no wildcards.
     pub default_scopes: Vec<String>,
-    /// Scopes the resource metadata lists.
+    /// Scopes the resource metadata lists, and clients ask for; no wildcards.
     pub prm_scopes: Vec<String>,
     /// Every scope of the resource.
     pub scope: Vec<RawScope>,
@@ -247,6 +247,12 @@ impl Resource {
         }
         let mut subset = |key: &str, names: &[String]| {
             let scope = Scope::from_tokens(names.iter().map(String::as_str)).unwrap_or_default();
+            if let Some(wildcard) = names.iter().find(|name| is_wildcard(name)) {
+                let who = if key == "prm_scopes" { "every client" } else { "who asks for nothing" };
+                let what = format!("holds {wildcard}, which {who} would be offered");
+                let remedy = "list scopes one by one; who wants more asks for it by name";
+                problems.push(Problem::new(place(key), what, remedy));
+            }
             if scope.len() != names.len() || !all.includes(&scope) {
                 let what = "names a scope twice or one the resource does not have";
                 problems.push(Problem::new(place(key), what, "list names from [[resource.scope]]"));

@@ -90,6 +90,28 @@ fn a_wildcard_deletes_unless_the_operator_says_otherwise() {
 }
 
 #[test]
+fn who_asks_for_nothing_is_offered_no_wildcard() {
+    for (key, wildcard) in
+        [("default", "*"), ("default", "deals:*"), ("prm", "*"), ("prm", "deals:*")]
+    {
+        let lists = "default_scopes = []\nprm_scopes = []\n"
+            .replace(&format!("{key}_scopes = []"), &format!("{key}_scopes = [{wildcard:?}]"));
+        let resource = format!(
+            "url = \"https://mcp.example/mcp\"\nname = \"CRM\"\n{lists}\
+             scope = [{{ name = {wildcard:?}, description = \"All\" }}]"
+        );
+        let issuer = "https://auth.example".to_owned();
+        let raw = RawDeployment { name: "Test".to_owned(), issuer };
+        let problems = Deployment::resolve(raw, vec![toml::from_str(&resource).unwrap()]);
+        let problems = problems.unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let text = problems[0].to_string();
+        assert!(text.starts_with(&format!("resource[0].{key}_scopes: holds {wildcard}")), "{text}");
+        assert!(text.contains("one by one"), "{text}");
+    }
+}
+
+#[test]
 fn a_wildcard_is_not_said_to_be_milder_than_what_it_covers() {
     for (wildcard, kind, other) in
         [("deals:*", "write", "deals:delete"), ("*", "read", "deals:write"), ("*", "write", "x:*")]

@@ -117,6 +117,41 @@ async fn a_key_for_everything_but_deleting_has_no_scope_that_covers_deleting() {
 }
 
 #[tokio::test]
+async fn a_key_from_when_a_wildcard_was_mild_does_what_is_on_its_list_and_the_page_says_so() {
+    // Nothing is said to delete, so that a key for reading and writing is given the wildcard.
+    let mild = |text: String| {
+        let text = with_wildcards(text);
+        let deletes = text.lines().filter(|line| line.contains(":delete\", description"));
+        let wildcards = text.lines().filter(|line| line.contains("*\", description"));
+        let lines: Vec<String> = deletes.chain(wildcards).map(str::to_owned).collect();
+        lines.iter().fold(text, |text, line| {
+            text.replace(line.as_str(), &line.replace("\" },", "\", kind = \"write\" },"))
+        })
+    };
+    let mut world = demo(mild).await;
+    let wish = NewKey { access: "read_write", workspaces: &["ws_acme"], ..NewKey::default() };
+    let key = Account::open(&world).await.make_key(wish).await;
+    let says = async |world: &World, range: &str, covers_all: bool| {
+        let page = Account::open(world).await.page().await;
+        assert!(page.reply.text.contains(&format!(">{range}</span>")), "{range}");
+        let listed = page.reply.text.contains("<li>Do everything. Every scope there is, and those");
+        assert_eq!(listed, covers_all, "{}", page.reply.text);
+    };
+    says(&world, "Read and write", true).await;
+    world.restart(|text| text.replace(", kind = \"write\"", "")).await;
+    says(&world, "Read, write and delete", true).await;
+    makes_and_deletes(&Mcp::with_key(&world, &key)).await;
+    // What the resource no longer has is nobody's.
+    let without = |text: String| {
+        let kept = text.lines().filter(|line| !line.contains("*\", description"));
+        kept.collect::<Vec<_>>().join("\n")
+    };
+    world.restart(without).await;
+    says(&world, "Read, write and delete", false).await;
+    makes_and_deletes(&Mcp::with_key(&world, &key)).await;
+}
+
+#[tokio::test]
 async fn no_document_names_a_wildcard_and_the_pages_say_what_it_covers() {
     let world = demo(with_wildcards).await;
     for url in [

@@ -60,7 +60,7 @@ pub(crate) struct KeyRow {
     pub(crate) id: String,
     pub(crate) last_used: Option<String>,
     pub(crate) name: String,
-    /// `Read only` or `Read and write`.
+    /// What it does at its worst, such as `Read and write`.
     pub(crate) range: String,
     pub(crate) resource: String,
     pub(crate) scopes: Vec<String>,

@@ -1,11 +1,7 @@
 //! The rules of a backend's tools, prompts and resources, and what a resource says of its scopes,
 //! checked.
 
-use shared::{
-    deployment::Resource,
-    problem::Problem,
-    scope::{Scope, is_wildcard},
-};
+use shared::{deployment::Resource, problem::Problem, scope::Scope};
 
 use super::{RawBackend, RawClass, RawRoute, RawRule};
 use crate::rules::{
@@ -44,12 +40,6 @@ pub(super) fn resource_scopes(
     problems: &mut Vec<Problem>,
 ) -> (Implications, Vec<Pattern>) {
     let all = resource.all_scopes();
-    if resource.prm_scopes.iter().any(is_wildcard) {
-        let what =
-            format!("lists a wildcard for {}, which every client would ask for", raw.resource);
-        let remedy = "list the scopes that clients should ask for first";
-        problems.push(Problem::new("resource.prm_scopes", what, remedy));
-    }
     let mut implies = Vec::new();
     for (name, brought) in &raw.implies {
         let scope = Scope::from_tokens(brought.iter().map(String::as_str)).unwrap_or_default();

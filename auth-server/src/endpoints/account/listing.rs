@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use shared::{deployment::ScopeKind, ids::WorkspaceId, scope::Scope};
+use shared::{
+    deployment::{Resource, ScopeKind},
+    ids::WorkspaceId,
+    scope::Scope,
+};
 
 use super::visitor::Visitor;
 use crate::{
@@ -11,6 +15,7 @@ use crate::{
     grants::LiveGrant,
     pages::{
         account::{AccountPage, ConnectedApp, KeyRow, SessionRow},
+        consent::coverage,
         words::{ago, day},
     },
     rules::{api_key::ApiKey, client::Origin},
@@ -62,11 +67,31 @@ pub(super) async fn page(
     })
 }
 
-/// The names of scopes' meanings, in the order of the resource.
-pub(super) fn in_words(app: &App, resource: &str, scope: &Scope) -> Vec<String> {
+/// The names of scopes' meanings, in the order of the resource, with what wildcards cover.
+fn in_words(app: &App, resource: &str, scope: &Scope) -> Vec<String> {
     let resource = app.config.deployment.resource(resource);
     let known = resource.iter().flat_map(|resource| &resource.scopes);
-    known.filter(|(name, _)| scope.contains(name)).map(|(_, words)| words.clone()).collect()
+    let held = known.filter(|(name, _)| scope.contains(name));
+    let words = held.map(|(name, words)| match coverage(name) {
+        covers if covers.is_empty() => words.clone(),
+        covers => format!("{words}. {covers}"),
+    });
+    words.collect()
+}
+
+/// What a key does at its worst, in words: by what its scopes are now, whatever they were when it
+/// was made.
+fn range(resource: Option<&Resource>, scope: &Scope) -> &'static str {
+    let kinds = resource.into_iter().flat_map(|resource| {
+        let left = scope.intersect(&resource.all_scopes());
+        left.iter().map(|name| resource.kind_of(name)).collect::<Vec<_>>()
+    });
+    match kinds.max() {
+        None => "Nothing any more",
+        Some(ScopeKind::Read) => "Read only",
+        Some(ScopeKind::Write) => "Read and write",
+        Some(ScopeKind::Delete) => "Read, write and delete",
+    }
 }
 
 async fn connected(app: &App, grant: &LiveGrant) -> Result<ConnectedApp, Fault> {
@@ -99,11 +124,6 @@ async fn key_row(app: &App, key: &ApiKey) -> Result<KeyRow, Fault> {
     let now = app.clock.now();
     let used = app.store.api_key_use(&key.id).await?;
     let resource = app.config.deployment.resource(key.resource.as_str());
-    let reads = resource.map(|resource| resource.scopes_of(&[ScopeKind::Read]));
-    let range = match reads {
-        Some(reads) if reads.includes(&key.scope) => "Read only",
-        _ => "Read and write",
-    };
     Ok(KeyRow {
         created: day(key.created),
         expires: key.expires.map(day),
@@ -111,7 +131,7 @@ async fn key_row(app: &App, key: &ApiKey) -> Result<KeyRow, Fault> {
         id: key.id.to_string(),
         last_used: used.map(|used| ago(now.since(used))),
         name: key.name.clone(),
-        range: range.to_owned(),
+        range: range(resource, &key.scope).to_owned(),
         resource: name_of(app, key.resource.as_str()),
         scopes: in_words(app, key.resource.as_str(), &key.scope),
         workspaces: workspaces(app, &key.workspaces).await?,
