@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::{
     claims::{ACCESS_TOKEN_TYPE, AccessTokenClaims},
-    deployment::Resource,
+    deployment::{IdleBy, Resource},
     ids::{FamilyId, TokenId, WorkspaceId},
     scope::Scope,
 };
@@ -84,7 +84,12 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Fault> {
     let Purpose { resource, scope, sign_in, workspaces } = purpose;
     let now = app.clock.now();
-    let life = resource.access_token_life.min(family.absolute_expiry.since(now));
+    // Where calls alone keep a grant alive, no token opens anything after it was idle for too long.
+    let end = match family.idle_by {
+        IdleBy::Call => family.absolute_expiry.min(family.idle_expiry),
+        IdleBy::Refresh => family.absolute_expiry,
+    };
+    let life = resource.access_token_life.min(end.since(now));
     let claims = AccessTokenClaims {
         iss: app.config.deployment.issuer.as_str().to_owned(),
         aud: resource.indicator.clone(),

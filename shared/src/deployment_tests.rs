@@ -34,7 +34,7 @@ fn each_setting_that_cannot_be_is_named_with_its_remedy() {
         ("refresh_absolute_seconds = 86400", "refresh_idle_seconds", "at most 86400"),
         ("refresh_absolute_seconds = 999999999", "refresh_absolute_seconds", "7776000"),
         ("refresh_idle_by = \"call\"\nreports_calls = false", "refresh_idle_by", "report calls"),
-        ("refresh_idle_by = \"call\"\nrefresh_idle_seconds = 3599", "refresh_idle_seconds", "3600"),
+        ("refresh_idle_by = \"call\"\nrefresh_idle_seconds = 599", "refresh_idle_seconds", "600"),
         ("access_token_prefix = \"a b\"", "access_token_prefix", "sd_oauth_"),
         ("access_token_prefix = \"eyJ\"", "access_token_prefix", "sd_oauth_"),
         ("access_token_prefix = \"rt_\"", "access_token_prefix", "sd_oauth_"),

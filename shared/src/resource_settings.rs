@@ -57,9 +57,9 @@ pub(crate) fn check(
         let remedy = "write refresh_idle_by = \"refresh\", or let its verifier report calls";
         refuse("refresh_idle_by", "is call, and nobody reports calls", remedy.to_owned());
     }
-    if raw.refresh_idle_by == IdleBy::Call && idle < 3600 {
-        let what = "is shorter than an hour, and calls are known to ten minutes only";
-        refuse("refresh_idle_seconds", what, "write at least 3600".to_owned());
+    if raw.refresh_idle_by == IdleBy::Call && idle < 600 {
+        let what = "is shorter than ten minutes, and calls are known to the minute only";
+        refuse("refresh_idle_seconds", what, "write at least 600".to_owned());
     }
     let prefix = &raw.access_token_prefix;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';

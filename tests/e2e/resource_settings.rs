@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use shared::internal::{Receipt, Usage};
 use tests::{
     Browser, Choice, Client, ENGINES, Mcp, Options, RESOURCE_STRICT, Store, Tokens, World,
@@ -27,8 +28,7 @@ async fn world(store: Store, edit: fn(String) -> String) -> (World, Client, Brow
 
 /// Tells auth-server of a call with this access token.
 async fn call(world: &World, tokens: &Tokens) {
-    let claims: serde_json::Value =
-        jsonwebtoken::dangerous::insecure_decode(&tokens.access).unwrap().claims;
+    let claims: Value = jsonwebtoken::dangerous::insecure_decode(&tokens.access).unwrap().claims;
     let receipt = Receipt {
         family: serde_json::from_value(claims["fam"].clone()).unwrap(),
         generation: serde_json::from_value(claims["gen"].clone()).unwrap(),
@@ -99,6 +99,83 @@ async fn a_grant_may_live_by_calls_alone() {
         world.pass(10 * DAY);
         let reply = client.refresh(&tokens.refresh).send().await;
         is_problem(&reply, 400, "invalid_grant", "RFC 6749 section 5.2");
+    }
+}
+
+/// Half an hour without a call, and twelve hours whatever is done.
+async fn half_an_hour(store: Store) -> (World, Client) {
+    let edit = |text: String| {
+        let idle = "refresh_idle_by = \"call\"\nrefresh_idle_seconds = 1800";
+        with(&text, &format!("{idle}\nrefresh_absolute_seconds = 43200"))
+    };
+    let world = World::with(Options { edit, gateway: true, store, ..Options::default() }).await;
+    let client = Client::public(&world).await;
+    (world, client)
+}
+
+/// What a call of a tool is answered.
+async fn list(world: &World, tokens: &Tokens) -> u16 {
+    Mcp::new(world, Some(tokens)).call("list_contacts", json!({})).await.status
+}
+
+/// The access token opens nothing any more, and the refresh token gets no other.
+async fn is_over(world: &World, client: &Client, tokens: &Tokens) {
+    assert_eq!(list(world, tokens).await, 401);
+    let reply = client.refresh(&tokens.refresh).send().await;
+    is_problem(&reply, 400, "invalid_grant", "RFC 6749 section 5.2");
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn half_an_hour_without_a_call_ends_everything_however_often_is_refreshed() {
+    for store in ENGINES {
+        let (world, client) = half_an_hour(store).await;
+        let mut tokens = client.tokens(&mut Browser::new(&world)).await;
+        assert_eq!(tokens.expires_in, 300);
+        for (minutes, left) in [(10, 300), (10, 300), (9, 60)] {
+            world.pass(MINUTE * minutes);
+            tokens = client.refreshed(&tokens.refresh).await;
+            assert_eq!(tokens.expires_in, left, "no token is good for longer than the grant");
+        }
+        world.pass(MINUTE);
+        is_over(&world, &client, &tokens).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_keep_a_grant_alive_for_twelve_hours_and_no_longer() {
+    for store in ENGINES {
+        let (world, client) = half_an_hour(store).await;
+        let began = world.clock.now();
+        let mut tokens = client.tokens(&mut Browser::new(&world)).await;
+        let ends = async || {
+            let path = "/admin/v1/grants?user=demo%40example.com";
+            let all = world.admin(Method::GET, path, Value::Null).await.expect_status(200).json();
+            all["grants"][0]["expires"].as_str().unwrap().to_owned()
+        };
+        // Longer than half an hour, by what the gateway reports.
+        for _ in 0..2 {
+            world.pass(25 * MINUTE);
+            let before = ends().await;
+            tokens = client.refreshed(&tokens.refresh).await;
+            assert_eq!(ends().await, before, "a refresh is no call");
+            assert_eq!(list(&world, &tokens).await, 200);
+            world.until("the report", async || ends().await > before).await;
+        }
+        let end = began.plus(Duration::from_hours(12));
+        while world.clock.now().plus(25 * MINUTE) < end {
+            world.pass(25 * MINUTE);
+            tokens = client.refreshed(&tokens.refresh).await;
+            call(&world, &tokens).await;
+        }
+        world.pass(end.minus(MINUTE).since(world.clock.now()));
+        tokens = client.refreshed(&tokens.refresh).await;
+        assert_eq!(tokens.expires_in, 60);
+        assert_eq!(list(&world, &tokens).await, 200);
+        call(&world, &tokens).await;
+        world.pass(MINUTE);
+        is_over(&world, &client, &tokens).await;
     }
 }
 
