@@ -1,7 +1,7 @@
 //! How much is served: per workspace, per credential, and apart from that the way in.
 
 use serde_json::json;
-use tests::{Browser, Choice, Client, Mcp, Options, Reply, World, headers, request};
+use tests::{Browser, Choice, Client, ENGINES, Mcp, Options, Reply, World, headers, request};
 
 use crate::mcp_cases::{is_rpc_error, signed_in, signed_in_with, tool_error};
 
@@ -47,6 +47,67 @@ async fn a_workspace_has_its_share_whoever_calls_and_another_has_its_own() {
     is_limited(&list_in(&one, "ws_acme").await, "the first connection");
     is_limited(&list_in(&other, "ws_acme").await, "the second connection");
     assert_eq!(list_in(&one, "ws_globex").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_resource_may_have_budgets_of_its_own() {
+    let edit: fn(String) -> String = |text| {
+        let all = "[gateway]\nworkspace_burst = 3\nworkspace_calls_per_minute = 1";
+        let own = "backends = [\"crm\"]\nworkspace_calls_per_minute = 2\n\
+                   workspace_share_percent = 100";
+        text.replace("[gateway]", all).replacen("backends = [\"crm\"]", own, 1)
+    };
+    for store in ENGINES {
+        let options = Options { edit, gateway: true, store, ..Options::default() };
+        let mut world = World::with(options).await;
+        let mut client = Client::public(&world).await;
+        let mut at = Vec::new();
+        for resource in [world.resource.clone(), world.resource.replace("localhost", "127.0.0.1")] {
+            client.resource = Some(resource.clone());
+            let tokens = client.tokens(&mut Browser::new(&world)).await;
+            at.push(Mcp { url: resource, ..Mcp::new(&world, Some(&tokens)) });
+        }
+        let [own, other] = &at[..] else { panic!("two resources") };
+        // Two at once, as many as come in a minute; the share of one caller is the whole.
+        for _ in 0..2 {
+            assert_eq!(list_in(own, "ws_acme").await.status, 200, "{store:?}");
+        }
+        is_limited(&list_in(own, "ws_acme").await, "its own budget");
+        assert_eq!(list_in(own, "ws_globex").await.status, 200, "another workspace");
+        for _ in 0..3 {
+            assert_eq!(list_in(other, "ws_acme").await.status, 200, "another resource");
+        }
+        is_limited(&list_in(other, "ws_acme").await, "the budget of the others");
+        // What did not change keeps its counts.
+        world.reload(|text| text).await.unwrap();
+        is_limited(&list_in(own, "ws_acme").await, "after a reload");
+        world.reload(|text| text.replace("per_minute = 2", "per_minute = 3")).await.unwrap();
+        is_limited(&list_in(other, "ws_acme").await, "the others' after a reload");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_that_lets_nobody_call_is_refused() {
+    let mut world = World::demo().await;
+    let cases: [(&str, Edit); 3] = [
+        ("workspace_burst", |text| own(&text, "workspace_burst = 0")),
+        ("workspace_calls_per_minute", |text| own(&text, "workspace_calls_per_minute = 0")),
+        ("workspace_share_percent", |text| own(&text, "workspace_share_percent = 101")),
+    ];
+    for (key, edit) in cases {
+        let problems = world.reload(edit).await.unwrap_err();
+        let places: Vec<&str> = problems.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, [format!("gateway.route[0].{key}")]);
+    }
+}
+
+/// Changes a deployment file.
+type Edit = fn(String) -> String;
+
+/// The demo whose first route says so.
+fn own(text: &str, line: &str) -> String {
+    let route = "backends = [\"crm\"]";
+    text.replacen(route, &format!("{route}\n{line}"), 1)
 }
 
 #[tokio::test]

@@ -84,13 +84,20 @@ pub struct Config {
 /// The limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budgets {
+    /// Of all resources that have none of their own.
+    pub(crate) calls: CallBudgets,
     pub(crate) credential: Budget,
     pub(crate) discovery: Budget,
     pub(crate) failed: Budget,
     pub(crate) lookups: Budget,
+    pub(crate) shared: RawSharedLimits,
+}
+
+/// What permitted calls may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallBudgets {
     /// What one principal may use of a workspace, so that others find room in it.
     pub(crate) share: Budget,
-    pub(crate) shared: RawSharedLimits,
     /// For calls that name no workspace.
     pub(crate) unbound: Budget,
     pub(crate) workspace: Budget,
@@ -102,6 +109,8 @@ pub(crate) struct Route {
     pub(crate) aliases: bool,
     pub(crate) audit: RawAudit,
     pub(crate) backends: Vec<Arc<str>>,
+    /// What calls here may use, where that is not shared with other resources.
+    pub(crate) budgets: Option<CallBudgets>,
     /// What it answers to credentials that do not open it.
     pub(crate) challenges: Challenges,
     /// What everybody may read of it.
@@ -300,12 +309,14 @@ fn resolve_routes(
             (None, Some(all)) => Some(limits::headers(all, "gateway.rate_limit_headers", problems)),
             (None, None) => None,
         };
+        let budgets = limits::own(raw, gateway, &format!("gateway.route[{at}]"), problems);
         let offered = offerings::offered(raw, resource, at, problems);
         let documents = documents::documents(raw, (deployment, resource), at, problems);
         let own = deployment.issuer.as_str();
         let issuers = issuers::issuers(&raw.issuer, at, (own, resource), problems);
         match route::route(gateway, raw, resource, scopes) {
             Some(route) => routes.push(Route {
+                budgets,
                 documents,
                 issuers,
                 limit_headers: headers,

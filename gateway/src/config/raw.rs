@@ -136,6 +136,15 @@ pub struct RawRoute {
     pub issuer: Vec<RawIssuer>,
     /// The headers that say how a budget stands. Default: what `[gateway]` says.
     pub rate_limit_headers: Option<RawLimitHeaders>,
+    /// How many calls a workspace may make at once here before the rate counts. With any of these
+    /// three the resource has budgets of its own; the others share theirs. Default: what
+    /// `[gateway]` says, but no more than a minute's calls.
+    pub workspace_burst: Option<u32>,
+    /// Permitted calls per minute in one workspace here. Default: what `[gateway]` says.
+    pub workspace_calls_per_minute: Option<u32>,
+    /// How much of a workspace's budget one person and client may use here, in hundredths. Default:
+    /// what `[gateway]` says.
+    pub workspace_share_percent: Option<u32>,
     /// Scopes that bring others with them: `"contacts:write" = ["contacts:read"]`.
     #[serde(default)]
     pub implies: BTreeMap<String, Vec<String>>,

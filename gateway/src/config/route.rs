@@ -40,6 +40,7 @@ pub(super) fn route(
         aliases: raw.aliases,
         audit: raw.audit,
         backends: raw.backends.iter().map(|name| name.as_str().into()).collect(),
+        budgets: None,
         challenges: Challenges::new(raw.challenge.terms(resource, &origin, &prm_url)),
         documents: None,
         exempt_tools,

@@ -14,7 +14,7 @@ use shared::ids::WorkspaceId;
 use web::limits::{Budget, Limited, Limiter, Standing};
 
 use super::{
-    MOST_KEYS,
+    MOST_KEYS, Sharing,
     bank::Bank,
     lease::{Lease, Taken, largest_batch},
 };
@@ -60,15 +60,18 @@ struct Shared<K: Key> {
     held: Cache<K, Arc<Lease>>,
     /// The largest batch; one means that each charge is a round trip.
     most: u32,
+    /// Whose budgets they are, if they are one resource's.
+    resource: Box<str>,
 }
 
 impl<K: Key> Meter<K> {
-    /// Full budgets; `exact`: each charge asks Redis.
-    pub(super) fn new(budget: Budget, bank: Option<&Arc<Bank>>, exact: bool) -> Self {
+    /// Full budgets of one resource, or without a name of all.
+    pub(super) fn new(budget: Budget, resource: &str, (bank, exact): Sharing<'_>) -> Self {
         let shared = bank.map(|bank| {
             let held = Cache::builder().max_capacity(MOST_KEYS as u64).time_to_idle(QUIET);
             let most = if exact { 1 } else { largest_batch(budget) };
-            Arc::new(Shared { bank: Arc::clone(bank), budget, held: held.build(), most })
+            let (bank, resource) = (Arc::clone(bank), resource.into());
+            Arc::new(Shared { bank, budget, held: held.build(), most, resource })
         });
         Self { local: Limiter::new(budget, MOST_KEYS), shared }
     }
@@ -135,7 +138,8 @@ impl<K: Key> Shared<K> {
             return None;
         }
         let wanted = lease.wanted(self.most, Instant::now());
-        let charged = self.bank.charge(&stored(self.budget.name, key), self.budget, wanted).await;
+        let name = stored(self.budget.name, &self.resource, key);
+        let charged = self.bank.charge(&name, self.budget, wanted).await;
         let Some(charged) = charged else {
             lease.give_up();
             return None;
@@ -154,9 +158,10 @@ impl<K: Key> Shared<K> {
 }
 
 /// The name in Redis: short, and without anybody's name in it.
-fn stored<K: Key>(budget: &str, key: &K) -> String {
+fn stored<K: Key>(budget: &str, resource: &str, key: &K) -> String {
     let mut hash = Sha256::new();
-    for part in key.parts() {
+    let of_resource = (!resource.is_empty()).then_some(resource);
+    for part in key.parts().into_iter().chain(of_resource) {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }

@@ -12,14 +12,14 @@ mod meter;
 
 use std::{net::IpAddr, sync::Arc};
 
-use shared::ids::WorkspaceId;
+use shared::{ids::WorkspaceId, resource::ResourceIndicator};
 use web::limits::{AddressLimits, Limited, Limiter, Standing};
 
 pub(crate) use self::{bank::Bank, gauge::Room, headers::LimitHeaders};
 use self::{gauge::Gauge, meter::Meter};
 use crate::{
     claims::Admitted,
-    config::{Budgets, RawSharedLimits},
+    config::{Budgets, CallBudgets, Config, RawSharedLimits},
     rules::permit::Permit,
 };
 
@@ -46,27 +46,42 @@ pub(crate) struct Limits {
     bank: Option<Arc<Bank>>,
     budgets: Budgets,
     calls: Gauge,
+    /// Of all resources that have none of their own.
+    common: Spending,
     credentials: Arc<Limiter<Arc<str>>>,
     discovery: Arc<Meter<Arc<str>>>,
     failed: &'static str,
     lookups: &'static str,
+    own: Vec<(ResourceIndicator, Spending)>,
+    streams: Gauge,
+}
+
+/// What permitted calls are charged to.
+#[derive(Debug)]
+struct Spending {
+    budgets: CallBudgets,
     /// What one principal may use of a workspace, so that others find room in it.
     shares: Arc<Meter<(WorkspaceId, Arc<str>)>>,
-    streams: Gauge,
     /// For calls that name no workspace: by principal.
     unbound: Arc<Meter<Arc<str>>>,
     workspaces: Arc<Meter<WorkspaceId>>,
 }
 
+/// Where budgets are shared, if they are, and whether each charge is asked for there.
+type Sharing<'a> = (Option<&'a Arc<Bank>>, bool);
+
 impl Limits {
     /// Full budgets; those in a bank are shared.
-    pub(crate) fn new(budgets: Budgets, bank: Option<Bank>) -> Self {
-        Self::of(budgets, bank.filter(|_| budgets.shared != RawSharedLimits::Off).map(Arc::new))
+    pub(crate) fn new(config: &Config, bank: Option<Bank>) -> Self {
+        let is_shared = config.budgets.shared != RawSharedLimits::Off;
+        Self::of(config, bank.filter(|_| is_shared).map(Arc::new))
     }
 
-    /// The limits under other budgets, shared as before: what did not change keeps its counts.
-    pub(crate) fn renewed(&self, budgets: Budgets) -> Self {
-        let (held, mut next) = (self.budgets, Self::of(budgets, self.bank.clone()));
+    /// The limits under another configuration, shared as before: what did not change keeps its
+    /// counts.
+    pub(crate) fn renewed(&self, config: &Config) -> Self {
+        let budgets = config.budgets;
+        let (held, mut next) = (self.budgets, Self::of(config, self.bank.clone()));
         next.calls = self.calls.clone();
         next.streams = self.streams.clone();
         if (held.failed, held.lookups) == (budgets.failed, budgets.lookups) {
@@ -78,33 +93,35 @@ impl Limits {
         if held.discovery == budgets.discovery {
             next.discovery = Arc::clone(&self.discovery);
         }
-        if held.share == budgets.share {
-            next.shares = Arc::clone(&self.shares);
-        }
-        if held.unbound == budgets.unbound {
-            next.unbound = Arc::clone(&self.unbound);
-        }
-        if held.workspace == budgets.workspace {
-            next.workspaces = Arc::clone(&self.workspaces);
+        next.common.keep(&self.common);
+        for (resource, spending) in &mut next.own {
+            if let Some((_, held)) = self.own.iter().find(|(one, _)| one == resource) {
+                spending.keep(held);
+            }
         }
         next
     }
 
-    fn of(budgets: Budgets, bank: Option<Arc<Bank>>) -> Self {
+    fn of(config: &Config, bank: Option<Arc<Bank>>) -> Self {
+        let budgets = config.budgets;
         let exact = budgets.shared == RawSharedLimits::Exact;
         let shared = bank.as_ref();
+        let own = config.routes.iter().filter_map(|route| {
+            let resource = &route.resource.indicator;
+            let spending = Spending::new(route.budgets?, resource.as_str(), (shared, exact));
+            Some((resource.clone(), spending))
+        });
         Self {
             addresses: Arc::new(AddressLimits::new(&[budgets.failed, budgets.lookups], MOST_KEYS)),
+            own: own.collect(),
             budgets,
             calls: Gauge::new("calls under way", MOST_CALLS),
+            common: Spending::new(budgets.calls, "", (shared, exact)),
             credentials: Arc::new(Limiter::new(budgets.credential, MOST_KEYS)),
-            discovery: Arc::new(Meter::new(budgets.discovery, shared, exact)),
+            discovery: Arc::new(Meter::new(budgets.discovery, "", (shared, exact))),
             failed: budgets.failed.name,
             lookups: budgets.lookups.name,
-            shares: Arc::new(Meter::new(budgets.share, shared, exact)),
             streams: Gauge::new("open streams", MOST_STREAMS),
-            unbound: Arc::new(Meter::new(budgets.unbound, shared, exact)),
-            workspaces: Arc::new(Meter::new(budgets.workspace, shared, exact)),
             bank,
         }
     }
@@ -144,15 +161,17 @@ impl Limits {
         permit: &Permit,
         seen: &mut Seen,
     ) -> Result<Ticket, Limited> {
+        let of_resource = self.own.iter().find(|(one, _)| *one == caller.caller.resource);
+        let spending = of_resource.map_or(&self.common, |(_, own)| own);
         match &permit.workspace {
             Some(workspace) => {
                 let own = (workspace.clone(), Arc::clone(&caller.principal));
-                self.shares.charge(&own, seen).await?;
-                self.workspaces.charge(workspace, seen).await?;
+                spending.shares.charge(&own, seen).await?;
+                spending.workspaces.charge(workspace, seen).await?;
             }
             // Handshakes and lists have paid already.
             None if permit.method.is_handshake() => {}
-            None => self.unbound.charge(&caller.principal, seen).await?,
+            None => spending.unbound.charge(&caller.principal, seen).await?,
         }
         Ok(Ticket(()))
     }
@@ -177,9 +196,36 @@ impl Limits {
         self.addresses.sweep();
         self.credentials.sweep();
         self.discovery.sweep();
-        self.shares.sweep();
-        self.unbound.sweep();
-        self.workspaces.sweep();
+        for spending in self.own.iter().map(|(_, own)| own).chain([&self.common]) {
+            spending.shares.sweep();
+            spending.unbound.sweep();
+            spending.workspaces.sweep();
+        }
+    }
+}
+
+impl Spending {
+    /// Full budgets of one resource, or without a name of all that have none of their own.
+    fn new(budgets: CallBudgets, resource: &str, sharing: Sharing<'_>) -> Self {
+        Self {
+            budgets,
+            shares: Arc::new(Meter::new(budgets.share, resource, sharing)),
+            unbound: Arc::new(Meter::new(budgets.unbound, resource, sharing)),
+            workspaces: Arc::new(Meter::new(budgets.workspace, resource, sharing)),
+        }
+    }
+
+    /// Goes on with the counts of budgets that are the same.
+    fn keep(&mut self, held: &Self) {
+        if held.budgets.share == self.budgets.share {
+            self.shares = Arc::clone(&held.shares);
+        }
+        if held.budgets.unbound == self.budgets.unbound {
+            self.unbound = Arc::clone(&held.unbound);
+        }
+        if held.budgets.workspace == self.budgets.workspace {
+            self.workspaces = Arc::clone(&held.workspaces);
+        }
     }
 }
 

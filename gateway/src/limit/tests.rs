@@ -20,7 +20,7 @@ async fn bank(server: &RedisServer, name: &str) -> Arc<Bank> {
 }
 
 fn meter(budget: Budget, bank: &Arc<Bank>, exact: bool) -> Meter<WorkspaceId> {
-    Meter::new(budget, Some(bank), exact)
+    Meter::new(budget, "", (Some(bank), exact))
 }
 
 fn workspace(id: &str) -> WorkspaceId {
