@@ -17,10 +17,12 @@ use shared::{
     problem::Problem,
     secret::Secret,
 };
+use toml::de::DeTable;
 use url::Url;
 use web::client_address::TrustedProxies;
 
 use crate::{
+    environment,
     lines::line_of,
     secret_file,
     tls::{RawCertificate, RawInternalListenerTls},
@@ -53,6 +55,9 @@ pub(crate) struct File {
     /// The text it was read from.
     #[serde(skip)]
     text: String,
+    /// The environment variables that it was read with, and what they held.
+    #[serde(skip)]
+    variables: Vec<(String, String)>,
 }
 
 /// Which services a file is read for.
@@ -193,9 +198,14 @@ impl File {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let file: Self = toml::from_str(text)
-            .map_err(|error| format!("the deployment file is not right\n{error}"))?;
-        Ok(Self { text: text.to_owned(), ..file })
+        let not_right = |mut error: toml::de::Error| {
+            error.set_input(Some(text));
+            format!("the deployment file is not right\n{error}")
+        };
+        let mut table = DeTable::parse(text).map_err(not_right)?;
+        let variables = environment::expand(text, table.get_mut(), &environment::variable)?;
+        let file = Self::deserialize(toml::Deserializer::from(table)).map_err(not_right)?;
+        Ok(Self { text: text.to_owned(), variables, ..file })
     }
 
     /// The file as tables, for telling two apart.
@@ -203,9 +213,14 @@ impl File {
         self.text.parse().unwrap_or_default()
     }
 
-    /// What the text is known by.
+    /// What the text is known by, with what variables put into it.
     pub(crate) fn digest(&self) -> String {
-        let digest = Sha256::digest(self.text.as_bytes());
+        let mut digest = Sha256::new();
+        digest.update(self.text.as_bytes());
+        for (name, value) in &self.variables {
+            digest.update(format!("\0{name}={value}"));
+        }
+        let digest = digest.finalize();
         let first = digest.first_chunk().copied().unwrap_or_default();
         format!("{:016x}", u64::from_be_bytes(first))
     }
@@ -218,9 +233,7 @@ impl File {
         let _traced = traces::settings(&self.telemetry).map_err(&mut keep);
         let auth = wanted.auth.then(|| self.resolved_auth(deployment.clone()));
         let auth = auth.and_then(|resolved| resolved.map_err(&mut keep).ok());
-        let gateway = wanted.gateway.then(|| {
-            gateway::Config::resolve(self.gateway.clone(), self.backend.clone(), &deployment)
-        });
+        let gateway = wanted.gateway.then(|| self.resolved_gateway(&deployment));
         let gateway = gateway.and_then(|resolved| resolved.map_err(&mut keep).ok());
         keep(taken_paths(&deployment));
         if problems.is_empty() { Ok(Checked { auth, gateway }) } else { Err(problems) }
@@ -253,16 +266,17 @@ impl File {
     /// The gateway's configuration.
     pub(crate) fn gateway(&self) -> Result<gateway::Config, String> {
         let deployment = self.deployment()?;
-        gateway::Config::resolve(self.gateway.clone(), self.backend.clone(), &deployment)
-            .map_err(|problems| self.report(&problems))
+        self.resolved_gateway(&deployment).map_err(|problems| self.report(&problems))
+    }
+
+    fn resolved_gateway(&self, deployment: &Deployment) -> Result<gateway::Config, Vec<Problem>> {
+        let mut backends = self.backend.clone();
+        environment::fill(&mut backends)?;
+        gateway::Config::resolve(self.gateway.clone(), backends, deployment)
     }
 
     fn resolved_auth(&self, deployment: Deployment) -> Result<auth_server::Config, Vec<Problem>> {
-        let of_file = |place: &str, text: String| {
-            let (what, remedy) = text.split_once("; ").unwrap_or((&text, "see docs/operate"));
-            let what = what.trim_start_matches(place).trim_start_matches(": ");
-            vec![Problem::new(place, what, remedy)]
-        };
+        let of_file = |place: &str, text: String| vec![environment::told(place, &text)];
         let credential = self.internal_credential();
         let proxies = self.trusted_proxies();
         let parts = auth_server::config::Parts {

@@ -12,7 +12,7 @@ use auth_server::config::RawKeys;
 use keys::{KeyEncryptionKey, KeyEncryptionKeys};
 use shared::problem::chain;
 
-use crate::secret_file;
+use crate::{environment, secret_file};
 
 /// The keys that were read.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(crate) fn read(table: &RawKeys, data_dir: &Path) -> Result<Read, String> {
         .to_owned());
     }
     let mut made = None;
-    let current = if let Some(name) = &table.key_encryption_key_variable {
-        of_variable(name)?
+    let current = if let Some(key) = of_environment(table) {
+        key?
     } else if let Some(command) = &table.key_encryption_key_command {
         of_command(command)?
     } else {
@@ -50,7 +50,9 @@ pub(crate) fn read(table: &RawKeys, data_dir: &Path) -> Result<Read, String> {
         key
     };
     let previous = table.previous_key_encryption_key_files.iter().map(|path| {
-        check_folder(path)?;
+        if environment::named(path).is_none() {
+            check_folder(path)?;
+        }
         parse(&secret_file::read(path)?, &path.display().to_string())
     });
     let previous = previous.collect::<Result<_, String>>()?;
@@ -73,15 +75,16 @@ impl Read {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the deployment file names the variable")]
-fn of_variable(name: &str) -> Result<KeyEncryptionKey, String> {
-    let text = std::env::var(name).map_err(|_| {
-        format!(
-            "keys.key_encryption_key_variable names {name}, and the environment has no such \
-             variable; set it"
-        )
-    })?;
-    parse(&text, &format!("the environment variable {name}"))
+/// The key that the table says is in the environment, if it says so.
+pub(crate) fn of_environment(table: &RawKeys) -> Option<Result<KeyEncryptionKey, String>> {
+    let file = table.key_encryption_key_file.as_deref();
+    let (key, name) = match (&table.key_encryption_key_variable, file.and_then(environment::named))
+    {
+        (Some(name), _) => ("key_encryption_key_variable", name.as_str()),
+        (None, name) => ("key_encryption_key_file", name?),
+    };
+    let text = environment::secret(name).map_err(|error| format!("keys.{key}: {error}"));
+    Some(text.and_then(|text| parse(&text, &format!("the environment variable {name}"))))
 }
 
 fn of_command(command: &[String]) -> Result<KeyEncryptionKey, String> {

@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod deployment_file;
 mod doctor;
+mod environment;
 #[cfg(test)]
 mod fuzz;
 mod gateway_keys;

@@ -1,4 +1,5 @@
-//! Files with secrets: readable by this user alone, made where they do not exist.
+//! Files with secrets: readable by this user alone, made where they do not exist. `env:NAME` in
+//! place of a file names an environment variable that holds the secret.
 
 use std::{
     fs::{self, OpenOptions},
@@ -7,9 +8,14 @@ use std::{
     path::Path,
 };
 
+use crate::environment;
+
 /// Reads a secret. A file that others can read is refused, because it may be known to them
 /// already.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
+    if let Some(name) = environment::named(path) {
+        return environment::secret(name);
+    }
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     check_private(path)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
@@ -21,7 +27,7 @@ pub(crate) fn read_or_create(
     new: impl FnOnce() -> Result<String, String>,
 ) -> Result<String, String> {
     match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound && environment::named(path).is_none() => {
             let secret = new()?;
             write_private(path, &secret)?;
             Ok(secret)

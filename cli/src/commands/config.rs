@@ -12,7 +12,7 @@ use super::{Failure, connection};
 use crate::{
     admin_socket,
     deployment_file::{File, RawEngine},
-    log, redis, reload,
+    key_encryption_key, log, redis, reload, secret_file,
     tls::{self, Shown},
     traces::Traces,
 };
@@ -83,22 +83,7 @@ async fn reload(data_dir: &Path, operator: Option<&str>) -> Result<(), Failure> 
 fn check(config: &Path) -> Result<(), String> {
     let file = File::read(config)?;
     let deployment = file.deployment()?;
-    file.auth()?;
-    file.admin_token(&file.listen.admin)?;
-    file.admin_token(&file.listen.gateway_admin)?;
-    // A file for auth-server alone says nothing of a gateway.
-    let gateway = if !file.listen.gateway.is_empty() || !file.backend.is_empty() {
-        Some(file.gateway()?)
-    } else {
-        None
-    };
-    if file.store.engine == RawEngine::Redis {
-        redis::check(&file.store, !file.listen.auth.is_empty(), !file.listen.gateway.is_empty())?;
-    }
-    Traces::of(&file)?;
-    Shown::public(&file)?;
-    Shown::internal(&file)?;
-    tls::internal_client(&file.gateway.internal_tls)?;
+    let gateway = parts(&file)?;
     log::say(&format!("{} is right", config.display()));
     log::say(&format!("  issuer      {}", deployment.issuer.as_str()));
     tell_endpoints(&deployment);
@@ -124,6 +109,39 @@ fn check(config: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Checks everything else that the file names, and tells all that is wrong; answers the gateway's
+/// configuration.
+fn parts(file: &File) -> Result<Option<gateway::Config>, String> {
+    let mut wrong: Vec<String> = Vec::new();
+    let mut keep = |outcome: Result<(), String>| {
+        wrong.extend(outcome.err().filter(|problem| !wrong.contains(problem)));
+    };
+    keep(file.auth().map(drop));
+    keep(file.admin_token(&file.listen.admin).map(drop));
+    keep(file.admin_token(&file.listen.gateway_admin).map(drop));
+    // A file for auth-server alone says nothing of a gateway.
+    let has_gateway = !file.listen.gateway.is_empty() || !file.backend.is_empty();
+    let gateway = if has_gateway { file.gateway().map(Some) } else { Ok(None) };
+    keep(gateway.as_ref().map(|_| ()).map_err(String::clone));
+    let credential = file.gateway.internal_credential_file.as_ref().map_or(Ok(()), |path| {
+        let named = |error| format!("gateway.internal_credential_file: {error}");
+        secret_file::read(Path::new(path)).map(drop).map_err(named)
+    });
+    keep(credential);
+    if let Some(key) = key_encryption_key::of_environment(&file.keys) {
+        keep(key.map(drop));
+    }
+    if file.store.engine == RawEngine::Redis {
+        keep(redis::check(&file.store, !file.listen.auth.is_empty(), false));
+        keep(redis::check(&file.store, false, !file.listen.gateway.is_empty()));
+    }
+    keep(Traces::of(file).map(drop));
+    keep(Shown::public(file).map(drop));
+    keep(Shown::internal(file).map(drop));
+    keep(tls::internal_client(&file.gateway.internal_tls).map(drop));
+    if wrong.is_empty() { gateway } else { Err(wrong.join("\n")) }
 }
 
 /// Endpoints that the file has elsewhere than below the issuer, and where that leaves the pages.
@@ -155,7 +173,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::secret_file;
 
     #[test]
     fn every_profile_is_right() {

@@ -8,6 +8,7 @@
 )]
 
 mod deployment;
+mod environment;
 mod gateway_keys;
 mod one_host;
 

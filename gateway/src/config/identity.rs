@@ -52,6 +52,9 @@ pub struct RawExchange {
     pub token_endpoint: String,
     /// The gateway's id there.
     pub client_id: String,
+    /// Its secret, where it is not in a file: the program's to fill in, and no key of the table.
+    #[serde(skip)]
+    pub client_secret: Option<Secret>,
     /// The file with its secret. Default: the id alone is sent.
     pub client_secret_file: Option<String>,
     /// What the token is asked for.
@@ -75,6 +78,9 @@ pub struct RawCredential {
     /// What stands before it, such as `Bearer `.
     #[serde(default)]
     pub prefix: String,
+    /// Its value, where it is not in a file: the program's to fill in, and no key of the table.
+    #[serde(skip)]
+    pub value: Option<Secret>,
 }
 
 /// What a backend is shown of a caller.
@@ -111,7 +117,8 @@ pub(crate) struct StaticCredential {
     pub(crate) header: HeaderName,
     /// Whether the file could not be used when it was last read.
     is_broken: Arc<AtomicBool>,
-    path: PathBuf,
+    /// The file, if it is in one.
+    path: Option<PathBuf>,
     prefix: String,
     value: Arc<ArcSwap<HeaderValue>>,
 }
@@ -125,7 +132,8 @@ impl StaticCredential {
     /// Reads the file again. If it cannot be used, what was read before stays, and that is said
     /// once.
     pub(crate) fn refresh(&self, backend: &str) {
-        let read = header_value(&self.path, &self.prefix);
+        let Some(path) = &self.path else { return };
+        let read = secret(path).and_then(|secret| header_value(&secret, &self.prefix));
         let was_broken = self.is_broken.swap(read.is_err(), Ordering::AcqRel);
         match read {
             Ok(value) if **self.value.load() != value => {
@@ -222,8 +230,12 @@ pub(super) fn credential(
         let remedy = "set identity.header to another header, or identity.mode to \"none\"";
         problems.push(Problem::new(format!("{place}.header"), what, remedy));
     }
-    let path = PathBuf::from(&given.file);
-    match header_value(&path, &given.prefix) {
+    let path = given.value.is_none().then(|| PathBuf::from(&given.file));
+    let value = match (&path, &given.value) {
+        (Some(path), _) => secret(path),
+        (None, value) => Ok(value.as_ref().map(Secret::expose).unwrap_or_default().to_owned()),
+    };
+    match value.and_then(|value| header_value(&value, &given.prefix)) {
         Ok(value) => Some(StaticCredential {
             header,
             is_broken: Arc::default(),
@@ -291,14 +303,15 @@ fn resolve(raw: &RawExchange, place: &str, problems: &mut Vec<Problem>) -> Optio
         problems.push(Problem::new(format!("{place}.token_endpoint"), what, remedy));
         return None;
     };
-    let secret = match raw.client_secret_file.as_ref().map(|path| secret(Path::new(path))) {
+    let file = raw.client_secret_file.as_ref().filter(|_| raw.client_secret.is_none());
+    let secret = match file.map(|path| secret(Path::new(path))) {
         Some(Ok(secret)) => Some(Secret::new(secret)),
         Some(Err(what)) => {
             let remedy = "name a file that only this user can read";
             problems.push(Problem::new(format!("{place}.client_secret_file"), what, remedy));
             return None;
         }
-        None => None,
+        None => raw.client_secret.clone(),
     };
     let target = [("audience", &raw.audience), ("resource", &raw.resource), ("scope", &raw.scope)];
     let tls = tls::of(&raw.token_endpoint, raw.ca_file.as_deref(), place, problems);
@@ -329,8 +342,7 @@ fn own_header(name: &str, place: &str, problems: &mut Vec<Problem>) -> Option<He
     parsed
 }
 
-fn header_value(path: &Path, prefix: &str) -> Result<HeaderValue, String> {
-    let secret = secret(path)?;
+fn header_value(secret: &str, prefix: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::try_from(format!("{prefix}{secret}"));
     let mut value = value.map_err(|_| "holds what no header may".to_owned())?;
     value.set_sensitive(true);
