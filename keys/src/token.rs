@@ -151,6 +151,7 @@ impl<'a> Presented<'a> {
 impl<'a, T: DeserializeOwned> Presented<'a, T> {
     /// Reads a token of the type; `exp` and `iat` are required of every type.
     pub fn parse_as(token: &'a str, typ: &str) -> Result<Self, TokenError> {
+        const CLAIMS: TokenError = TokenError::Malformed("claims");
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
@@ -165,7 +166,6 @@ impl<'a, T: DeserializeOwned> Presented<'a, T> {
         if !jws::fits(algorithm, signature.len()) {
             return Err(TokenError::Malformed("signature"));
         }
-        const CLAIMS: TokenError = TokenError::Malformed("claims");
         let payload = decode(claims, "claims")?;
         let times = strict_members(&payload, ["exp", "iat", "nbf"]).ok_or(CLAIMS)?;
         let times = Times::read(times).ok_or(CLAIMS)?;

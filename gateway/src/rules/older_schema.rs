@@ -186,7 +186,7 @@ fn visit(value: &mut Value, each: &dyn Fn(&mut Map<String, Value>)) {
 mod tests {
     use super::*;
 
-    fn lowered_one(own: Value) -> Value {
+    fn lowered_one(own: &Value) -> Value {
         let document = json!({ "openapi": "3.1.0", "components": { "schemas": { "T": own } } });
         as_3_0(document)["components"]["schemas"].take()
     }
@@ -225,13 +225,13 @@ mod tests {
             ),
             (json!({ "if": true, "then": false, "not": false }), json!({ "not": { "not": {} } })),
         ] {
-            assert_eq!(lowered_one(newer.clone())["T"], older, "{newer}");
+            assert_eq!(lowered_one(&newer)["T"], older, "{newer}");
         }
     }
 
     #[test]
     fn what_a_schema_defines_for_itself_stands_beside_it() {
-        let found = lowered_one(json!({
+        let found = lowered_one(&json!({
             "properties": {
                 "a": { "$ref": "#/components/schemas/T/$defs/text", "description": "gone" },
                 "b": { "$ref": "#/components/schemas/T/$defs/none" },

@@ -46,7 +46,7 @@ struct Policy<'l> {
     arguments: &'l [&'l str],
 }
 
-impl<'a> Visitor<'a> for Policy<'_> {
+impl Visitor<'_> for Policy<'_> {
     type Fault = ScanViolation;
     type Place = Place;
 
