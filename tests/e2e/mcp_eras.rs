@@ -168,11 +168,14 @@ async fn results_that_are_no_objects_reach_a_legacy_client_inside_of_one() {
     let many =
         json!({ "type": "array", "items": { "$ref": "#/$defs/one" }, "$defs": { "one": one } });
     let alone = json!({ "type": "object" });
+    // What the demo says of a tool that only reads, so that nothing is added to it.
+    let reads = json!({ "readOnlyHint": true });
     let tools = json!([
         { "name": "create_contact", "inputSchema": input,
             "outputSchema": { "type": "array", "items": { "$ref": "#" } } },
         { "name": "delete_contact", "inputSchema": input, "outputSchema": alone },
-        { "name": "list_contacts", "inputSchema": input, "outputSchema": many },
+        { "name": "list_contacts", "inputSchema": input, "outputSchema": many,
+            "annotations": reads },
     ]);
     let wrapped = json!({ "type": "object", "properties": {
         "result": { "type": "array", "items": { "$ref": "#/$defs/one" } } },
@@ -216,7 +219,8 @@ async fn results_that_are_no_objects_reach_a_legacy_client_inside_of_one() {
 #[tokio::test]
 async fn structured_results_of_a_legacy_backend_stay_as_they_came() {
     let schema = json!({ "type": "object" });
-    let tools = json!([{ "name": "list_contacts", "inputSchema": schema, "outputSchema": schema }]);
+    let tools = json!([{ "name": "list_contacts", "inputSchema": schema, "outputSchema": schema,
+        "annotations": { "readOnlyHint": true } }]);
     let backend = Backend::offering(Speaks::Legacy, tools.clone()).await;
     let Crossing { backend, mcp, .. } = to(backend).await;
     let content = json!({ "result": [1, 2] });
