@@ -147,6 +147,9 @@ async fn tools_have_the_deployments_names_and_say_what_they_do() {
         let argument = &tool["inputSchema"]["properties"]["workspace_id"]["enum"];
         let expected = (name != "list_workspaces").then(|| json!(["wp_hotels", "wp_spa"]));
         assert_eq!(*argument, expected.unwrap_or_default(), "{name}");
+        let required = tool["inputSchema"]["required"].as_array();
+        let asks = required.is_some_and(|all| all.contains(&json!("workspace_id")));
+        assert_eq!(asks, name != "list_workspaces", "{name}: {}", tool["inputSchema"]);
     }
     let refused = Mcp { token: Some("none".to_owned()), ..mcp }.legacy("ping", Value::Null).await;
     assert_eq!(challenge(&refused, "no token")["realm"], "crm");

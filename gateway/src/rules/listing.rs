@@ -193,6 +193,22 @@ fn annotated(tool: &RawValue, hints: Hints) -> Option<Box<RawValue>> {
     serde_json::value::to_raw_value(&members).ok()
 }
 
+/// The tool with an argument that it cannot be called without.
+pub(crate) fn requiring(tool: &RawValue, argument: &str) -> Option<Box<RawValue>> {
+    let mut members = Members::read(tool.get().as_bytes())?;
+    let schema = members.find("inputSchema")?.get().to_owned();
+    let mut schema = Members::read(schema.as_bytes())?;
+    let required = schema.find("required").map(|raw| serde_json::from_str(raw.get()));
+    let mut required: Vec<String> = required.transpose().ok()?.unwrap_or_default();
+    if required.iter().any(|name| name == argument) {
+        return None;
+    }
+    required.push(argument.to_owned());
+    schema.set("required", &required);
+    members.set("inputSchema", &schema);
+    serde_json::value::to_raw_value(&members).ok()
+}
+
 /// Where the first member of the argument's own schema begins, unless it lists values already.
 fn place(tool: &RawValue, argument: &str) -> Option<usize> {
     let tool_text = tool.get();
@@ -251,6 +267,22 @@ mod tests {
         let shown: Value = serde_json::from_str(&text).unwrap();
         let expected = json!({"title": "x", "readOnlyHint": false, "openWorldHint": true});
         assert_eq!(shown, json!({"name": "a", "annotations": expected}));
+    }
+
+    #[test]
+    fn an_argument_that_every_call_needs_is_among_the_required_ones_once() {
+        for (schema, expected) in [
+            (json!({"type": "object"}), json!(["w"])),
+            (json!({"required": ["q"], "properties": {"w": {}}}), json!(["q", "w"])),
+            (json!({"required": ["w", "q"]}), json!(["w", "q"])),
+        ] {
+            let tool = raw(&json!({"name": "a", "inputSchema": schema, "z": 1}));
+            let tool = requiring(&tool, "w").unwrap_or(tool);
+            let shown: Value = serde_json::from_str(tool.get()).unwrap();
+            assert_eq!(shown["inputSchema"]["required"], expected, "{schema}");
+            assert_eq!((&shown["name"], &shown["z"]), (&json!("a"), &json!(1)));
+        }
+        assert!(requiring(&raw(&json!({"inputSchema": {"required": 7}})), "w").is_none());
     }
 
     #[test]

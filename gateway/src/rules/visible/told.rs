@@ -2,11 +2,11 @@
 //! says of tools, for the reader's workspaces, and for what the reader's era has no words for.
 
 use serde_json::value::RawValue;
-use shared::scope::Scope;
+use shared::{deployment::WorkspaceMode, scope::Scope};
 
 use super::{List, Source, Surface};
 use crate::rules::{
-    listing::{Choices, Hints, Listed, Shown},
+    listing::{Choices, Hints, Listed, Shown, requiring},
     outputs,
     workspace::ArgumentType,
 };
@@ -127,6 +127,11 @@ impl Surface {
         if hints.is_none() && bound.is_none() {
             return None;
         }
-        Some(Listed::new(raw, hints, bound.map(|kind| (self.terms.argument.as_str(), kind))))
+        let argument = self.terms.argument.as_str();
+        // What no call can do without is said to be required, whatever the backend says.
+        let is_required = bound.is_some() && self.terms.mode == WorkspaceMode::Argument;
+        let asking = is_required.then(|| requiring(raw, argument)).flatten();
+        let raw = asking.as_deref().unwrap_or(raw);
+        Some(Listed::new(raw, hints, bound.map(|kind| (argument, kind))))
     }
 }
