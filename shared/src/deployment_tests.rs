@@ -101,7 +101,8 @@ fn who_asks_for_nothing_is_offered_no_wildcard() {
              scope = [{{ name = {wildcard:?}, description = \"All\" }}]"
         );
         let issuer = "https://auth.example".to_owned();
-        let raw = RawDeployment { name: "Test".to_owned(), issuer };
+        let endpoints = RawEndpoints::default();
+        let raw = RawDeployment { endpoints, issuer, name: "Test".to_owned() };
         let problems = Deployment::resolve(raw, vec![toml::from_str(&resource).unwrap()]);
         let problems = problems.unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
