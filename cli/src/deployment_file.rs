@@ -321,6 +321,13 @@ impl File {
         let Some(path) = &self.listen.internal_credential_file else { return Ok(None) };
         let text = secret_file::read(path)
             .map_err(|error| format!("listen.internal_credential_file: {error}"))?;
+        if text.is_empty() {
+            return Err(
+                "listen.internal_credential_file: holds nothing; write 32 random characters \
+                        into it"
+                    .to_owned(),
+            );
+        }
         Ok(Some(Secret::new(text)))
     }
 

@@ -31,9 +31,9 @@ pub(crate) fn secret(name: &str) -> Result<String, String> {
             "env:{name} names no variable; write env: and a name like DB_PASSWORD"
         ));
     }
-    let text = variable(name);
-    let text = text.ok_or_else(|| format!("the environment has no variable {name}; set it"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let text = variable(name).map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    let text = text.filter(|text| !text.is_empty());
+    text.ok_or_else(|| format!("the environment has no variable {name}; set it"))
 }
 
 /// Writes what variables hold in the place of `${NAME}`, and the default in that of
@@ -135,6 +135,10 @@ impl Walk<'_> {
                 let remedy = "write a name of letters, digits and _, or $${ for the characters";
                 return Err(format!("${{{inner}}} names no variable; {remedy}"));
             }
+            if default.is_some_and(|default| default.contains("${")) {
+                let remedy = "write the default itself";
+                return Err(format!("${{{inner}}} has a variable in its default; {remedy}"));
+            }
             whole.push_str(before);
             match ((self.lookup)(name), default) {
                 (Some(value), _) => {
@@ -203,17 +207,18 @@ mod tests {
 
     #[test]
     fn every_variable_that_is_missing_is_told_at_once_with_its_line_and_key() {
-        let text = "a = \"${ONE}\"\n\n[[b]]\nc = [\n  \"x\",\n  \"${TWO}\",\n]\nd = \"${3}\"\ne = \"${\"\n";
+        let text = "a = \"${ONE}\"\n\n[[b]]\nc = [\n  \"x\",\n  \"${TWO}\",\n]\nd = \"${3}\"\ne = \"${\"\nf = \"${A:-${B}}\"\n";
         let told = of(text).unwrap_err();
         for part in [
             "line 1: a: ${ONE} names a variable that the environment has not; set it",
             "line 6: b[0].c[1]: ${TWO}",
             "line 8: b[0].d: ${3} names no variable",
             "line 9: b[0].e: has ${ without an end",
+            "line 10: b[0].f: ${A:-${B} has a variable in its default",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        assert_eq!(told.lines().count(), 5, "{told}");
+        assert_eq!(told.lines().count(), 6, "{told}");
     }
 
     #[test]

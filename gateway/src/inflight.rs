@@ -2,6 +2,7 @@
 //! (MCP basic, cancellation).
 
 use std::{
+    collections::HashMap,
     future::poll_fn,
     pin::pin,
     sync::{
@@ -11,7 +12,6 @@ use std::{
     task::Poll,
 };
 
-use foldhash::HashMap;
 use futures_util::task::AtomicWaker;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -21,8 +21,13 @@ impl Issuer {
         if text.ends_with('/') {
             return Err(problem("ends with a slash, and clients compare it byte by byte"));
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        if url.query().is_some() || url.fragment().is_some() || text.contains('@') {
             return Err(problem("has a query, a fragment or a user name"));
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        let mut words = url.path().split('/').skip(1);
+        if url.path() != "/" && !words.all(|one| !one.is_empty() && one.bytes().all(is_plain)) {
+            return Err(problem("has a path that is not words of A-Z a-z 0-9 - _ . ~"));
         }
         if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
             return Err(problem("is neither https nor loopback http"));
@@ -55,4 +60,37 @@ impl Issuer {
 pub fn authority_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_written_in_one_way_and_has_a_path_of_plain_words() {
+        for right in [
+            "https://auth.example",
+            "https://auth.example:8443/tenants/a-1",
+            "http://localhost:7410",
+        ] {
+            assert_eq!(Issuer::parse(right).unwrap().as_str(), right);
+        }
+        for wrong in [
+            "auth.example",
+            "https://auth.example/",
+            "http://auth.example",
+            "https://auth.example/?a",
+            "https://auth.example/a#b",
+            "https://a@auth.example",
+            "https://:b@auth.example",
+            "https://auth.example/{tenant}",
+            "https://auth.example/:tenant",
+            "https://auth.example/*",
+            "https://auth.example//a",
+            "https://auth.example/%61",
+        ] {
+            let problem = Issuer::parse(wrong).unwrap_err();
+            assert_eq!(problem.place, "deployment.issuer", "{wrong}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! key set that was put back goes on from the newest version, and what was revoked since stays
 //! revoked.
 
-use keys::{Algorithm, KeyEncryptionKeys, KeySet, Purpose};
+use keys::{Algorithm, KeyEncryptionKeys, KeyError, KeySet, Purpose};
 use shared::{ids::KeyId, time::Timestamp};
 
 use super::{Held, KeyChangeError, KeySets, Keys, RACES, RecordName};
@@ -28,7 +28,13 @@ pub(super) async fn brought_up(
                 tracing::warn!(%purpose, version, "an older key set was put back; it is brought up");
                 Some(set)
             }
-            None => held.set.with_algorithms(algorithms, now)?,
+            None => match held.set.with_algorithms(algorithms, now) {
+                Err(error @ KeyError::Full) => {
+                    tracing::warn!(%purpose, %error, "a key of a new algorithm waits for a start");
+                    return Ok(held);
+                }
+                next => next?,
+            },
         };
         let Some(set) = next else { return Ok(held) };
         let record = set.seal(kek.of_record(&held.record))?;

@@ -107,10 +107,20 @@ fn content(metadata: &Value, issuer: &Url, found: &mut Findings) {
             Ok(url) if url.origin() == issuer.origin() => {}
             // Another origin of the deployment's, or the inner address of a proxy that rewrites:
             // what is asked of it below tells which.
-            Ok(url) => {
+            Ok(url) if url.scheme() == issuer.scheme() => {
                 transport("endpoints", &url, found);
-                let what = format!("{name} is at another origin than the issuer");
+                let origin = url.origin().ascii_serialization();
+                let what = format!(
+                    "{name} is at {origin}, another origin than the issuer's: see that it is yours"
+                );
                 found.ok("endpoints", what);
+            }
+            Ok(url) => {
+                let what = format!(
+                    "{name} ({url}) has another scheme than the issuer, so it is no address for others"
+                );
+                let fix = "pass the metadata through unchanged";
+                found.bad("endpoints", what, fix);
             }
             Err(_) => {
                 let fix = "pass the metadata through unchanged";

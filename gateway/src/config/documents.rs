@@ -186,7 +186,7 @@ fn address(text: &str, deployment: &Deployment) -> Result<Address, &'static str>
         return Err("has a user name, or a path that is not words of A-Z a-z 0-9 - _ .");
     }
     let is_kept = ["/healthz", "/readyz", "/.well-known/jwks.json"].contains(&path)
-        || ["/.well-known/oauth-", "/.well-known/openid-"].iter().any(|one| path.starts_with(one));
+        || ["/.well-known/oauth-", "/.well-known/openid-"].iter().any(|one| path.contains(one));
     if is_kept || path == "/" || deployment.endpoints.has(&authority_of(&url), path) {
         return Err("is the address of something else");
     }

@@ -15,7 +15,17 @@ fn the_members_of_an_object_come_with_the_text_of_their_values() {
     assert_eq!(whole, Some(()));
     let expected = [("a", r#"[1, {"b":"\"}"}]"#), ("ca", r#""x\ud800""#), ("d", "null")];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value)));
-    for bad in ["", "[]", "{", "{} x", r#"{"a"}"#, r#"{"a":}"#, r#"{"a":[}"#, r#"{"a":1,}"#] {
+    for bad in [
+        "",
+        "[]",
+        "{",
+        "{} x",
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        r#"{"a":[}"#,
+        r#"{"a":1,}"#,
+        r#"{"\ud800":1}"#,
+    ] {
         assert!(members(bad, |_, _| Some(())).is_none(), "{bad}");
     }
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));

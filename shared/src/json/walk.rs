@@ -86,8 +86,12 @@ impl<'a> Walk<'a> {
 
     /// A member name, decoded.
     pub(super) fn name(&mut self) -> Result<Cow<'a, str>, JsonFault> {
+        let start = self.at;
         let inside = self.string()?;
-        Ok(if inside.contains('\\') { Cow::Owned(decode(inside)) } else { Cow::Borrowed(inside) })
+        if !inside.contains('\\') {
+            return Ok(Cow::Borrowed(inside));
+        }
+        decode(inside).map(Cow::Owned).ok_or(JsonFault::LoneSurrogate(start))
     }
 
     /// A string; the answer is what stands between its quotation marks.
@@ -262,7 +266,7 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
-/// The text of a string whose escapes were found valid.
-fn decode(inside: &str) -> String {
-    serde_json::from_str(&format!("\"{inside}\"")).unwrap_or_default()
+/// The text of a string whose escapes were found valid; none if it holds a lone surrogate.
+fn decode(inside: &str) -> Option<String> {
+    serde_json::from_str(&format!("\"{inside}\"")).ok()
 }
