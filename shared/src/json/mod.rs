@@ -64,24 +64,15 @@ pub fn members<'a>(text: &'a str, mut each: impl FnMut(&str, &'a str) -> Option<
     let mut walk = Walk::new(text, Units::Any);
     walk.space();
     walk.expect(b'{').ok()?;
-    walk.space();
-    if !walk.take(b'}') {
-        loop {
-            walk.space();
-            let name = walk.name().ok()?;
-            walk.space();
-            walk.expect(b':').ok()?;
-            walk.space();
-            let start = walk.at();
-            walk.skip(1).ok()?;
-            each(&name, walk.since(start))?;
-            walk.space();
-            if !walk.take(b',') {
-                walk.expect(b'}').ok()?;
-                break;
-            }
-        }
-    }
+    let one = |walk: &mut Walk<'a>| {
+        let name = walk.name()?;
+        walk.colon()?;
+        walk.space();
+        let start = walk.at();
+        walk.skip(1)?;
+        each(&name, walk.since(start)).ok_or(JsonFault::Syntax(start))
+    };
+    walk.items(b'}', one).ok()?;
     walk.end().ok()
 }
 
@@ -123,25 +114,14 @@ impl<'a> Walk<'a> {
         depth: usize,
     ) -> Result<(), V::Fault> {
         let first = visit.names.len();
-        self.space();
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            self.space();
-            let start = self.at();
-            let name = self.name()?;
+        self.items(b'}', |walk| {
+            let start = walk.at();
+            let name = walk.name()?;
             let inner = visit.visitor.member(place, &name, start)?;
             visit.names.push(name);
-            self.space();
-            self.expect(b':')?;
-            self.visit(visit, inner, depth + 1)?;
-            self.space();
-            if !self.take(b',') {
-                self.expect(b'}')?;
-                break;
-            }
-        }
+            walk.colon()?;
+            walk.visit(visit, inner, depth + 1)
+        })?;
         let own = visit.names.get_mut(first..).unwrap_or_default();
         if has_repeated(own) {
             return Err(JsonFault::DuplicateName(self.at()).into());
@@ -156,18 +136,10 @@ impl<'a> Walk<'a> {
         place: V::Place,
         depth: usize,
     ) -> Result<(), V::Fault> {
-        self.space();
-        if self.take(b']') {
-            return Ok(());
-        }
-        loop {
+        self.items(b']', |walk| {
             let element = visit.visitor.element(place);
-            self.visit(visit, element, depth + 1)?;
-            self.space();
-            if !self.take(b',') {
-                return Ok(self.expect(b']')?);
-            }
-        }
+            walk.visit(visit, element, depth + 1)
+        })
     }
 }
 

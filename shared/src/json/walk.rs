@@ -50,23 +50,39 @@ impl<'a> Walk<'a> {
             _ => return self.leaf(),
         };
         self.enter(depth, DEEPEST)?;
+        self.items(close, |walk| {
+            if close == b'}' {
+                walk.string()?;
+                walk.colon()?;
+            }
+            walk.skip(depth + 1)
+        })
+    }
+
+    /// What stands between an opening that lies behind and its end, one after the other.
+    pub(super) fn items<E: From<JsonFault>>(
+        &mut self,
+        close: u8,
+        mut each: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.space();
         if self.take(close) {
             return Ok(());
         }
         loop {
-            if close == b'}' {
-                self.space();
-                self.string()?;
-                self.space();
-                self.expect(b':')?;
-            }
-            self.skip(depth + 1)?;
+            self.space();
+            each(self)?;
             self.space();
             if !self.take(b',') {
-                return self.expect(close);
+                return Ok(self.expect(close)?);
             }
         }
+    }
+
+    /// What stands between a member's name and its value.
+    pub(super) fn colon(&mut self) -> Result<(), JsonFault> {
+        self.space();
+        self.expect(b':')
     }
 
     pub(super) fn since(&self, start: usize) -> &'a str {
