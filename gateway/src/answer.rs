@@ -1,15 +1,12 @@
 //! The answer of a backend on its way to the caller: as it came, or examined message by message,
 //! failing closed. Streams are passed on event by event.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::{
-    HeaderName, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
-};
+use http::StatusCode;
 use serde_json::{Value, value::RawValue};
 use tokio::time::{Interval, interval};
 
@@ -94,6 +91,7 @@ pub(crate) fn respond(
     let Upstream { body, headers, session: _, status } = upstream;
     let mut status = status;
     let fate = Fate::default();
+    let is_stream = matches!(body, UpstreamBody::Stream(_));
     let body = match body {
         UpstreamBody::Empty => Body::empty(),
         UpstreamBody::Json(bytes) => {
@@ -116,14 +114,7 @@ pub(crate) fn respond(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let is_stream = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if is_stream {
-        headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
         response.extensions_mut().insert(fate);
     }
     response
@@ -136,7 +127,6 @@ pub(crate) fn own(id: &RawValue, result: &[u8]) -> Response {
     web::problem::json(StatusCode::OK, parts.concat())
 }
 
-const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 const UNREADABLE: &str = "the backend's answer could not be examined, so it is not passed on";
 
 /// The status as the caller's revision has it: the eras give the same answers different ones.
@@ -191,7 +181,7 @@ impl<S: Stream<Item = Result<Event, BackendError>> + Unpin + Send + 'static> Rel
         let cancelled = async move {
             if let Some(cancelled) = cancelled {
                 // Nothing else ends the wait.
-                let _never: Option<()> = cancelled.or(std::future::pending()).await;
+                let _never: Option<()> = cancelled.or(pin!(std::future::pending())).await;
             } else {
                 std::future::pending::<()>().await;
             }

@@ -4,8 +4,13 @@
 //! Claims that cannot be ours are refused before a signature is paid for; revocation is judged at
 //! each request; what cannot be known is 503, never 401.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
+use axum::extract::ConnectInfo;
+use http::request::Parts;
 use keys::Presented;
 
 use crate::{
@@ -30,13 +35,21 @@ pub(crate) async fn admit(
     app: &App,
     route: &Route,
     credential: Credential<'_>,
-    address: Option<IpAddr>,
+    parts: &Parts,
 ) -> Result<Arc<Admitted>, Refusal> {
     silence::check(app, route, Access::Read)?;
     match credential {
-        Credential::ApiKey(key) => api_keys::admit(app, route, key, address).await,
+        Credential::ApiKey(key) => {
+            api_keys::admit(app, route, key, client_address(app, parts)).await
+        }
         Credential::Token(token) => admit_token(app, route, token).await,
     }
+}
+
+/// Who asks, as far as those say who speak for others.
+pub(crate) fn client_address(app: &App, parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(app.proxies.client_address(peer.ip(), &parts.headers))
 }
 
 /// Verifies an access token for a resource, whoever issued it.

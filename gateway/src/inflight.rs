@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -68,8 +68,7 @@ impl Inflight {
 
 impl Cancelled {
     /// What the future comes to, or nothing if the call is cancelled before.
-    pub(crate) async fn or<F: Future>(&self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+    pub(crate) async fn or<F: Future>(&self, mut future: Pin<&mut F>) -> Option<F::Output> {
         poll_fn(|cx| {
             self.0.waiting.register(cx.waker());
             if self.is_cancelled() {
@@ -92,8 +91,8 @@ impl Cancelled {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        // Cancelled first, so that it is told apart from others of its name.
-        self.cancelled.cancel();
+        // Cancelled first, so that it is told apart from others of its name; nobody waits for it.
+        self.cancelled.0.is_set.store(true, Ordering::Release);
         let mut calls = self.calls.lock();
         if let Some(held) = calls.get_mut(&self.key) {
             held.retain(|call| !call.is_cancelled());

@@ -17,8 +17,10 @@ use http::{
 use http_body_util::{BodyExt, Full, Limited};
 use keys::{ForeignKeys, ForeignToken};
 use serde::Deserialize;
-use tokio::{sync::Mutex, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::Mutex,
+    time::{self, timeout},
+};
 use url::Url;
 
 use crate::{
@@ -53,7 +55,6 @@ struct Issuer {
     last: Mutex<Option<Fetch>>,
     settings: Arc<TrustedIssuer>,
     stale: Duration,
-    tasks: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -72,12 +73,12 @@ struct Fetch {
 
 impl Issuers {
     /// The issuers of a configuration; no keys yet.
-    pub(crate) fn new(config: &Config, tasks: &TaskTracker) -> Self {
-        Self(Vec::new()).renewed(config, tasks)
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Vec::new()).renewed(config)
     }
 
     /// The issuers of another configuration. Those whose keys are got as before are the same.
-    pub(crate) fn renewed(&self, config: &Config, tasks: &TaskTracker) -> Self {
+    pub(crate) fn renewed(&self, config: &Config) -> Self {
         let mut all: Vec<Arc<Issuer>> = Vec::new();
         for settings in config.routes.iter().flat_map(|route| &route.issuers) {
             if all.iter().any(|one| one.settings.has_keys_of(settings)) {
@@ -91,7 +92,6 @@ impl Issuers {
                     last: Mutex::new(None),
                     settings: Arc::clone(settings),
                     stale: config.jwks_stale,
-                    tasks: tasks.clone(),
                 })
             }));
         }
@@ -247,13 +247,16 @@ impl Issuer {
     async fn document(&self, url: &Url) -> Result<Bytes, String> {
         let target = Target::of(url).ok_or("its address is no http or https URL")?;
         let tls = self.settings.tls.clone().filter(|_| url.scheme() == "https");
-        let (host, tasks) = (target.host.clone(), self.tasks.clone());
-        let pool = Pool::secure(host, target.port, PoolLimits::default(), tasks, tls);
+        let host = target.host.clone();
+        let pool = Pool::secure(host, target.port, PoolLimits::default(), tls);
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.uri_mut() = target.path().clone();
         request.headers_mut().insert(HOST, target.authority.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let sent = pool.send(request).await.map_err(|error| error.to_string());
+        let sent = pool
+            .send(request, time::Instant::now(), PATIENCE)
+            .await
+            .map_err(|error| error.to_string());
         // The connection is used once.
         pool.close();
         let response = sent?;

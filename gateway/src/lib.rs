@@ -14,7 +14,6 @@ mod backends;
 mod background;
 mod claims;
 mod config;
-mod crowd;
 mod endpoints;
 mod entrance;
 mod error;

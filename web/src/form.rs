@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_TYPE, ORIGIN},
 };
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::problem::Problem;
@@ -118,11 +120,24 @@ impl Form {
 }
 
 /// Reads a body of at most `cap` bytes, within a deadline.
-pub async fn read_body(body: Body, cap: usize) -> Result<Bytes, BodyError> {
-    let collected = Limited::new(body, cap).collect();
-    let collected = tokio::time::timeout(BODY_DEADLINE, collected).await;
-    match collected.map_err(|_| BodyError::Slow)? {
-        Ok(body) => Ok(body.to_bytes()),
+pub async fn read_body(mut body: Body, cap: usize) -> Result<Bytes, BodyError> {
+    // Most bodies come whole with their head, and nobody waits for them.
+    let first = body.frame().now_or_never().flatten().transpose();
+    let first = first.map_err(|_| BodyError::Broken)?;
+    let begun = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+    if body.is_end_stream() && begun.len() <= cap {
+        return Ok(begun);
+    }
+    let rest = Box::pin(read_on(begun, body, cap));
+    tokio::time::timeout(BODY_DEADLINE, rest).await.map_err(|_| BodyError::Slow)?
+}
+
+/// The whole of a body that has begun.
+async fn read_on(begun: Bytes, body: Body, cap: usize) -> Result<Bytes, BodyError> {
+    let left = cap.checked_sub(begun.len()).ok_or(BodyError::TooLarge)?;
+    match Limited::new(body, left).collect().await {
+        Ok(rest) if begun.is_empty() => Ok(rest.to_bytes()),
+        Ok(rest) => Ok([begun, rest.to_bytes()].concat().into()),
         Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
         Err(_) => Err(BodyError::Broken),
     }

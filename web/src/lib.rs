@@ -8,9 +8,12 @@ pub mod cors;
 pub mod form;
 #[cfg(test)]
 mod fuzz;
+pub mod gathered;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod page;
 pub mod problem;
+pub mod quiet;
+pub mod timer;
 pub mod traces;

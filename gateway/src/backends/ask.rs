@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
-use http::{HeaderMap, HeaderValue, Method as HttpMethod};
+use http::{HeaderValue, Method as HttpMethod};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -67,7 +67,7 @@ pub(crate) async fn ask(
         version: (method != Method::Initialize).then_some(terms.version),
         ..post(terms, &body)
     };
-    let response = backend.exchange(outgoing).await?;
+    let response = backend.exchange(&outgoing).await?;
     let session = terms.session.as_ref().and_then(|id| id.to_str().ok());
     let expected = Expected {
         aside: None,
@@ -130,7 +130,7 @@ pub(crate) async fn initialize(
 /// Sends a message that is no request. What the backend makes of it does not matter.
 pub(crate) async fn tell(backend: &Backend, terms: &Terms, message: &Value) {
     let outgoing = Outgoing { version: Some(terms.version), ..post(terms, message) };
-    if let Ok(response) = backend.exchange(outgoing).await {
+    if let Ok(response) = backend.exchange(&outgoing).await {
         // Reading to the end keeps the connection.
         let body = Limited::new(response.into_body(), SHORT).collect();
         drop(tokio::time::timeout(TOLD, body).await);
@@ -147,7 +147,7 @@ pub(crate) async fn end(backend: &Backend, terms: &Terms) {
             ..post(terms, &Value::Null)
         };
         // A backend may refuse this, and forgets the session in its own time.
-        drop(backend.exchange(outgoing).await);
+        drop(backend.exchange(&outgoing).await);
     }
 }
 
@@ -168,15 +168,15 @@ const SHORT: usize = 4096;
 /// How long a backend may take to end an answer that nobody reads.
 const TOLD: Duration = Duration::from_secs(5);
 
-fn post<'a>(terms: &Terms, body: &Value) -> Outgoing<'a> {
+fn post<'a>(terms: &'a Terms, body: &Value) -> Outgoing<'a> {
     Outgoing {
-        authorization: terms.authorization.clone(),
+        authorization: &terms.authorization,
         body: body.to_string().into(),
         last_event_id: None,
         method: HttpMethod::POST,
-        passed: HeaderMap::new(),
+        passed: None,
         repeated: None,
-        session: terms.session.clone(),
+        session: terms.session.as_ref(),
         version: None,
     }
 }

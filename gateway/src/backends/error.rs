@@ -152,6 +152,7 @@ impl From<PoolError> for BackendError {
             PoolError::Busy => Self::Busy,
             PoolError::Connect(_) | PoolError::ConnectTimeout => Self::Unavailable,
             PoolError::Exchange(_) => Self::Broken,
+            PoolError::Late => Self::Timeout,
         }
     }
 }

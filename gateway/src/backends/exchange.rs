@@ -15,8 +15,10 @@ use http::{
 use http_body_util::{BodyExt, Full, Limited};
 use serde::Deserialize;
 use shared::time::Timestamp;
-use tokio::{sync::Mutex, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::Mutex,
+    time::{self, timeout_at},
+};
 use url::form_urlencoded;
 
 use super::{
@@ -73,14 +75,10 @@ enum Failure {
 
 impl Exchange {
     /// `None` where the URL is none that can be spoken to; the configuration has said so.
-    pub(super) fn new(
-        config: config::Exchange,
-        backend: [u8; 32],
-        tasks: TaskTracker,
-    ) -> Option<Self> {
+    pub(super) fn new(config: config::Exchange, backend: [u8; 32]) -> Option<Self> {
         let target = Target::of(&config.token_endpoint)?;
         let (host, tls) = (target.host.clone(), config.tls.clone());
-        let pool = Pool::secure(host, target.port, PoolLimits::default(), tasks, tls);
+        let pool = Pool::secure(host, target.port, PoolLimits::default(), tls);
         Some(Self { backend, config, pool, target })
     }
 
@@ -114,17 +112,19 @@ impl Exchange {
     }
 
     async fn ask(&self, made: &HeaderValue) -> Result<(HeaderValue, Option<u64>), Failure> {
+        let now = time::Instant::now();
         let exchange = async {
-            let response = self.pool.send(self.request(made)).await.map_err(|error| {
-                tracing::warn!(%error, "a token endpoint is not available");
-                Failure::Away
-            })?;
+            let response =
+                self.pool.send(self.request(made), now, PATIENCE).await.map_err(|error| {
+                    tracing::warn!(%error, "a token endpoint is not available");
+                    Failure::Away
+                })?;
             let status = response.status();
             let body = Limited::new(response.into_body(), LARGEST).collect().await;
             let body = body.map_err(|_| Failure::Away)?.to_bytes();
             self.read(status, &body)
         };
-        timeout(PATIENCE, exchange).await.unwrap_or(Err(Failure::Away))
+        timeout_at(now + PATIENCE, exchange).await.unwrap_or(Err(Failure::Away))
     }
 
     fn request(&self, made: &HeaderValue) -> Request<Full<Bytes>> {

@@ -115,18 +115,18 @@ impl Way<'_> {
         });
         let sent = session.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
         let outgoing = Outgoing {
-            authorization: self.authorization.clone(),
+            authorization: &self.authorization,
             body: permit.body.clone(),
             last_event_id: None,
             method: HttpMethod::POST,
-            passed: permit.passed.clone(),
+            passed: Some(&permit.passed),
             repeated: (permit.era == Era::Modern).then_some(repeated),
-            session,
+            session: session.as_ref(),
             version: pooled.map(|session| session.version).or(permit.version),
         };
         // A session could take the second one for a call of its own.
         let may_repeat = permit.may_repeat && outgoing.session.is_none();
-        let response = match self.backend.exchange_again(outgoing, may_repeat).await {
+        let response = match self.backend.exchange_again(&outgoing, may_repeat).await {
             Ok(response) => response,
             Err(error) => {
                 // Nothing of the call was sent.
@@ -227,17 +227,19 @@ pub(crate) async fn relay(
     {
         return Err(BackendError::NotAsked);
     }
+    let authorization = authorize(app, caller, backend, None, None).await?;
+    let own_session = relayed.session.as_ref().and_then(|id| HeaderValue::try_from(id).ok());
     let outgoing = Outgoing {
-        authorization: authorize(app, caller, backend, None, None).await?,
+        authorization: &authorization,
         body: relayed.body,
-        last_event_id: relayed.last_event_id,
+        last_event_id: relayed.last_event_id.as_ref(),
         method: relayed.method,
-        passed: relayed.passed,
+        passed: Some(&relayed.passed),
         repeated: None,
-        session: relayed.session.as_ref().and_then(|id| HeaderValue::try_from(id).ok()),
+        session: own_session.as_ref(),
         version: relayed.version,
     };
-    let response = backend.exchange(outgoing).await?;
+    let response = backend.exchange(&outgoing).await?;
     let expected = Expected {
         aside: None,
         deadline: None,

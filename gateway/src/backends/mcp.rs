@@ -33,17 +33,17 @@ pub(crate) struct Target {
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing<'a> {
     /// The signed identity.
-    pub(crate) authorization: HeaderValue,
+    pub(crate) authorization: &'a HeaderValue,
     /// Empty for GET and DELETE.
     pub(crate) body: Bytes,
-    pub(crate) last_event_id: Option<HeaderValue>,
+    pub(crate) last_event_id: Option<&'a HeaderValue>,
     pub(crate) method: Method,
     /// Headers of the client's that the backend is to get.
-    pub(crate) passed: HeaderMap,
+    pub(crate) passed: Option<&'a HeaderMap>,
     /// What repeats the body in headers, in the modern era.
     pub(crate) repeated: Option<Repeated<'a>>,
     /// The backend's own session id.
-    pub(crate) session: Option<HeaderValue>,
+    pub(crate) session: Option<&'a HeaderValue>,
     pub(crate) version: Option<Version>,
 }
 
@@ -88,16 +88,19 @@ impl Target {
     }
 
     /// The request as it goes out.
-    pub(crate) fn request(&self, outgoing: Outgoing<'_>) -> Request<Full<Bytes>> {
+    pub(crate) fn request(&self, outgoing: &Outgoing<'_>) -> Request<Full<Bytes>> {
         let posts = outgoing.method == Method::POST;
-        let mut request = Request::new(Full::new(outgoing.body));
-        *request.method_mut() = outgoing.method;
+        let mut request = Request::new(Full::new(outgoing.body.clone()));
+        *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = self.path.clone();
-        *request.headers_mut() = outgoing.passed;
         let headers = request.headers_mut();
-        headers.reserve(10);
+        match outgoing.passed {
+            Some(passed) if !passed.is_empty() => headers.clone_from(passed),
+            _ => {}
+        }
+        headers.reserve(OWN_HEADERS);
         headers.insert(HOST, self.authority.clone());
-        headers.insert(AUTHORIZATION, outgoing.authorization);
+        headers.insert(AUTHORIZATION, outgoing.authorization.clone());
         if posts {
             headers.insert(CONTENT_TYPE, JSON);
             headers.insert(ACCEPT, JSON_OR_EVENTS);
@@ -108,12 +111,12 @@ impl Target {
             headers.insert(VERSION, HeaderValue::from_static(version.as_str()));
         }
         if let Some(session) = outgoing.session {
-            headers.insert(SESSION, session);
+            headers.insert(SESSION, session.clone());
         }
         if let Some(last) = outgoing.last_event_id {
-            headers.insert(LAST_EVENT_ID, last);
+            headers.insert(LAST_EVENT_ID, last.clone());
         }
-        if let Some(repeated) = outgoing.repeated {
+        if let Some(repeated) = &outgoing.repeated {
             headers.insert(METHOD, encode(repeated.method));
             if let Some(name) = repeated.name {
                 headers.insert(NAME, encode(name));
@@ -125,6 +128,8 @@ impl Target {
     }
 }
 
+/// Room for as many as are added to those of the client's.
+const OWN_HEADERS: usize = 6;
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const JSON_OR_EVENTS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
@@ -152,13 +157,15 @@ mod tests {
         Target::of(&Url::parse(url).unwrap()).unwrap()
     }
 
+    static BEARER: HeaderValue = HeaderValue::from_static("Bearer identity");
+
     fn outgoing<'a>() -> Outgoing<'a> {
         Outgoing {
-            authorization: HeaderValue::from_static("Bearer identity"),
+            authorization: &BEARER,
             body: Bytes::from_static(b"{}"),
             last_event_id: None,
             method: Method::POST,
-            passed: HeaderMap::new(),
+            passed: None,
             repeated: None,
             session: None,
             version: Some(Version::November2025),
@@ -174,7 +181,7 @@ mod tests {
             ("http://[::1]:9/a?b=c", "::1", 9, "[::1]:9", "/a?b=c"),
         ] {
             let target = target(url);
-            let request = target.request(outgoing());
+            let request = target.request(&outgoing());
             assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
             assert_eq!(request.headers()[HOST], authority, "{url}");
             assert_eq!(request.uri(), path, "{url}");
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_legacy_request_carries_these_headers_only() {
-        let request = target("http://crm/mcp").request(outgoing());
+        let request = target("http://crm/mcp").request(&outgoing());
         let mut names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(
@@ -202,7 +209,7 @@ mod tests {
             let repeated =
                 Repeated { method: "tools/call", name: Some(name), params: Some(&params) };
             let outgoing = Outgoing { repeated: Some(repeated), ..outgoing() };
-            let request = target("http://crm/mcp").request(outgoing);
+            let request = target("http://crm/mcp").request(&outgoing);
             assert_eq!(request.headers()[METHOD], "tools/call");
             assert_eq!(request.headers()["mcp-param-region"], "eu");
             let value = request.headers()[NAME].to_str().unwrap();

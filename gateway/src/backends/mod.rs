@@ -168,10 +168,10 @@ impl Backend {
         let limits = config.connection.pool;
         let (sessions, endings) = Sessions::new();
         let (host, tls) = (target.host.clone(), config.tls.clone());
-        let pool = Pool::secure(host, target.port, limits, tracker.clone(), tls);
+        let pool = Pool::secure(host, target.port, limits, tls);
         let exchange = match &config.identity.mode {
             IdentityMode::Exchanged(exchange) => {
-                Some(Exchange::new((**exchange).clone(), config.fingerprint, tracker.clone())?)
+                Some(Exchange::new((**exchange).clone(), config.fingerprint)?)
             }
             _ => None,
         };

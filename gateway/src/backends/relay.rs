@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, stream::BoxStream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{
@@ -21,6 +21,7 @@ use http::{
         X_CONTENT_TYPE_OPTIONS,
     },
 };
+use http_body::Body;
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -198,18 +199,34 @@ pub(super) fn headers(media: Option<Media>) -> HeaderMap {
 /// the deadline. Without one, all of it may take no longer than that pause.
 pub(super) async fn collect(
     backend: &Backend,
-    body: PooledBody,
+    mut body: PooledBody,
     deadline: Option<Instant>,
 ) -> Result<Bytes, BackendError> {
     let config = backend.config();
+    // Most answers come whole with their head, and nobody waits for them.
+    let frame = body.frame().now_or_never().flatten().transpose();
+    let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
+    let begun = frame.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
+    if body.is_end_stream() && begun.len() <= config.largest_answer {
+        return Ok(begun);
+    }
     let pause = config.response_timeout;
     let all = deadline.map_or(pause, |end| end.saturating_duration_since(Instant::now()));
-    within(all, whole(body, config.largest_answer, pause)).await?
+    Box::pin(within(all, whole(begun, body, config.largest_answer, pause))).await?
 }
 
-async fn whole(mut body: PooledBody, most: usize, pause: Duration) -> Result<Bytes, BackendError> {
-    let mut frames: Vec<Bytes> = Vec::new();
-    let mut length = 0;
+/// What has begun, to its end.
+async fn whole(
+    begun: Bytes,
+    mut body: PooledBody,
+    most: usize,
+    pause: Duration,
+) -> Result<Bytes, BackendError> {
+    let mut length = begun.len();
+    let mut frames: Vec<Bytes> = Vec::from_iter((!begun.is_empty()).then_some(begun));
+    if length > most {
+        return Err(BackendError::TooLarge);
+    }
     while let Some(frame) = within(pause, body.frame()).await? {
         let frame = frame.map_err(|_| BackendError::Answer("it broke off"))?;
         let Ok(data) = frame.into_data() else { continue };

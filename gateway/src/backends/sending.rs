@@ -1,12 +1,12 @@
 //! Sending a request to a backend: not while it is spared, within its time, and again only if
 //! nothing of it was sent or it may be repeated (RFC 9110 section 9.2.2).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Backend, BackendError,
@@ -25,7 +25,7 @@ impl Backend {
     /// Sends a request and waits for the head of its response.
     pub(super) async fn exchange(
         &self,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
     ) -> Result<Response<PooledBody>, BackendError> {
         self.send(self.target.request(outgoing)).await
     }
@@ -33,10 +33,10 @@ impl Backend {
     /// The same, again if it may be.
     pub(super) async fn exchange_again(
         &self,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         may_repeat: bool,
     ) -> Result<Response<PooledBody>, BackendError> {
-        self.send_again(|| self.target.request(outgoing.clone()), may_repeat).await
+        self.send_again(|| self.target.request(outgoing), may_repeat).await
     }
 
     /// Sends any request, again if nothing of it was sent, or if it may be repeated and the
@@ -70,22 +70,20 @@ impl Backend {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<PooledBody>, BackendError> {
         self.dress(&mut request);
+        let now = Instant::now();
         let attempt = self
             .breaker
-            .admit(Instant::now())
+            .admit(now.into_std())
             .map_err(|Spared { left, why }| BackendError::Spared { left, why })?;
-        let sending = self.pool.send(request);
-        let outcome = match timeout(self.config.response_timeout, sending).await {
-            Ok(outcome) => outcome.map_err(BackendError::from),
-            Err(_) => Err(BackendError::Timeout),
-        };
+        let sending = self.pool.send(request, now, self.config.response_timeout);
+        let outcome = sending.await.map_err(BackendError::from);
         match &outcome {
             Ok(response) if is_gateway_failure(response.status()) => {
-                attempt.failed("it answers that it cannot serve", Instant::now());
+                attempt.failed("it answers that it cannot serve", Instant::now().into_std());
             }
             Ok(_) => attempt.worked(),
             Err(error) => match error.failure() {
-                Some(why) => attempt.failed(why, Instant::now()),
+                Some(why) => attempt.failed(why, Instant::now().into_std()),
                 // Our own cap says nothing about the backend.
                 None => drop(attempt),
             },
@@ -95,7 +93,7 @@ impl Backend {
 
     /// Whether it is spared, and since when.
     pub(crate) fn health(&self) -> Health {
-        self.breaker.health(Instant::now())
+        self.breaker.health(Instant::now().into_std())
     }
 }
 

@@ -9,6 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
+    time::Instant,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -70,10 +71,9 @@ fn resolve(url: &str, pem: Option<&str>) -> Result<Option<Arc<ClientConfig>>, St
 async fn ask(address: SocketAddr, pem: &str) -> Result<http::StatusCode, PoolError> {
     let tls = resolve("https://crm", Some(pem)).unwrap();
     let limits = PoolLimits::default();
-    let pool =
-        Pool::secure("127.0.0.1".to_owned(), address.port(), limits, TaskTracker::new(), tls);
+    let pool = Pool::secure("127.0.0.1".to_owned(), address.port(), limits, tls);
     let request = Request::get("/").header("host", "crm").body(Full::new(Bytes::new())).unwrap();
-    Ok(pool.send(request).await?.status())
+    Ok(pool.send(request, Instant::now(), limits.connect).await?.status())
 }
 
 #[tokio::test]

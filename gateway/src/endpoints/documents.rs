@@ -1,11 +1,11 @@
 //! GET of a resource's public documents: the manifest, the server card and the description in
 //! `OpenAPI`. Without a credential they show what is public, with one what its owner sees.
 
-use std::{borrow::Cow, collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -58,8 +58,6 @@ pub(crate) async fn show(
     request: Request,
 ) -> Response {
     let (parts, _) = request.into_parts();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let address = peer.map(|peer| app.proxies.client_address(peer, &parts.headers));
     let respond = |refusal: &Refusal| {
         refusal.respond(About {
             calls_tool: false,
@@ -73,7 +71,7 @@ pub(crate) async fn show(
     let caller = if kind == Kind::ServerCard {
         None
     } else {
-        match phases::caller(&app, &route, &parts, address).await {
+        match phases::caller(&app, &route, &parts).await {
             Ok(caller) => Some(caller),
             Err(Refusal::Bearer(BearerViolation::Missing)) => None,
             Err(refusal) => return respond(&refusal),

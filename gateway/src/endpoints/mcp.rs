@@ -1,12 +1,9 @@
 //! A resource: Streamable HTTP in and out (MCP transports). The work is in `phases.rs`.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     middleware::Next,
     response::Response,
 };
@@ -16,9 +13,7 @@ use http::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_EXPOSE_HEADERS,
         ACCESS_CONTROL_REQUEST_HEADERS, VARY,
     },
-    request::Parts,
 };
-use tokio::task::yield_now;
 
 use crate::{
     config::Route,
@@ -34,34 +29,17 @@ pub(crate) async fn any(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let address = address(&app, &parts);
-    Box::pin(phases::answer(&app, &route, Incoming { address, body, parts })).await
+    Box::pin(phases::answer(&app, &route, Incoming { body, parts })).await
 }
 
 /// A call of a program: no script sends an `Origin` of its own choice, so there is none to answer.
 pub(crate) async fn post(app: &App, route: &Arc<Route>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let address = address(app, &parts);
-    let incoming = Incoming { address, body, parts };
-    let _place = app.crowd.enter();
+    let incoming = Incoming { body, parts };
     let mut response = Box::pin(phases::answer(app, route, incoming)).await;
     // As everywhere where answers differ by origin, so that no cache gives this one to a script.
     response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
-    // What else is ready is answered first: many answers then go out together, and to wake their
-    // readers once costs less than to wake them for each.
-    if response.status().is_client_error() {
-        // Refusals wait for nothing on their way, so they never see each other.
-        yield_now().await;
-    } else {
-        app.crowd.give_way().await;
-    }
     response
-}
-
-/// Who asks, as far as those say who speak for others.
-fn address(app: &App, parts: &Parts) -> Option<IpAddr> {
-    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(app.proxies.client_address(peer.ip(), &parts.headers))
 }
 
 /// What scripts may send and read beyond what every endpoint allows: API keys, the headers that

@@ -16,7 +16,7 @@
 //!
 //! Nothing of a body is read before the caller is known.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{pin::pin, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use web::{form::BodyError, traces::within};
 use crate::{
     answer::{self, Asked, Listener},
     audit::Underway,
-    authenticate,
+    authenticate::{self, client_address},
     backends::{self, UpstreamBody},
     claims::Admitted,
     config::{RawAudit, Route, SilencePolicy},
@@ -80,7 +80,6 @@ pub(crate) struct Trace {
 /// A request to a resource, with who sent it.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    pub(crate) address: Option<IpAddr>,
     pub(crate) body: Body,
     pub(crate) parts: Parts,
 }
@@ -127,13 +126,13 @@ async fn steps(
     incoming: Incoming,
     trace: &mut Trace,
 ) -> Result<Response, Refusal> {
-    let Incoming { address, body, parts } = incoming;
+    let Incoming { body, parts } = incoming;
     origin::check_origin(route.origins.allow(&parts.headers))?;
     trace.step("authenticate");
     let caller = match trace.outgoing() {
         // Boxed, so that requests that are not traced have no room for it.
-        Some(traced) => Box::pin(within(traced, caller(app, route, &parts, address))).await?,
-        None => caller(app, route, &parts, address).await?,
+        Some(traced) => Box::pin(within(traced, caller(app, route, &parts))).await?,
+        None => caller(app, route, &parts).await?,
     };
     trace.caller = Some(Arc::clone(&caller));
     trace.step("decide");
@@ -172,16 +171,16 @@ pub(crate) async fn caller(
     app: &App,
     route: &Route,
     parts: &Parts,
-    address: Option<IpAddr>,
 ) -> Result<Arc<Admitted>, Refusal> {
     let credential = credential::find(&parts.headers, parts.uri.query(), &route.resource)?;
     warmup::wait(app, route).await;
-    let refusal = match authenticate::admit(app, route, credential, address).await {
+    let refusal = match authenticate::admit(app, route, credential, parts).await {
         Ok(caller) => return Ok(caller),
         Err(refusal) => refusal,
     };
-    if let (Refusal::Bearer(violation), Some(address)) = (&refusal, address)
+    if let Refusal::Bearer(violation) = &refusal
         && violation.is_failed_attempt()
+        && let Some(address) = client_address(app, parts)
         && let Err(limited) = app.limits.charge_failure(address)
     {
         // The challenge stays: without it a client would never learn that its token is none.
@@ -348,13 +347,9 @@ async fn forward(
     trace.ask(&mut permit.passed);
     let underway = (call.era == Era::Legacy && !permit.relay)
         .then(|| app.inflight.begin(caller.digest, &call.id));
-    let forwarding = async {
-        // Whatever else is ready is decided first, so that many calls go out together.
-        app.crowd.give_way().await;
-        backends::forward(app, caller, call, &permit, ticket, clearance).await
-    };
+    let mut forwarding = pin!(backends::forward(app, caller, call, &permit, ticket, clearance));
     let outcome = match &underway {
-        Some(underway) => underway.cancelled.or(forwarding).await,
+        Some(underway) => underway.cancelled.or(forwarding.as_mut()).await,
         None => Some(forwarding.await),
     };
     trace.answered(&permit.backend, outcome.as_ref());

@@ -31,10 +31,11 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use super::{Answering, ServeOptions, after_panic};
+use crate::{quiet::quietly, timer::LazyTimer};
 
 /// The largest request head; a larger one is answered 431.
 const MAX_HEAD: usize = 32 << 10;
@@ -174,8 +175,14 @@ impl http_body::Body for Asked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || self.body.is_end_stream() {
+        // Whoever brings the rest, if there is any, is this connection itself.
+        let (frame, woken) = quietly(|| Pin::new(&mut self.body).poll_frame(cx));
+        let is_over = matches!(frame, Poll::Ready(None)) || self.body.is_end_stream();
+        if woken && !is_over {
+            cx.waker().wake_by_ref();
+        }
+        let frame = ready!(frame);
+        if is_over {
             self.phase.set_unread(false);
         }
         Poll::Ready(frame)
@@ -226,16 +233,21 @@ impl Drop for Answer {
 /// A stream that fails when a head that has begun, or the next one, does not arrive in time.
 #[derive(Debug)]
 pub(super) struct Timed<S> {
-    /// When the timer was last set to go off: later than due is never, earlier is looked at again.
-    armed: Instant,
     head_begun: bool,
-    lingered: Option<usize>,
+    linger: Option<Linger>,
     phase: Phase,
-    /// Since when a head, or the next request, is waited for.
-    since: Instant,
+    /// Since when a head, or the next request, is waited for; `None` before it is.
+    since: Option<Instant>,
     stream: S,
-    timer: Pin<Box<Sleep>>,
+    timer: LazyTimer,
     times: Times,
+}
+
+/// What is read and thrown away after the end.
+#[derive(Clone, Copy, Debug)]
+struct Linger {
+    bytes: usize,
+    until: Instant,
 }
 
 /// How long is waited.
@@ -251,17 +263,16 @@ impl<S> Timed<S> {
     fn new(stream: S, phase: Phase, within: Times) -> Self {
         // A new connection is there to send a head: its time runs from the start.
         let since = Instant::now();
-        let armed = since + within.head;
-        let timer = Box::pin(sleep_until(armed));
-        let lingered = None;
-        Self { armed, head_begun: true, lingered, phase, since, stream, timer, times: within }
+        let timer = LazyTimer::new(since + within.head);
+        let since = Some(since);
+        Self { head_begun: true, linger: None, phase, since, stream, timer, times: within }
     }
 
     /// Whether a head is under way; a head that was taken is none any longer.
     fn has_begun(&mut self) -> bool {
         if self.phase.take_answered() {
             self.head_begun = false;
-            self.since = Instant::now();
+            self.since = None;
         }
         self.head_begun
     }
@@ -269,22 +280,8 @@ impl<S> Timed<S> {
     /// Whether what is waited for is late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let wait = if self.head_begun { self.times.head } else { self.times.rest };
-        let due = self.since + wait;
-        loop {
-            if self.armed > due {
-                self.arm(due);
-            }
-            ready!(self.timer.as_mut().poll(cx));
-            if self.armed >= due {
-                return Poll::Ready(());
-            }
-            self.arm(due);
-        }
-    }
-
-    fn arm(&mut self, at: Instant) {
-        self.timer.as_mut().reset(at);
-        self.armed = at;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.timer.poll_due(since + wait, cx)
     }
 }
 
@@ -301,7 +298,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         }
         if !self.has_begun() && buffer.filled().len() > before {
             self.head_begun = true;
-            self.since = Instant::now();
+            self.since = None;
         }
         if read.is_pending() {
             ready!(self.poll_late(cx));
@@ -314,16 +311,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     /// Reads what the peer still sends until it stops, or the caps are reached.
-    fn poll_linger(&mut self, cx: &mut Context<'_>, lingered: &mut usize) -> Poll<()> {
+    fn poll_linger(&mut self, cx: &mut Context<'_>, linger: &mut Linger) -> Poll<()> {
         let mut scratch = [0_u8; 4096];
-        while *lingered < LINGER_BYTES {
+        while linger.bytes < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    *lingered += buffer.filled().len();
+                    linger.bytes += buffer.filled().len();
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.timer.as_mut().poll(cx),
+                Poll::Pending => return self.timer.poll_due(linger.until, cx),
             }
         }
         Poll::Ready(())
@@ -356,19 +353,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut lingered = if let Some(lingered) = self.lingered {
-            lingered
+        let mut linger = if let Some(linger) = self.linger {
+            linger
         } else {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.arm(Instant::now() + LINGER);
-            0
+            Linger { bytes: 0, until: Instant::now() + LINGER }
         };
         if !self.has_begun() && !self.phase.is_unread() {
             // Nothing is under way that could arrive after the end and reset the connection.
             return Poll::Ready(Ok(()));
         }
-        let done = self.poll_linger(cx, &mut lingered);
-        self.lingered = Some(lingered);
+        let done = self.poll_linger(cx, &mut linger);
+        self.linger = Some(linger);
         done.map(Ok)
     }
 }

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -28,7 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use self::{addresses::Addresses, tls::Certificates};
-use crate::{client_address::TrustedProxies, problem::Problem};
+use crate::{
+    client_address::TrustedProxies, gathered::GatheredStream, problem::Problem, quiet::QuietWaker,
+};
 
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -166,7 +168,7 @@ impl<S: Answering> Server<S> {
         // Without it small answers wait for the peer's delayed acknowledgement.
         let _best_effort = stream.set_nodelay(true);
         match &self.options.tls {
-            None => self.http(stream, peer).await,
+            None => self.http(GatheredStream::new(stream), peer).await,
             // Apart, so that a connection without TLS does not hold the room for one.
             Some(certificates) => Box::pin(self.https(stream, peer, certificates)).await,
         }
@@ -209,7 +211,7 @@ impl<S: Answering> Server<S> {
 async fn handshake(
     mut stream: TcpStream,
     certificates: &Certificates,
-) -> std::io::Result<TlsStream<TcpStream>> {
+) -> std::io::Result<TlsStream<GatheredStream>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 1 && first != [HANDSHAKE] {
         stream.write_all(SPEAK_TLS).await?;
@@ -223,7 +225,7 @@ async fn handshake(
         }
         return Err(std::io::Error::other("the client spoke no TLS"));
     }
-    certificates.acceptor().accept(stream).await
+    certificates.acceptor().accept(GatheredStream::new(stream)).await
 }
 
 /// What the future comes to, or nothing after the shutdown. The token is asked to wake this task
@@ -234,6 +236,8 @@ async fn until<F: Future>(
 ) -> Option<F::Output> {
     let mut cancelled = pin!(shutdown.cancelled());
     let mut woken_by: Option<Waker> = None;
+    let quiet = Arc::new(QuietWaker::default());
+    let waker = quiet.waker();
     poll_fn(|cx| {
         if woken_by.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             woken_by = Some(cx.waker().clone());
@@ -242,7 +246,8 @@ async fn until<F: Future>(
         if shutdown.is_cancelled() {
             return Poll::Ready(None);
         }
-        future.as_mut().poll(cx).map(Some)
+        quiet.wakes(cx.waker());
+        future.as_mut().poll(&mut Context::from_waker(&waker)).map(Some)
     })
     .await
 }

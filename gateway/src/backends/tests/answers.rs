@@ -17,11 +17,11 @@ use crate::{
 
 fn outgoing() -> Outgoing<'static> {
     Outgoing {
-        authorization: identity(),
+        authorization: &IDENTITY,
         body: Bytes::from_static(b"{}"),
         last_event_id: None,
         method: HttpMethod::POST,
-        passed: HeaderMap::new(),
+        passed: None,
         repeated: None,
         session: None,
         version: Some(Version::November2025),
@@ -34,7 +34,7 @@ fn expected(era: Era) -> Expected {
 }
 
 async fn call(backend: &Arc<Backend>, expected: Expected) -> Result<Upstream, BackendError> {
-    relay::read(backend, backend.exchange(outgoing()).await?, expected).await
+    relay::read(backend, backend.exchange(&outgoing()).await?, expected).await
 }
 
 /// What becomes of an answer: its body, or the word for what is wrong.

@@ -42,11 +42,11 @@ fn reaching(address: SocketAddr, connection: Connection) -> Backend {
 
 fn message() -> Outgoing<'static> {
     Outgoing {
-        authorization: identity(),
+        authorization: &IDENTITY,
         body: "{}".into(),
         last_event_id: None,
         method: http::Method::POST,
-        passed: HeaderMap::new(),
+        passed: None,
         repeated: None,
         session: None,
         version: None,
@@ -67,7 +67,7 @@ async fn only_what_may_be_repeated_is_sent_again() {
         let about = format!("{first:?} {may_repeat}");
         let (address, seen) = scripted(first, OK).await;
         let backend = reaching(address, connection());
-        let outcome = backend.exchange_again(message(), may_repeat).await;
+        let outcome = backend.exchange_again(&message(), may_repeat).await;
         assert_eq!(outcome.ok().map(|answer| answer.status().as_u16()), status, "{about}");
         assert_eq!(seen.load(Ordering::SeqCst), requests, "{about}");
     }
@@ -87,7 +87,8 @@ async fn what_was_not_sent_is_sent_when_somebody_listens() {
         assert!(stream.read(&mut head).await.unwrap() > 0);
         stream.write_all(OK.as_bytes()).await.unwrap();
     };
-    let (answer, ()) = tokio::join!(backend.exchange_again(message(), false), late);
+    let message = message();
+    let (answer, ()) = tokio::join!(backend.exchange_again(&message, false), late);
     assert_eq!(answer.unwrap().status(), 204);
 }
 
@@ -96,10 +97,10 @@ async fn a_backend_that_fails_is_spared_and_one_request_finds_out_when_it_is_bac
     let (address, seen) = scripted(vec![BAD_GATEWAY, BREAKS], OK).await;
     let breaker = BreakerLimits { failures: 2, pause: Duration::from_millis(300) };
     let backend = reaching(address, Connection { breaker, retries: 0, ..connection() });
-    assert_eq!(backend.exchange(message()).await.unwrap().status(), 502);
-    assert!(matches!(backend.exchange(message()).await, Err(BackendError::Broken)));
+    assert_eq!(backend.exchange(&message()).await.unwrap().status(), 502);
+    assert!(matches!(backend.exchange(&message()).await, Err(BackendError::Broken)));
     for _ in 0..5 {
-        let error = backend.exchange(message()).await.unwrap_err();
+        let error = backend.exchange(&message()).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.retry_after()), (503, Some(1)));
         let said =
             "is not available now: it breaks connections before it answers; try again in 1 s";
@@ -112,7 +113,7 @@ async fn a_backend_that_fails_is_spared_and_one_request_finds_out_when_it_is_bac
         assert!(Instant::now() < limit);
         tokio::task::yield_now().await;
     }
-    assert_eq!(backend.exchange(message()).await.unwrap().status(), 204);
+    assert_eq!(backend.exchange(&message()).await.unwrap().status(), 204);
     assert_eq!(backend.health(), Health::Asked { failures: 0 });
 }
 
@@ -122,7 +123,7 @@ async fn faults_of_single_calls_spare_nobody() {
     let breaker = BreakerLimits { failures: 2, pause: Duration::from_mins(1) };
     let backend = reaching(address, Connection { breaker, ..connection() });
     for _ in 0..5 {
-        assert_eq!(backend.exchange(message()).await.unwrap().status(), 500);
+        assert_eq!(backend.exchange(&message()).await.unwrap().status(), 500);
     }
     assert_eq!(seen.load(Ordering::SeqCst), 5);
 }

@@ -136,6 +136,8 @@ fn result(seen: &Seen, result: &Value) -> Response {
     json(&serde_json::json!({ "jsonrpc": "2.0", "id": seen.body["id"], "result": result }))
 }
 
+static IDENTITY: HeaderValue = HeaderValue::from_static("Bearer identity");
+
 fn identity() -> HeaderValue {
-    HeaderValue::from_static("Bearer identity")
+    IDENTITY.clone()
 }
