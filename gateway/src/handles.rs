@@ -29,8 +29,7 @@ pub(crate) fn of(app: &App, caller: &Admitted, call: &Call, permit: &Permit) -> 
     let owner = Owner::of(&caller.caller);
     // Written anew, so that only a change of meaning counts.
     let arguments = call
-        .arguments
-        .as_deref()
+        .arguments()
         .and_then(|raw| serde_json::from_slice::<Value>(raw).ok().map(|value| value.to_string()));
     let parts: [&[u8]; 6] = [
         owner.as_bytes(),
@@ -130,12 +129,12 @@ pub(crate) fn open_task(
     if !call.method.is_about_task() {
         return Ok(permit);
     }
-    if call.era == Era::Modern && !call.params.as_deref().is_some_and(task::is_declared) {
+    if call.era == Era::Modern && !call.params().is_some_and(task::is_declared) {
         return Err(RpcViolation::TasksUndeclared.into());
     }
     let id = call.target.as_deref().and_then(|sealed| tasks.open(sealed));
     let id = id.ok_or(RpcViolation::Task)?;
-    permit.name = Some(id.clone());
+    permit.name = Some(id.as_str().into());
     let changed = members::change_params(&permit.body, |params| params.set("taskId", id));
     permit.body = changed.ok_or(RpcViolation::Task)?;
     Ok(permit)

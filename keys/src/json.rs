@@ -2,7 +2,7 @@
 //! (RFC 7519 section 4, RFC 8725 section 2.6).
 
 use serde::{Deserialize, Deserializer, de::Error};
-use shared::json::{self, JsonFault, Visitor};
+use shared::json::{self, JsonFault, Name, Visitor};
 
 /// How deep such a document nests at most.
 const DEPTH: usize = 127;
@@ -47,15 +47,15 @@ impl<'a, const N: usize> Visitor<'a> for Own<'_, 'a, N> {
         Place::Inner
     }
 
-    fn member(&mut self, object: Place, name: &str, _: usize) -> Result<Place, JsonFault> {
-        let wanted = || self.names.iter().position(|own| *own == name);
+    fn member(&mut self, object: Place, name: Name<'_>) -> Result<Place, JsonFault> {
+        let wanted = || self.names.iter().position(|own| *own == name.text);
         Ok(match object {
             Place::Whole => wanted().map_or(Place::Inner, Place::Member),
             Place::Inner | Place::Member(_) => Place::Inner,
         })
     }
 
-    fn value(&mut self, place: Place, text: &'a str) {
+    fn value(&mut self, place: Place, _: usize, text: &'a str) {
         match place {
             Place::Inner => {}
             Place::Member(at) => {

@@ -66,7 +66,7 @@ pub(crate) struct Line {
     pub(crate) status: StatusCode,
     pub(crate) took: Duration,
     /// A tool, prompt or resource that exists; never a name somebody made up.
-    pub(crate) what: Option<String>,
+    pub(crate) what: Option<Arc<str>>,
     pub(crate) workspace: Option<String>,
 }
 
@@ -140,7 +140,7 @@ impl Line {
             target: TARGET,
             service = "gateway",
             method = self.method,
-            tool = self.what,
+            tool = self.what.as_deref(),
             outcome = self.outcome,
             status = self.status.as_u16(),
             micros,

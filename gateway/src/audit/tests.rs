@@ -60,7 +60,7 @@ fn line_of(what: &str, caller: &Arc<Admitted>, route: &Arc<Route>) -> Line {
         route: Arc::clone(route),
         status: StatusCode::OK,
         took: Duration::from_millis(3),
-        what: Some(what.to_owned()),
+        what: Some(what.into()),
         workspace: Some("ws_acme".to_owned()),
     }
 }

@@ -73,7 +73,7 @@ pub(crate) async fn ask(
         aside: None,
         deadline: None,
         era,
-        id: serde_json::value::to_raw_value(ID).ok(),
+        id: serde_json::value::to_raw_value(ID).ok().map(Arc::from),
         lease: None,
         relayed: false,
         session: session.map(str::to_owned),

@@ -141,7 +141,7 @@ impl Way<'_> {
             aside,
             deadline: self.deadline,
             era: permit.era,
-            id: Some(self.call.id.clone()),
+            id: Some(Arc::clone(&self.call.id)),
             lease,
             relayed: permit.relay,
             session: sent,

@@ -75,7 +75,7 @@ pub(crate) struct Expected {
     pub(crate) deadline: Option<Instant>,
     pub(crate) era: Era,
     /// The id of the call; none for a stream that answers no call, or for a notification.
-    pub(crate) id: Option<Box<RawValue>>,
+    pub(crate) id: Option<Arc<RawValue>>,
     /// A pooled session, lent until the response has ended.
     pub(crate) lease: Option<Lease>,
     /// The session that is relayed, where the client speaks to it directly.
@@ -257,7 +257,8 @@ pub(super) async fn within<F: Future>(
 
 /// A message of a backend, as far as it is judged. A member that is `null` is none.
 pub(super) struct Message<'a> {
-    pub(super) id: Option<&'a RawValue>,
+    /// The id as it is written.
+    pub(super) id: Option<&'a str>,
     pub(super) method: Option<Cow<'a, str>>,
     has_error: bool,
     has_result: bool,
@@ -299,7 +300,7 @@ impl<'a> Message<'a> {
         let [error, id, method, result] =
             [error, id, method, result].map(|member| member.filter(|value| *value != "null"));
         Some(Self {
-            id: id.and_then(|id| serde_json::from_str(id).ok()),
+            id,
             method: match method {
                 Some(method) => Some(string(method)?),
                 None => None,
@@ -314,7 +315,7 @@ impl<'a> Message<'a> {
     }
 
     pub(super) fn answers(&self, id: &RawValue) -> bool {
-        self.is_response() && self.id.is_some_and(|own| same_id(own, id))
+        self.is_response() && self.id.is_some_and(|own| same_id(own, id.get()))
     }
 }
 
@@ -327,7 +328,7 @@ fn string(value: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Whether two ids are the same: as they are written, or as what they mean.
-fn same_id(one: &RawValue, other: &RawValue) -> bool {
-    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).ok();
-    one.get() == other.get() || value(one).is_some_and(|own| Some(own) == value(other))
+fn same_id(one: &str, other: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<Value>(text).ok();
+    one == other || value(one).is_some_and(|own| Some(own) == value(other))
 }

@@ -127,7 +127,9 @@ impl Relay {
             return false;
         }
         let Some(message) = Message::parse(data) else { return false };
-        match (&message.method, message.id) {
+        // What was walked through is a value, so it reads.
+        let id = message.id.and_then(|id| serde_json::from_str(id).ok());
+        match (&message.method, id) {
             (Some(method), None) => {
                 self.backend.notice(method);
                 true

@@ -22,7 +22,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::value::RawValue;
-use shared::{json::JsonFault, scope::Scope};
+use shared::scope::Scope;
 use web::{form::BodyError, traces::within};
 
 use crate::{
@@ -48,8 +48,7 @@ use crate::{
         protocol::{Era, Method},
         rows::Rows,
         rpc::{self, Call, Message},
-        scan,
-        violation::{RpcViolation, TransportViolation},
+        violation::TransportViolation,
         visible::Surface,
     },
     silence,
@@ -65,7 +64,7 @@ pub(crate) struct Trace {
     pub(crate) asked_bytes: u64,
     pub(crate) caller: Option<Arc<Admitted>>,
     pub(crate) era: Option<Era>,
-    pub(crate) id: Option<Box<RawValue>>,
+    pub(crate) id: Option<Arc<RawValue>>,
     pub(crate) method: &'static str,
     /// What the backend received as the call's id, if its identities are made per call.
     pub(crate) request_id: Option<String>,
@@ -73,7 +72,7 @@ pub(crate) struct Trace {
     pub(crate) seen: Seen,
     /// What is told of it to the receiver of traces, if there is one.
     pub(crate) traced: Option<Box<Traced>>,
-    pub(crate) what: Option<String>,
+    pub(crate) what: Option<Arc<str>>,
     pub(crate) workspace: Option<String>,
 }
 
@@ -153,7 +152,7 @@ async fn steps(
     };
     match message {
         Message::Request(call) => {
-            trace.id = Some(call.id.clone());
+            trace.id = Some(Arc::clone(&call.id));
             trace.era = Some(call.era);
             trace.method = call.method.name();
             request(app, route, &caller, &call, &parts, trace).await
@@ -204,16 +203,7 @@ fn message(
     headers: &HeaderMap,
     trace: &mut Trace,
 ) -> Result<Message, Refusal> {
-    let arguments = [route.resource.workspace_argument.as_str()];
-    let limits = scan::Limits { arguments: &arguments, depth: scan::DEPTH };
-    if let Err(violation) = scan::scan(body, limits) {
-        return Err(match violation {
-            scan::ScanViolation::Json(JsonFault::Syntax(_)) => RpcViolation::Parse,
-            other => RpcViolation::Scan(other),
-        }
-        .into());
-    }
-    rpc::read(body, headers).map_err(|refusal| {
+    rpc::read(body, headers, &route.resource.workspace_argument).map_err(|refusal| {
         trace.id = refusal.id;
         refusal.violation.into()
     })
@@ -307,7 +297,7 @@ fn examination(
         handles: handles::of(app, caller, call, permit),
         handles_only: !is_examined,
         left: caller.caller.expires.since(app.clock.now()),
-        log: call.params.as_deref().filter(|_| crosses).and_then(logging::asked),
+        log: call.params().filter(|_| crosses).and_then(logging::asked),
         method: call.method,
         rows,
         scope: caller.caller.scope.clone(),

@@ -1,8 +1,12 @@
 //! A message of a backend that may not pass as it came: lists are filtered, results that depend
 //! on the caller are kept private, and the other era's words are translated.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
+use memchr::memmem::{self, Finder};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use shared::{ids::WorkspaceId, scope::Scope};
@@ -172,18 +176,22 @@ pub(crate) struct MayHold {
 }
 
 impl MayHold {
-    /// Whether it is in a message, however its name is written.
+    /// Whether it is in a message, which is UTF-8, however its name is written.
     pub(crate) fn in_message(self, message: &[u8]) -> bool {
-        if self == Self::default() {
-            return false;
-        }
-        let Ok(text) = std::str::from_utf8(message) else { return true };
-        (self.handles && text.contains("requestState"))
-            || (self.life && LIFE.iter().any(|name| text.contains(name)))
-            || (self.tasks && text.contains("taskId"))
-            || (text.contains("\\u00") && has_escaped_letter(text))
+        let holds = |name: &Finder<'_>| name.find(message).is_some();
+        self != Self::default()
+            && ((self.handles && holds(&STATE))
+                || (self.life
+                    && LIFE.iter().any(|name| memmem::find(message, name.as_bytes()).is_some()))
+                || (self.tasks && holds(&TASK))
+                || has_escaped_letter(message))
     }
 }
+
+static STATE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("requestState"));
+static TASK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("taskId"));
+/// What every escape of an ASCII character begins with.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
 
 /// Whether the answer to such a call may say how long it is kept: a resource's may, and what it
 /// holds depends on who read it (MCP 2026-07-28, caching).
@@ -197,11 +205,9 @@ fn says_its_life(result: &Members<'_>) -> bool {
     LIFE.iter().any(|name| result.find(name).is_some())
 }
 
-fn has_escaped_letter(text: &str) -> bool {
-    text.match_indices("\\u00").any(|(at, start)| {
-        let next = text.as_bytes().get(at + start.len());
-        next.is_some_and(|next| matches!(next, b'4'..=b'7'))
-    })
+fn has_escaped_letter(message: &[u8]) -> bool {
+    let next = |at: usize| message.get(at + ESCAPE.needle().len());
+    ESCAPE.find_iter(message).any(|at| next(at).is_some_and(|next| matches!(next, b'4'..=b'7')))
 }
 
 /// An event with other data: its `id`, `event` and `retry` lines stay.

@@ -39,7 +39,8 @@ fn ask(method: &str, mut params: Value, is_modern: bool) -> Result<Value, RpcVio
         headers.insert("mcp-name", name.unwrap().parse().unwrap());
     }
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let Ok(Message::Request(call)) = read(&Bytes::from(body.to_string()), &headers) else {
+    let Ok(Message::Request(call)) = read(&Bytes::from(body.to_string()), &headers, "workspace_id")
+    else {
         panic!("{body}")
     };
     let caller = caller::tests::caller("contacts:read deals:*", &["a", "b"]);

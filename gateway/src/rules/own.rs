@@ -78,7 +78,7 @@ struct Initialize {
 }
 
 fn initialize(surface: &Surface, call: &Call) -> Result<Vec<u8>, RpcViolation> {
-    let params = call.params.as_deref().unwrap_or_default();
+    let params = call.params().unwrap_or_default();
     let Initialize { version } = serde_json::from_slice(params)
         .map_err(|_| RpcViolation::MissingParam("protocolVersion"))?;
     let mut result = Members::default();
@@ -219,7 +219,9 @@ mod tests {
             headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
             headers.insert("mcp-method", method.parse().unwrap());
         }
-        let Ok(Message::Request(call)) = read(&Bytes::from(body.to_string()), &headers) else {
+        let Ok(Message::Request(call)) =
+            read(&Bytes::from(body.to_string()), &headers, "workspace_id")
+        else {
             panic!("{body}")
         };
         let caller = caller::tests::caller("contacts:read", &["a"]);

@@ -9,18 +9,16 @@ use crate::rules::rpc::Call;
 /// is missing. The caller has checked that the member is not there.
 pub(crate) fn argument(call: &Call, name: &str, value: &Value) -> Option<Bytes> {
     let member = format!("{}:{value}", Value::from(name));
-    match (&call.arguments, &call.params) {
+    match (call.arguments_at(), call.params_at()) {
         (Some(arguments), _) => insert(&call.body, arguments, &member),
         (None, Some(params)) => insert(&call.body, params, &format!("\"arguments\":{{{member}}}")),
         (None, None) => None,
     }
 }
 
-/// Puts a member at the beginning of an object that lies within the body.
-fn insert(body: &Bytes, object: &Bytes, member: &str) -> Option<Bytes> {
-    let start = (object.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
-    let inside = start.checked_add(1)?;
-    let (before, after) = body.split_at_checked(inside)?;
+/// Puts a member at the beginning of the object that begins there.
+fn insert(body: &Bytes, start: usize, member: &str) -> Option<Bytes> {
+    let (before, after) = body.split_at_checked(start.checked_add(1)?)?;
     if before.last() != Some(&b'{') {
         return None;
     }
@@ -51,7 +49,9 @@ mod tests {
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
             };
             let body = Bytes::from(whole(params));
-            let Ok(Message::Request(call)) = read(&body, &HeaderMap::new()) else { panic!() };
+            let Ok(Message::Request(call)) = read(&body, &HeaderMap::new(), "workspace_id") else {
+                panic!()
+            };
             assert_eq!(argument(&call, "w", &json!("x")).unwrap(), whole(expected));
         }
     }

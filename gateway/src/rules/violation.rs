@@ -1,9 +1,11 @@
 //! Every way a caller can be wrong, with its wire code and requirement: one enum per registry of
 //! codes.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 use serde_json::{Value, json, value::RawValue};
-use shared::scope::Scope;
+use shared::{json::JsonFault, scope::Scope};
 
 use crate::rules::{
     protocol::{Era, Version},
@@ -202,13 +204,22 @@ pub(crate) enum RpcViolation {
 /// A refused message, with its id where it could be read.
 #[derive(Clone, Debug)]
 pub(crate) struct RpcRefusal {
-    pub(crate) id: Option<Box<RawValue>>,
+    pub(crate) id: Option<Arc<RawValue>>,
     pub(crate) violation: RpcViolation,
 }
 
 impl From<RpcViolation> for RpcRefusal {
     fn from(violation: RpcViolation) -> Self {
         Self { id: None, violation }
+    }
+}
+
+impl From<ScanViolation> for RpcViolation {
+    fn from(violation: ScanViolation) -> Self {
+        match violation {
+            ScanViolation::Json(JsonFault::Syntax(_)) => Self::Parse,
+            other => Self::Scan(other),
+        }
     }
 }
 

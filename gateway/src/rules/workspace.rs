@@ -1,9 +1,9 @@
 //! The workspace a tool call acts in: one of those the credential names, and the same to every
 //! reader of the arguments.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::{deployment::WorkspaceMode, ids::WorkspaceId};
 
 use crate::rules::arguments;
@@ -85,19 +85,21 @@ pub(crate) struct Bound {
     pub(crate) workspace: Option<WorkspaceId>,
 }
 
-/// Binds a call to its workspace, or says to the model what to change.
-pub(crate) fn bind(
+/// Binds a call to its workspace by the members of its arguments, or says to the model what to
+/// change.
+pub(crate) fn bind<'v>(
     rule: Rule<'_>,
     granted: &[WorkspaceId],
-    arguments: &Map<String, Value>,
+    mut arguments: impl Iterator<Item = (&'v str, &'v Value)> + Clone,
 ) -> Result<Bound, String> {
-    let bound = choose(rule, granted, arguments)?;
+    let named = arguments.clone().find(|(name, _)| *name == rule.argument);
+    let bound = choose(rule, granted, named.map(|(_, value)| value))?;
     let allowed = match &bound.workspace {
         Some(one) => std::slice::from_ref(one),
         None if rule.binding.is_some() => &[],
         None => granted,
     };
-    if arguments.iter().all(|(name, value)| is_allowed(name, value, rule.argument, allowed)) {
+    if arguments.all(|(name, value)| is_allowed(name, value, rule.argument, allowed)) {
         return Ok(bound);
     }
     let name = rule.argument;
@@ -106,11 +108,7 @@ pub(crate) fn bind(
     ) + &choices(rule, granted))
 }
 
-fn choose(
-    rule: Rule<'_>,
-    granted: &[WorkspaceId],
-    arguments: &Map<String, Value>,
-) -> Result<Bound, String> {
+fn choose(rule: Rule<'_>, granted: &[WorkspaceId], named: Option<&Value>) -> Result<Bound, String> {
     let only = match granted {
         [one] => Some(one),
         _ => None,
@@ -122,7 +120,7 @@ fn choose(
             granted.len()
         ));
     }
-    if let (Some(kind), Some(value)) = (rule.binding, arguments.get(rule.argument)) {
+    if let (Some(kind), Some(value)) = (rule.binding, named) {
         return explicit(rule, kind, granted, value);
     }
     if rule.is_exempt {
@@ -220,12 +218,12 @@ fn default(
 }
 
 /// The workspace id a value writes, if it has exactly the declared type.
-fn named(kind: ArgumentType, value: &Value) -> Option<String> {
+fn named(kind: ArgumentType, value: &Value) -> Option<Cow<'_, str>> {
     match (kind, value) {
         (ArgumentType::Integer, Value::Number(number)) => {
-            number.as_u64().filter(|&n| n <= MOST_INTEGER).map(|n| n.to_string())
+            number.as_u64().filter(|&n| n <= MOST_INTEGER).map(|n| n.to_string().into())
         }
-        (ArgumentType::Text, Value::String(text)) => Some(text.clone()),
+        (ArgumentType::Text, Value::String(text)) => Some(text.into()),
         _ => None,
     }
 }
@@ -294,9 +292,17 @@ fn plain(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
+
+    fn bind(
+        rule: Rule<'_>,
+        granted: &[WorkspaceId],
+        arguments: &Map<String, Value>,
+    ) -> Result<Bound, String> {
+        super::bind(rule, granted, arguments.iter().map(|(name, value)| (name.as_str(), value)))
+    }
 
     fn run(
         mode: WorkspaceMode,
@@ -433,7 +439,7 @@ mod tests {
 
     #[test]
     fn integers_are_their_decimal_form() {
-        let text = |value: Value| named(ArgumentType::Integer, &value);
+        let text = |value: Value| named(ArgumentType::Integer, &value).map(Cow::into_owned);
         assert_eq!(text(json!(7)).as_deref(), Some("7"));
         for bad in [json!(-1), json!(7.0), json!("7"), json!(1_u64 << 53)] {
             assert_eq!(text(bad.clone()), None, "{bad}");

@@ -33,16 +33,22 @@ pub trait Visitor<'a> {
     /// The place of an array's elements.
     fn element(&self, array: Self::Place) -> Self::Place;
 
-    /// The place of a member's value; `at` is where the name begins.
-    fn member(
-        &mut self,
-        object: Self::Place,
-        name: &str,
-        at: usize,
-    ) -> Result<Self::Place, Self::Fault>;
+    /// The place of a member's value.
+    fn member(&mut self, object: Self::Place, name: Name<'_>) -> Result<Self::Place, Self::Fault>;
 
-    /// The text of a value that was walked through.
-    fn value(&mut self, _place: Self::Place, _text: &'a str) {}
+    /// A value that was walked through: where it begins, and its text.
+    fn value(&mut self, _place: Self::Place, _at: usize, _text: &'a str) {}
+}
+
+/// The name of a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'n> {
+    /// Where in the text it begins.
+    pub at: usize,
+    /// Whether it was written with escapes.
+    pub has_escapes: bool,
+    /// What it means.
+    pub text: &'n str,
 }
 
 /// Walks through a text of which no object names a member twice, no string holds a lone surrogate,
@@ -54,7 +60,7 @@ pub fn visit<'a, V: Visitor<'a>>(
     visitor: &mut V,
 ) -> Result<(), V::Fault> {
     let mut walk = Walk::new(text, Units::Paired);
-    walk.visit(&mut Visit { depth, names: Vec::new(), visitor }, root, 0)?;
+    walk.visit(&mut Visit { depth, names: Vec::with_capacity(USUAL_NAMES), visitor }, root, 0)?;
     Ok(walk.end()?)
 }
 
@@ -65,7 +71,7 @@ pub fn members<'a>(text: &'a str, mut each: impl FnMut(&str, &'a str) -> Option<
     walk.space();
     walk.expect(b'{').ok()?;
     let one = |walk: &mut Walk<'a>| {
-        let name = walk.name()?;
+        let (name, _) = walk.name()?;
         walk.colon()?;
         walk.space();
         let start = walk.at();
@@ -75,6 +81,24 @@ pub fn members<'a>(text: &'a str, mut each: impl FnMut(&str, &'a str) -> Option<
     walk.items(b'}', one).ok()?;
     walk.end().ok()
 }
+
+/// Reads an array that is only passed on: the text of each of its elements. Nothing, if it is none,
+/// or if `each` has seen enough to refuse it.
+pub fn elements<'a>(text: &'a str, mut each: impl FnMut(&'a str) -> Option<()>) -> Option<()> {
+    let mut walk = Walk::new(text, Units::Any);
+    walk.space();
+    walk.expect(b'[').ok()?;
+    let one = |walk: &mut Walk<'a>| {
+        let start = walk.at();
+        walk.skip(1)?;
+        each(walk.since(start)).ok_or(JsonFault::Syntax(start))
+    };
+    walk.items(b']', one).ok()?;
+    walk.end().ok()
+}
+
+/// How many names are open at once in most texts.
+const USUAL_NAMES: usize = 16;
 
 struct Visit<'v, 'a, V> {
     depth: usize,
@@ -103,7 +127,7 @@ impl<'a> Walk<'a> {
             }
             _ => self.leaf()?,
         }
-        visit.visitor.value(place, self.since(start));
+        visit.visitor.value(place, start, self.since(start));
         Ok(())
     }
 
@@ -115,9 +139,9 @@ impl<'a> Walk<'a> {
     ) -> Result<(), V::Fault> {
         let first = visit.names.len();
         self.items(b'}', |walk| {
-            let start = walk.at();
-            let name = walk.name()?;
-            let inner = visit.visitor.member(place, &name, start)?;
+            let at = walk.at();
+            let (name, has_escapes) = walk.name()?;
+            let inner = visit.visitor.member(place, Name { at, has_escapes, text: &name })?;
             visit.names.push(name);
             walk.colon()?;
             walk.visit(visit, inner, depth + 1)

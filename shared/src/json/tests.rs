@@ -34,14 +34,80 @@ fn the_members_of_an_object_come_with_the_text_of_their_values() {
     assert!(members(&deeper, |_, _| Some(())).is_none());
 }
 
+#[test]
+fn the_elements_of_an_array_come_as_they_are_written() {
+    let mut found = Vec::new();
+    let whole = elements(r#" [ 1 ,"a,]", [2] ,{"b":[]}] "#, |value| {
+        found.push(value);
+        Some(())
+    });
+    assert_eq!((whole, found), (Some(()), vec!["1", "\"a,]\"", "[2]", "{\"b\":[]}"]));
+    assert_eq!(elements("[]", |_| None), Some(()));
+    assert_eq!(elements("[1]", |_| None), None);
+    for bad in ["", "{}", "[", "[1,]", "[1 2]", "[] x", "[a]"] {
+        assert!(elements(bad, |_| Some(())).is_none(), "{bad}");
+    }
+}
+
+/// Runs of every length between bytes of every kind, with escapes close to each other.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let special = prop::sample::select(
+        b"\"\\\x00\x1f\x20\x21\x22\x23\x5b\x5c\x5d\x7f\x80\xa2\xdc\xff".to_vec(),
+    );
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        prop::collection::vec(any::<u8>().prop_map(|byte| byte | 0x40), 0..200),
+        prop::collection::vec(special, 0..40),
+    ]
+}
+
+/// What stands in a string: escapes that are allowed and such as are not, at every distance.
+fn inside() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => "[a-z \u{e9}\u{1f600}]{0,20}",
+        6 => prop::sample::select(vec![
+            "\\\"", "\\\\", "\\n", "\\/", "\\b", "\\u0041", "\\u00e9", "\\ud83d\\ude00",
+        ]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec![
+            "\\", "\"", "\\x", "\\u12", "\\u12g4", "\n", "\0", "\\ud800", "\\udc00",
+        ]).prop_map(str::to_owned),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+struct Anything;
+
+impl Visitor<'_> for Anything {
+    type Fault = JsonFault;
+    type Place = ();
+
+    fn element(&self, (): ()) {}
+
+    fn member(&mut self, (): (), _: Name<'_>) -> Result<(), JsonFault> {
+        Ok(())
+    }
+}
+
 proptest! {
     #[test]
-    fn a_run_ends_at_the_first_byte_that_does_not_mean_itself(
-        bytes in prop::collection::vec(any::<u8>(), 0..200), dense in any::<bool>()
-    ) {
-        let bytes: Vec<u8> =
-            bytes.into_iter().map(|byte| if dense { byte } else { byte | 0x40 }).collect();
+    fn a_run_ends_at_the_first_byte_that_does_not_mean_itself(bytes in bytes()) {
         let expected = bytes.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
         prop_assert_eq!(plain(&bytes), expected.unwrap_or(bytes.len()));
+    }
+
+    #[test]
+    fn a_string_is_one_to_every_reader_or_to_none(inside in inside()) {
+        let text = format!("\"{inside}\"");
+        let own = visit(&text, 8, (), &mut Anything).is_ok();
+        prop_assert_eq!(own, serde_json::from_str::<String>(&text).is_ok(), "{}", text);
+        let object = format!("{{{text}:{text}}}");
+        let mut read = None;
+        let whole = members(&object, |name, value| {
+            read = Some((name.to_owned(), value == text));
+            Some(())
+        });
+        prop_assert_eq!(whole.is_some(), own);
+        let name: Option<String> = serde_json::from_str(&text).ok();
+        prop_assert_eq!(read.filter(|_| own), name.map(|name| (name, true)));
     }
 }

@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
     /// A value that is neither array nor object.
     pub(super) fn leaf(&mut self) -> Result<(), JsonFault> {
         match self.peek() {
-            Some(b'"') => self.string().map(drop),
+            Some(b'"') => self.string().map(|_| ()),
             Some(b't') => self.word(b"true"),
             Some(b'f') => self.word(b"false"),
             Some(b'n') => self.word(b"null"),
@@ -100,35 +100,38 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A member name, decoded.
-    pub(super) fn name(&mut self) -> Result<Cow<'a, str>, JsonFault> {
+    /// A member name, decoded; and whether it was written with escapes.
+    pub(super) fn name(&mut self) -> Result<(Cow<'a, str>, bool), JsonFault> {
         let start = self.at;
-        let inside = self.string()?;
-        if !inside.contains('\\') {
-            return Ok(Cow::Borrowed(inside));
+        let has_escapes = self.string()?;
+        let inside = self.text.get(start + 1..self.at - 1).unwrap_or_default();
+        if !has_escapes {
+            return Ok((Cow::Borrowed(inside), false));
         }
-        decode(inside).map(Cow::Owned).ok_or(JsonFault::LoneSurrogate(start))
+        let name = decode(inside).ok_or(JsonFault::LoneSurrogate(start))?;
+        Ok((Cow::Owned(name), true))
     }
 
-    /// A string; the answer is what stands between its quotation marks.
-    pub(super) fn string(&mut self) -> Result<&'a str, JsonFault> {
+    /// A string; the answer is whether it holds escapes.
+    pub(super) fn string(&mut self) -> Result<bool, JsonFault> {
         self.expect(b'"')?;
-        let start = self.at;
+        let mut has_escapes = false;
         loop {
             self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
-                Some(b'"') => break,
-                // The commonest ones, without asking which.
-                Some(b'\\') if matches!(self.bytes.get(self.at + 1), Some(b'"' | b'\\' | b'n')) => {
-                    self.at += 2;
+                Some(b'"') => {
+                    self.step();
+                    return Ok(has_escapes);
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => has_escapes = true,
                 _ => return Err(JsonFault::Syntax(self.at)),
             }
+            match self.bytes.get(self.at + 1) {
+                // The commonest ones, without asking which.
+                Some(b'"' | b'\\' | b'n') => self.at += 2,
+                _ => self.escape()?,
+            }
         }
-        let inside = self.text.get(start..self.at).unwrap_or_default();
-        self.step();
-        Ok(inside)
     }
 
     fn escape(&mut self) -> Result<(), JsonFault> {
@@ -168,16 +171,16 @@ impl<'a> Walk<'a> {
     fn number(&mut self) -> Result<(), JsonFault> {
         const SURELY_FINITE: usize = 18;
         let start = self.at;
-        self.digits_and_exponent()?;
-        let text = self.text.get(start..self.at).unwrap_or_default();
-        if text.len() > SURELY_FINITE || text.contains(['e', 'E']) {
-            let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
+        let has_exponent = self.digits_and_exponent()?;
+        if has_exponent || self.at - start > SURELY_FINITE {
+            let is_finite = self.since(start).parse::<f64>().is_ok_and(f64::is_finite);
             return if is_finite { Ok(()) } else { Err(JsonFault::Number(start)) };
         }
         Ok(())
     }
 
-    fn digits_and_exponent(&mut self) -> Result<(), JsonFault> {
+    /// The answer is whether there is an exponent.
+    fn digits_and_exponent(&mut self) -> Result<bool, JsonFault> {
         self.take(b'-');
         if !self.take(b'0') {
             self.digits()?;
@@ -185,13 +188,14 @@ impl<'a> Walk<'a> {
         if self.take(b'.') {
             self.digits()?;
         }
-        if self.take(b'e') || self.take(b'E') {
+        let has_exponent = self.take(b'e') || self.take(b'E');
+        if has_exponent {
             if !self.take(b'+') {
                 self.take(b'-');
             }
             self.digits()?;
         }
-        Ok(())
+        Ok(has_exponent)
     }
 
     fn digits(&mut self) -> Result<(), JsonFault> {
@@ -242,45 +246,33 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// How many bytes of a string mean themselves, before one that ends it or an escape. Short runs are
-/// looked at byte by byte, long ones many bytes at a time.
+/// How many bytes of a string mean themselves, before one that ends it or an escape. Eight of them
+/// are looked at as one number, so that short runs cost as little as long ones.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    let is_special = |byte: &u8| SPECIAL.get(usize::from(*byte)).copied().unwrap_or_default();
-    let short = bytes.get(..SHORT).unwrap_or(bytes);
-    match short.iter().position(is_special) {
-        Some(found) => found,
-        None => short.len() + plain_chunks(bytes.get(SHORT..).unwrap_or_default()),
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            // The lowest byte is the first one.
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
     }
+    let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+    at + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
-/// The same for what follows a short run.
-fn plain_chunks(bytes: &[u8]) -> usize {
-    let is_special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"' || byte == b'\\');
-    let (chunks, _) = bytes.as_chunks::<32>();
-    let has_special =
-        |chunk: &&[u8; 32]| chunk.iter().fold(0, |found, byte| found | is_special(*byte)) != 0;
-    let at = 32 * chunks.iter().take_while(|chunk| !has_special(chunk)).count();
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| is_special(*byte) != 0).unwrap_or(rest.len())
+/// The highest bits of the bytes that do not mean themselves. A byte above the first such one may
+/// be marked too, for what it lends to those below.
+const fn special(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 0xFF;
+    // With this bit turned, the control characters and the quotation mark are the least.
+    let control_or_quote = (word ^ (EACH * 0x02)).wrapping_sub(EACH * 0x21);
+    let backslash = (word ^ (EACH * b'\\' as u64)).wrapping_sub(EACH);
+    (control_or_quote | backslash) & !word & (EACH * 0x80)
 }
-
-/// How long a short run is.
-const SHORT: usize = 24;
-
-/// The bytes that do not mean themselves in a string.
-#[expect(clippy::indexing_slicing, reason = "a constant that does not compile if it is beyond")]
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        special[control] = true;
-        control += 1;
-    }
-    special[b'"' as usize] = true;
-    special[b'\\' as usize] = true;
-    special
-};
 
 /// The text of a string whose escapes were found valid; none if it holds a lone surrogate.
 fn decode(inside: &str) -> Option<String> {

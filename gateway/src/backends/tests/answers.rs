@@ -29,7 +29,7 @@ fn outgoing() -> Outgoing<'static> {
 }
 
 fn expected(era: Era) -> Expected {
-    let id = Some(RawValue::from_string("7".to_owned()).unwrap());
+    let id = Some(RawValue::from_string("7".to_owned()).unwrap().into());
     Expected { aside: None, deadline: None, era, id, lease: None, relayed: false, session: None }
 }
 

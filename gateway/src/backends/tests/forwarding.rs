@@ -138,7 +138,7 @@ fn call(method: &str, params: &Value, headers: &[(&'static str, &'static str)]) 
     for (name, value) in headers {
         map.insert(*name, HeaderValue::from_static(value));
     }
-    match read(&Bytes::from(body.to_string()), &map) {
+    match read(&Bytes::from(body.to_string()), &map, "workspace_id") {
         Ok(Message::Request(call)) => call,
         other => panic!("{other:?}"),
     }

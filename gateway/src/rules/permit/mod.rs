@@ -3,6 +3,7 @@
 
 mod bound;
 mod named;
+mod quick;
 
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ pub(crate) struct Permit {
     pub(crate) may_repeat: bool,
     pub(crate) method: Method,
     /// What `Mcp-Name` says in the modern era.
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Arc<str>>,
     /// Headers of the client's that the backend is to get.
     pub(crate) passed: HeaderMap,
     pub(crate) plan: Plan,
@@ -105,7 +106,7 @@ pub(crate) fn permit(
         Method::GetPrompt => {
             let found = surface.prompt(target, &caller.scope);
             let to = scoped(surface, found, RpcViolation::UnknownPrompt, caller)?;
-            let bound = bound::by_arguments(surface, caller, call.arguments.as_deref())?;
+            let bound = bound::by_arguments(surface, caller, call.arguments())?;
             Ok(Permit { workspace: bound, ..plain(surface, call, to)? })
         }
         Method::ReadResource => {
@@ -190,20 +191,7 @@ fn call_tool(
         return Err(Denied::Text(READING_ONLY.to_owned()));
     }
     let schema = found.tool.schema.schema();
-    let mut given = match call.arguments.as_deref().map(serde_json::from_slice) {
-        None => Map::new(),
-        Some(Ok(Value::Object(members))) => members,
-        Some(Ok(other)) => {
-            let text = format!("{NOT_AN_OBJECT}, {}", arguments::got(&other));
-            return Err(Denied::Text(text));
-        }
-        Some(Err(_)) => return Err(Denied::Text(NOT_AN_OBJECT.to_owned())),
-    };
     let argument = surface.terms.argument.as_str();
-    let sent = match call.era {
-        Era::Legacy => HeaderMap::new(),
-        Era::Modern => headers::params(headers, schema, &given, argument)?,
-    };
     let rule = workspace::Rule {
         argument,
         binding: found.binding,
@@ -213,7 +201,24 @@ fn call_tool(
         read_only: found.read_only,
         schema,
     };
-    let bound = workspace::bind(rule, &caller.workspaces, &given).map_err(Denied::Text)?;
+    if let Some(permit) = quick::permit((surface, caller), call, headers, (rule, found)) {
+        return Ok(permit);
+    }
+    let mut given = match call.arguments().map(serde_json::from_slice) {
+        None => Map::new(),
+        Some(Ok(Value::Object(members))) => members,
+        Some(Ok(other)) => {
+            let text = format!("{NOT_AN_OBJECT}, {}", arguments::got(&other));
+            return Err(Denied::Text(text));
+        }
+        Some(Err(_)) => return Err(Denied::Text(NOT_AN_OBJECT.to_owned())),
+    };
+    let sent = match call.era {
+        Era::Legacy => HeaderMap::new(),
+        Era::Modern => headers::params(headers, schema, &given, argument)?,
+    };
+    let members = given.iter().map(|(name, value)| (name.as_str(), value));
+    let bound = workspace::bind(rule, &caller.workspaces, members).map_err(Denied::Text)?;
     let mut body = call.body.clone();
     if let Some(value) = &bound.inject {
         given.insert(argument.to_owned(), value.clone());
@@ -222,12 +227,8 @@ fn call_tool(
     let given = Value::Object(given);
     arguments::check(&found.tool.schema, &given).map_err(Denied::Text)?;
     workspace::refuse_undeclared(rule, &given).map_err(Denied::Text)?;
-    let mut permit = toward(surface, call, found.source, body)?;
+    let mut permit = toward_tool(surface, call, found, body)?;
     permit.workspace = bound.workspace;
-    if found.read_only {
-        permit.access = Access::Read;
-    }
-    permit.may_repeat = found.read_only || found.idempotent;
     if permit.era == Era::Modern {
         permit.headers = sent;
         if call.era == Era::Legacy || bound.inject.is_some() {
@@ -235,6 +236,21 @@ fn call_tool(
             permit.headers.extend(headers::mirrored(schema, &given));
         }
     }
+    Ok(permit)
+}
+
+/// The permit for a tool, whose own hints say how it may be called.
+fn toward_tool(
+    surface: &Surface,
+    call: &Call,
+    found: VisibleTool<'_>,
+    body: Bytes,
+) -> Result<Permit, Denied> {
+    let mut permit = toward(surface, call, found.source, body)?;
+    if found.read_only {
+        permit.access = Access::Read;
+    }
+    permit.may_repeat = found.read_only || found.idempotent;
     Ok(permit)
 }
 
@@ -310,7 +326,7 @@ fn own_words(
     surface: &Surface,
     call: &Call,
     body: Bytes,
-) -> Result<(Option<String>, Bytes), Denied> {
+) -> Result<(Option<Arc<str>>, Bytes), Denied> {
     let target = call.target.as_deref().unwrap_or_default();
     let (own, is_reference) = match call.method {
         Method::CallTool => (surface.own_name(List::Tools, target), false),
@@ -326,7 +342,7 @@ fn own_words(
         let reference = json!({ "type": "ref/prompt", "name": own });
         if is_reference { params.set("ref", reference) } else { params.set("name", own) }
     });
-    Ok((Some(own.to_owned()), changed.ok_or(RpcViolation::Envelope)?))
+    Ok((Some(own.into()), changed.ok_or(RpcViolation::Envelope)?))
 }
 
 #[cfg(test)]

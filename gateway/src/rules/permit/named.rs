@@ -43,7 +43,7 @@ fn object<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
 /// A completion is for who may use what it completes, in the workspace that its URI and what was
 /// filled in before name.
 pub(super) fn complete(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
-    let params = call.params.as_deref().unwrap_or_default();
+    let params = call.params().unwrap_or_default();
     let Completion { argument, context, r#ref } =
         serde_json::from_slice(params).map_err(|_| RpcViolation::MissingParam("ref"))?;
     let r#ref: Reference = object(&r#ref).ok_or(RpcViolation::MissingParam("ref"))?;
@@ -96,7 +96,7 @@ struct Wanted {
 
 /// A stream of changes is for who may read every resource it names.
 pub(super) fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<Permit, Denied> {
-    let params = call.params.as_deref().unwrap_or(b"{}");
+    let params = call.params().unwrap_or(b"{}");
     let Listening { notifications } =
         serde_json::from_slice(params).map_err(|_| RpcViolation::Params)?;
     let notifications: Wanted = match notifications {
@@ -114,7 +114,7 @@ pub(super) fn listen(surface: &Surface, caller: &Caller, call: &Call) -> Result<
 
 /// The prompt that a completion is about.
 pub(super) fn prompt_of(call: &Call) -> Option<String> {
-    let Completion { r#ref, .. } = serde_json::from_slice(call.params.as_deref()?).ok()?;
+    let Completion { r#ref, .. } = serde_json::from_slice(call.params()?).ok()?;
     let r#ref: Reference = object(&r#ref)?;
     r#ref.name.filter(|_| r#ref.r#type == "ref/prompt")
 }

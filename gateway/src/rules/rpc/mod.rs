@@ -1,39 +1,60 @@
 //! The JSON-RPC envelope of a message from a client (JSON-RPC 2.0; MCP basic, transports).
 //!
-//! Only what a decision reads is taken out, in derived structs that refuse a repeated member; the
-//! body itself stays as it came.
+//! Only what a decision reads is taken out of the scan's outline; the body itself stays as it came.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::value::RawValue;
 
 use crate::rules::{
     headers,
     protocol::{Era, Method, Version},
+    scan::{DEPTH, Limits, Member, Outline, scan},
     violation::{RpcRefusal, RpcViolation},
 };
 
 /// A request from a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// `params.arguments` as it came, within `body`.
-    pub(crate) arguments: Option<Bytes>,
+    /// Where in `body` `params.arguments` stands.
+    arguments: Option<Range<usize>>,
     /// The message as it came.
     pub(crate) body: Bytes,
     pub(crate) era: Era,
     /// The cursor or `requestState` that the client brings back.
     pub(crate) handle: Option<String>,
-    pub(crate) id: Box<RawValue>,
+    pub(crate) id: Arc<RawValue>,
     pub(crate) method: Method,
-    /// `params` as it came, within `body`.
-    pub(crate) params: Option<Bytes>,
+    /// Where in `body` `params` stands.
+    params: Option<Range<usize>>,
     /// What the call is about: a tool's or prompt's name, a resource's URI, a task's id.
-    pub(crate) target: Option<String>,
+    pub(crate) target: Option<Arc<str>>,
     /// The revision the client speaks; `None` where a legacy client does not say.
     pub(crate) version: Option<Version>,
+}
+
+impl Call {
+    /// `params.arguments` as it came.
+    pub(crate) fn arguments(&self) -> Option<&[u8]> {
+        self.body.get(self.arguments.clone()?)
+    }
+
+    /// `params` as it came.
+    pub(crate) fn params(&self) -> Option<&[u8]> {
+        self.body.get(self.params.clone()?)
+    }
+
+    /// Where in `body` the arguments begin.
+    pub(crate) fn arguments_at(&self) -> Option<usize> {
+        Some(self.arguments.as_ref()?.start)
+    }
+
+    /// Where in `body` the params begin.
+    pub(crate) fn params_at(&self) -> Option<usize> {
+        Some(self.params.as_ref()?.start)
+    }
 }
 
 /// A message from a client.
@@ -51,47 +72,58 @@ pub(crate) enum Message {
     },
 }
 
-/// Reads a message that [`crate::rules::scan::scan`] has passed.
-pub(crate) fn read(body: &Bytes, headers: &HeaderMap) -> Result<Message, RpcRefusal> {
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+/// Scans a message, of whose arguments policy reads `argument`, and reads it.
+pub(crate) fn read(
+    body: &Bytes,
+    headers: &HeaderMap,
+    argument: &str,
+) -> Result<Message, RpcRefusal> {
+    let limits = Limits { arguments: &[argument], depth: DEPTH };
+    let outline = scan(body, limits).map_err(RpcViolation::from)?;
+    if body.trim_ascii_start().starts_with(b"[") {
         return Err(RpcViolation::Batch.into());
     }
-    let envelope: Envelope<'_> =
-        serde_json::from_slice(body).map_err(|_| RpcViolation::Envelope)?;
-    let id = envelope.id.map(identifier).transpose()?;
-    let refuse = |violation: RpcViolation| RpcRefusal { id: id.clone(), violation };
-    if envelope.jsonrpc != "2.0" {
-        return Err(refuse(RpcViolation::Envelope));
+    let version = text(&outline, Member::Jsonrpc).map_err(|Mistyped| RpcViolation::Envelope)?;
+    let version = version.ok_or(RpcViolation::Envelope)?;
+    let method = text(&outline, Member::Method).map_err(|Mistyped| RpcViolation::Envelope)?;
+    let id = outline.text(Member::Id).map(identifier).transpose()?;
+    read_envelope(body, headers, (&outline, &version, method.as_deref()), id.as_ref())
+        .map_err(|violation| RpcRefusal { id, violation })
+}
+
+fn read_envelope(
+    body: &Bytes,
+    headers: &HeaderMap,
+    (outline, version, method): (&Outline<'_>, &str, Option<&str>),
+    id: Option<&Arc<RawValue>>,
+) -> Result<Message, RpcViolation> {
+    if version != "2.0" {
+        return Err(RpcViolation::Envelope);
     }
-    let Some(method) = &envelope.method else {
-        let answered = envelope.result.is_some() != envelope.error.is_some();
-        return match &id {
-            Some(_) if answered => Ok(Message::Response { body: body.clone() }),
-            _ => Err(refuse(RpcViolation::Envelope)),
+    let has = |member| outline.text(member).is_some();
+    let Some(method) = method else {
+        let is_answered = has(Member::Result) != has(Member::Error);
+        return if id.is_some() && is_answered {
+            Ok(Message::Response { body: body.clone() })
+        } else {
+            Err(RpcViolation::Envelope)
         };
     };
-    if envelope.result.is_some() || envelope.error.is_some() {
-        return Err(refuse(RpcViolation::Envelope));
+    if has(Member::Result) || has(Member::Error) {
+        return Err(RpcViolation::Envelope);
     }
-    let params = match envelope.params {
-        // A list would be read by position, which no backend does.
-        Some(raw) if !raw.get().starts_with('{') => return Err(refuse(RpcViolation::Params)),
-        Some(raw) => serde_json::from_str(raw.get()).map_err(|_| refuse(RpcViolation::Params))?,
-        None => Params::default(),
-    };
+    let params = Params::read(outline).map_err(|Mistyped| RpcViolation::Params)?;
     let era = era(method, &params, headers);
-    let Some(id) = id.clone() else {
-        return notification(body, method, era).map_err(refuse);
-    };
-    let request = Request { body, envelope: &envelope, headers, params: &params };
-    request.read(method, id, era).map_err(refuse)
+    match id {
+        Some(id) => Request { body, headers, outline, params: &params }.read(method, id, era),
+        None => notification(body, method, era),
+    }
 }
 
 /// The era is chosen per request: by the version in `_meta`, or by what only one era has.
 fn era(method: &str, params: &Params<'_>, headers: &HeaderMap) -> Era {
     let modern_header = headers::version(headers) == Some(Version::July2026.as_str());
-    let declared = params.meta.as_ref().is_some_and(|meta| meta.version.is_some());
-    let modern = declared
+    let modern = params.version.is_some()
         || Method::is_modern_only(method)
         || (modern_header && method != Method::Initialize.name());
     if modern { Era::Modern } else { Era::Legacy }
@@ -111,13 +143,13 @@ fn notification(body: &Bytes, method: &str, era: Era) -> Result<Message, RpcViol
 /// The parts of a request, before they are judged.
 struct Request<'r, 'a> {
     body: &'r Bytes,
-    envelope: &'r Envelope<'a>,
     headers: &'r HeaderMap,
+    outline: &'r Outline<'a>,
     params: &'r Params<'a>,
 }
 
 impl Request<'_, '_> {
-    fn read(&self, name: &str, id: Box<RawValue>, era: Era) -> Result<Message, RpcViolation> {
+    fn read(&self, name: &str, id: &Arc<RawValue>, era: Era) -> Result<Message, RpcViolation> {
         let version = match era {
             Era::Legacy => headers::legacy_version(name, self.headers)?,
             Era::Modern => Some(modern_version(self.params, self.headers)?),
@@ -136,17 +168,15 @@ impl Request<'_, '_> {
         }
         let handle =
             if method.list_member().is_some() { &self.params.cursor } else { &self.params.state };
-        let handle = handle.as_ref();
-        let slice = |raw: &RawValue| self.body.slice_ref(raw.get().as_bytes());
         Ok(Message::Request(Call {
-            arguments: self.params.arguments.map(slice),
+            arguments: self.outline.range(Member::Arguments),
             body: self.body.clone(),
             era,
-            handle: handle.map(|text| text.clone().into_owned()),
-            id,
+            handle: handle.as_deref().map(str::to_owned),
+            id: Arc::clone(id),
             method,
-            params: self.envelope.params.map(slice),
-            target: target.map(str::to_owned),
+            params: self.outline.range(Member::Params),
+            target: target.map(Arc::from),
             version,
         }))
     }
@@ -154,11 +184,10 @@ impl Request<'_, '_> {
 
 /// The members every modern request carries, and the headers that repeat them.
 fn modern_version(params: &Params<'_>, headers: &HeaderMap) -> Result<Version, RpcViolation> {
-    let meta = params.meta.as_ref();
-    let Some(asked) = meta.and_then(|meta| meta.version.as_deref()) else {
+    let Some(asked) = params.version.as_deref() else {
         return Err(RpcViolation::MissingMeta("io.modelcontextprotocol/protocolVersion"));
     };
-    if !meta.and_then(|meta| meta.capabilities).is_some_and(|raw| raw.get().starts_with('{')) {
+    if !params.capabilities.is_some_and(is_object) {
         return Err(RpcViolation::MissingMeta("io.modelcontextprotocol/clientCapabilities"));
     }
     headers::same(headers, headers::VERSION, asked)?;
@@ -190,80 +219,68 @@ fn target<'p>(method: Method, params: &'p Params<'_>) -> Result<Option<&'p str>,
 }
 
 /// A request's id is a string or a number without fraction (MCP basic, messages).
-fn identifier(raw: &RawValue) -> Result<Box<RawValue>, RpcViolation> {
-    let text = raw.get();
+fn identifier(text: &str) -> Result<Arc<RawValue>, RpcViolation> {
     let integer = text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit());
-    if text.len() <= MOST_ID && (text.starts_with('"') || integer) {
-        Ok(raw.to_owned())
-    } else {
-        Err(RpcViolation::Id)
+    if text.len() > MOST_ID || !(text.starts_with('"') || integer) {
+        return Err(RpcViolation::Id);
     }
+    let raw: &RawValue = serde_json::from_str(text).map_err(|_| RpcViolation::Id)?;
+    Ok(raw.to_owned().into())
 }
 
 /// Longer ids serve nobody, and every refusal repeats them.
 const MOST_ID: usize = 512;
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    error: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    jsonrpc: Cow<'a, str>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    params: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
+/// What is read of `params` and its `_meta`.
+#[derive(Default)]
 struct Params<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow)]
+    capabilities: Option<&'a str>,
     cursor: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "meta", rename = "_meta")]
-    meta: Option<Meta<'a>>,
-    #[serde(borrow)]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "requestState")]
     state: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "taskId")]
     task_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
     uri: Option<Cow<'a, str>>,
-}
-
-/// An object, and no list that would be read by position.
-fn meta<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Meta<'de>>, D::Error> {
-    match Option::<&'de RawValue>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(raw) if raw.get().starts_with('{') => {
-            serde_json::from_str(raw.get()).map(Some).map_err(D::Error::custom)
-        }
-        Some(_) => Err(D::Error::custom("not an object")),
-    }
-}
-
-#[derive(Deserialize)]
-struct Meta<'a> {
-    #[serde(
-        borrow,
-        default,
-        deserialize_with = "present",
-        rename = "io.modelcontextprotocol/clientCapabilities"
-    )]
-    capabilities: Option<&'a RawValue>,
-    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<Cow<'a, str>>,
 }
 
-/// A member that is there, even if it is `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+impl<'a> Params<'a> {
+    /// Objects, and no lists that would be read by position, which no backend does.
+    fn read(outline: &Outline<'a>) -> Result<Self, Mistyped> {
+        let Some(params) = outline.text(Member::Params) else { return Ok(Self::default()) };
+        let meta = outline.text(Member::Meta).filter(|text| *text != "null");
+        if !is_object(params) || !meta.is_none_or(is_object) {
+            return Err(Mistyped);
+        }
+        Ok(Self {
+            capabilities: outline.text(Member::Capabilities),
+            cursor: text(outline, Member::Cursor)?,
+            name: text(outline, Member::Name)?,
+            state: text(outline, Member::State)?,
+            task_id: text(outline, Member::TaskId)?,
+            uri: text(outline, Member::Uri)?,
+            version: text(outline, Member::Version)?,
+        })
+    }
+}
+
+/// A value that is of another type than its member is.
+struct Mistyped;
+
+fn is_object(text: &str) -> bool {
+    text.starts_with('{')
+}
+
+/// What a member says, if it is there and not `null`.
+fn text<'a>(outline: &Outline<'a>, member: Member) -> Result<Option<Cow<'a, str>>, Mistyped> {
+    let Some(text) = outline.text(member) else { return Ok(None) };
+    match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inside) if inside.contains('\\') => {
+            serde_json::from_str(text).map(|said: String| Some(said.into())).map_err(|_| Mistyped)
+        }
+        Some(inside) => Ok(Some(inside.into())),
+        None if text == "null" => Ok(None),
+        None => Err(Mistyped),
+    }
 }
 
 #[cfg(test)]

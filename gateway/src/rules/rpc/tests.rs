@@ -13,7 +13,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 fn code(body: &str, pairs: &[(&'static str, &'static str)]) -> Result<Era, i64> {
-    match read(&Bytes::copy_from_slice(body.as_bytes()), &headers(pairs)) {
+    match read(&Bytes::copy_from_slice(body.as_bytes()), &headers(pairs), "workspace_id") {
         Ok(Message::Request(call)) => Ok(call.era),
         Ok(other) => panic!("not a request: {other:?}"),
         Err(refusal) => Err(refusal.violation.wire().1),
@@ -95,7 +95,9 @@ fn what_is_no_single_message_is_refused() {
 
 #[test]
 fn notifications_and_responses_are_told_apart() {
-    let read = |body: &'static str| read(&Bytes::from_static(body.as_bytes()), &HeaderMap::new());
+    let read = |body: &'static str| {
+        read(&Bytes::from_static(body.as_bytes()), &HeaderMap::new(), "workspace_id")
+    };
     let notification = read(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     assert!(matches!(notification, Ok(Message::Notification { .. })));
     let response = read(r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
@@ -105,7 +107,7 @@ fn notifications_and_responses_are_told_apart() {
 #[test]
 fn a_refusal_keeps_the_id_it_could_read() {
     let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":"x-1","method":"tools/frob"}"#);
-    let refusal = read(&body, &HeaderMap::new()).unwrap_err();
+    let refusal = read(&body, &HeaderMap::new(), "workspace_id").unwrap_err();
     assert_eq!(refusal.id.unwrap().get(), "\"x-1\"");
 }
 
@@ -113,7 +115,7 @@ fn a_refusal_keeps_the_id_it_could_read() {
 fn nothing_but_a_notification_comes_without_an_id() {
     for method in ["tools/call", "resources/read", "initialize", "x"] {
         let body = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"name":"a"}}}}"#);
-        let refusal = read(&Bytes::from(body), &HeaderMap::new()).unwrap_err();
+        let refusal = read(&Bytes::from(body), &HeaderMap::new(), "workspace_id").unwrap_err();
         assert_eq!(refusal.violation, RpcViolation::Envelope, "{method}");
     }
 }
@@ -125,7 +127,7 @@ fn lists_are_no_objects() {
         r#"{"name":"a","_meta":[{},"2026-07-28"]}"#,
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
-        let refusal = read(&Bytes::from(body), &HeaderMap::new()).unwrap_err();
+        let refusal = read(&Bytes::from(body), &HeaderMap::new(), "workspace_id").unwrap_err();
         assert_eq!(refusal.violation, RpcViolation::Params, "{params}");
     }
 }

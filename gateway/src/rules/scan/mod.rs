@@ -5,9 +5,12 @@
 //! look like one of them without being it, because a backend may compare without case.
 
 mod names;
+mod outline;
 
-use names::{Place, is_lookalike};
-use shared::json::{self, JsonFault, Visitor};
+use names::{Lookalike, Place};
+use shared::json::{self, JsonFault, Name, Visitor};
+
+pub(crate) use self::outline::{Member, Outline};
 
 /// What a body may hold, and which argument names policy reads.
 #[derive(Clone, Copy, Debug)]
@@ -35,18 +38,21 @@ pub(crate) enum ScanViolation {
 }
 
 /// Scans a body once, without building a tree.
-pub(crate) fn scan(body: &[u8], limits: Limits<'_>) -> Result<(), ScanViolation> {
+pub(crate) fn scan<'a>(body: &'a [u8], limits: Limits<'_>) -> Result<Outline<'a>, ScanViolation> {
     let text =
         std::str::from_utf8(body).map_err(|error| ScanViolation::NotUtf8(error.valid_up_to()))?;
-    json::visit(text, limits.depth, Place::Envelope, &mut Policy { arguments: limits.arguments })
+    let mut policy = Policy { arguments: limits.arguments, outline: Outline::default() };
+    json::visit(text, limits.depth, Place::MESSAGE, &mut policy)?;
+    Ok(policy.outline)
 }
 
 /// Holds names against those that policy reads.
-struct Policy<'l> {
+struct Policy<'l, 'a> {
     arguments: &'l [&'l str],
+    outline: Outline<'a>,
 }
 
-impl Visitor<'_> for Policy<'_> {
+impl<'a> Visitor<'a> for Policy<'_, 'a> {
     type Fault = ScanViolation;
     type Place = Place;
 
@@ -54,14 +60,19 @@ impl Visitor<'_> for Policy<'_> {
         array.of_element()
     }
 
-    fn member(&mut self, object: Place, name: &str, at: usize) -> Result<Place, ScanViolation> {
-        if name.contains('\0') {
-            return Err(ScanViolation::NullInName(at));
+    fn member(&mut self, object: Place, name: Name<'_>) -> Result<Place, ScanViolation> {
+        // Only an escape writes this one.
+        if name.has_escapes && name.text.contains('\0') {
+            return Err(ScanViolation::NullInName(name.at));
         }
-        if is_lookalike(name, object.read(self.arguments)) {
-            return Err(ScanViolation::Lookalike(at));
+        let place = object.of_member(name.text, self.arguments);
+        place.map_err(|Lookalike| ScanViolation::Lookalike(name.at))
+    }
+
+    fn value(&mut self, place: Place, at: usize, text: &'a str) {
+        if let Some(member) = place.member {
+            self.outline.note(member, at, text);
         }
-        Ok(object.of_member(name))
     }
 }
 
@@ -71,8 +82,13 @@ mod tests {
 
     use proptest::prelude::*;
     use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+    use serde_json::Value;
 
     use super::*;
+
+    fn scan(body: &[u8], limits: Limits<'_>) -> Result<(), ScanViolation> {
+        super::scan(body, limits).map(drop)
+    }
 
     const LIMITS: Limits<'_> = Limits { arguments: &["workspace_id"], depth: DEPTH };
 
@@ -237,6 +253,13 @@ mod tests {
             "ur\u{131}",
             "id",
             "\u{130}d",
+            "_meta",
+            "cursor",
+            "io.modelcontextprotocol/protocolVersion",
+            "io.modelcontextprotocol/clientCapabilities",
+            "requestState",
+            "taskId",
+            "result",
             "workspace_id",
             "WORKSPACE_ID",
             "wor\u{212A}space_id",
@@ -252,6 +275,24 @@ mod tests {
             })
         })
     }
+
+    const MEMBERS: [(Member, &str); 15] = [
+        (Member::Arguments, "/params/arguments"),
+        (Member::Capabilities, "/params/_meta/io.modelcontextprotocol~1clientCapabilities"),
+        (Member::Cursor, "/params/cursor"),
+        (Member::Error, "/error"),
+        (Member::Id, "/id"),
+        (Member::Jsonrpc, "/jsonrpc"),
+        (Member::Meta, "/params/_meta"),
+        (Member::Method, "/method"),
+        (Member::Name, "/params/name"),
+        (Member::Params, "/params"),
+        (Member::Result, "/result"),
+        (Member::State, "/params/requestState"),
+        (Member::TaskId, "/params/taskId"),
+        (Member::Uri, "/params/uri"),
+        (Member::Version, "/params/_meta/io.modelcontextprotocol~1protocolVersion"),
+    ];
 
     proptest! {
         #[test]
@@ -273,6 +314,25 @@ mod tests {
         }
 
         #[test]
+        fn the_outline_says_what_another_reader_finds(params in message(), meta in message()) {
+            let body = format!(
+                "{{ \"jsonrpc\" :\"2.0\",\"id\":[1 ], \"result\":{meta},\"params\": {params}}}"
+            );
+            let whole = body.replacen("{\"x\":", &format!("{{\"_meta\": {meta} ,\"x\":"), 1);
+            for body in [body, whole, params] {
+                let Ok(outline) = super::scan(body.as_bytes(), LIMITS) else { continue };
+                let value: Value = serde_json::from_str(&body).unwrap();
+                for (member, pointer) in MEMBERS {
+                    let text = outline.text(member);
+                    let found = text.map(|text| serde_json::from_str::<Value>(text).unwrap());
+                    prop_assert_eq!(found.as_ref(), value.pointer(pointer), "{} {}", body, pointer);
+                    let ranged = outline.range(member).map(|range| &body[range]);
+                    prop_assert_eq!(ranged, text);
+                }
+            }
+        }
+
+        #[test]
         fn what_passes_is_json_and_nothing_panics(body in "[\\[\\]{}:,\"\\\\u0-9a-fA-F.eE+\\- tnlrs]{0,24}") {
             let own = scan(body.as_bytes(), LIMITS).is_ok();
             let other = serde_json::from_str::<IgnoredAny>(&body).is_ok();
@@ -283,7 +343,7 @@ mod tests {
         #[test]
         fn ordinary_json_passes(names in prop::collection::hash_set("[a-z]{1,6}", 0..40), text in any::<String>()) {
             let members = names.into_iter().map(|n| (format!("k{n}"), serde_json::json!([text, 1.5])));
-            let body = serde_json::Value::Object(members.collect()).to_string();
+            let body = Value::Object(members.collect()).to_string();
             prop_assert_eq!(scan(body.as_bytes(), LIMITS), Ok(()));
         }
     }

@@ -3,9 +3,19 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::outline::Member;
+
 /// Where in a message a value stands, as far as policy reads names there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) struct Place {
+    inside: Inside,
+    /// Which of the members that a decision reads the value is.
+    pub(super) member: Option<Member>,
+}
+
+/// What of an object at a place is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
     /// A tool's arguments, at every depth.
     Arguments,
     Context,
@@ -16,81 +26,120 @@ pub(super) enum Place {
     Reference,
 }
 
+/// A name that differs from one that policy reads in case or form alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lookalike;
+
 impl Place {
-    /// The place of a member's value.
-    pub(super) fn of_member(self, name: &str) -> Self {
-        match (self, name) {
-            (Self::Envelope, "params") => Self::Params,
-            (Self::Params, "_meta") => Self::Meta,
-            (Self::Params | Self::Context, "arguments") | (Self::Arguments, _) => Self::Arguments,
-            (Self::Params, "argument" | "ref") => Self::Reference,
-            (Self::Params, "context") => Self::Context,
-            _ => Self::Plain,
+    /// The message as a whole.
+    pub(super) const MESSAGE: Self = of(Inside::Envelope);
+
+    /// The place of a member's value; `arguments` are the names that policy reads of a tool's.
+    pub(super) fn of_member(self, name: &str, arguments: &[&str]) -> Result<Self, Lookalike> {
+        let known = match self.inside {
+            Inside::Arguments => {
+                let is_own = arguments.contains(&name);
+                return if is_own || !is_lookalike(name, arguments.iter().copied()) {
+                    Ok(of(Inside::Arguments))
+                } else {
+                    Err(Lookalike)
+                };
+            }
+            Inside::Context => CONTEXT,
+            Inside::Envelope => ENVELOPE,
+            Inside::Meta => META,
+            Inside::Params => PARAMS,
+            Inside::Plain => return Ok(of(Inside::Plain)),
+            Inside::Reference => REFERENCE,
+        };
+        match known.iter().find(|known| known.name == name) {
+            Some(known) => Ok(known.place),
+            None if is_lookalike(name, known.iter().map(|known| known.name)) => Err(Lookalike),
+            None => Ok(of(Inside::Plain)),
         }
     }
 
     /// The place of an array's elements.
     pub(super) fn of_element(self) -> Self {
-        if self == Self::Arguments { self } else { Self::Plain }
-    }
-
-    /// The names policy reads in an object at this place; `arguments` are those of a tool.
-    pub(super) fn read<'r>(self, arguments: &'r [&'r str]) -> &'r [&'r str] {
-        match self {
-            Self::Arguments => arguments,
-            Self::Context => CONTEXT,
-            Self::Envelope => ENVELOPE,
-            Self::Meta => META,
-            Self::Params => PARAMS,
-            Self::Plain => &[],
-            Self::Reference => REFERENCE,
-        }
+        of(if self.inside == Inside::Arguments { self.inside } else { Inside::Plain })
     }
 }
 
-const ENVELOPE: &[&str] = &["error", "id", "jsonrpc", "method", "params", "result"];
-const PARAMS: &[&str] = &[
-    "_meta",
-    "argument",
-    "arguments",
-    "capabilities",
-    "clientInfo",
-    "context",
-    "cursor",
-    "inputResponses",
-    "level",
-    "name",
-    "progressToken",
-    "protocolVersion",
-    "ref",
-    "requestId",
-    "requestState",
-    "task",
-    "taskId",
-    "uri",
-];
-const META: &[&str] = &[
-    "io.modelcontextprotocol/clientCapabilities",
-    "io.modelcontextprotocol/clientInfo",
-    "io.modelcontextprotocol/logLevel",
-    "io.modelcontextprotocol/protocolVersion",
-    "io.modelcontextprotocol/related-task",
-    "io.modelcontextprotocol/subscriptionId",
-    "progressToken",
-];
-const REFERENCE: &[&str] = &["name", "type", "uri", "value"];
-const CONTEXT: &[&str] = &["arguments"];
+/// A name that policy reads, and the place of its value.
+struct Known {
+    name: &'static str,
+    place: Place,
+}
 
-/// Whether a name equals one that policy reads in all but case and compatibility form.
-pub(super) fn is_lookalike(name: &str, read: &[&str]) -> bool {
-    if read.contains(&name) {
-        return false;
-    }
-    if name.is_ascii() && read.iter().all(|known| known.is_ascii()) {
-        return read.iter().any(|known| known.eq_ignore_ascii_case(name));
+const fn of(inside: Inside) -> Place {
+    Place { inside, member: None }
+}
+
+const fn read(name: &'static str, member: Member) -> Known {
+    inner(name, Inside::Plain, member)
+}
+
+const fn inner(name: &'static str, inside: Inside, member: Member) -> Known {
+    Known { name, place: Place { inside, member: Some(member) } }
+}
+
+const fn known(name: &'static str, inside: Inside) -> Known {
+    Known { name, place: of(inside) }
+}
+
+const ENVELOPE: &[Known] = &[
+    read("error", Member::Error),
+    read("id", Member::Id),
+    read("jsonrpc", Member::Jsonrpc),
+    read("method", Member::Method),
+    inner("params", Inside::Params, Member::Params),
+    read("result", Member::Result),
+];
+const PARAMS: &[Known] = &[
+    inner("_meta", Inside::Meta, Member::Meta),
+    known("argument", Inside::Reference),
+    inner("arguments", Inside::Arguments, Member::Arguments),
+    known("capabilities", Inside::Plain),
+    known("clientInfo", Inside::Plain),
+    known("context", Inside::Context),
+    read("cursor", Member::Cursor),
+    known("inputResponses", Inside::Plain),
+    known("level", Inside::Plain),
+    read("name", Member::Name),
+    known("progressToken", Inside::Plain),
+    known("protocolVersion", Inside::Plain),
+    known("ref", Inside::Reference),
+    known("requestId", Inside::Plain),
+    read("requestState", Member::State),
+    known("task", Inside::Plain),
+    read("taskId", Member::TaskId),
+    read("uri", Member::Uri),
+];
+const META: &[Known] = &[
+    read("io.modelcontextprotocol/clientCapabilities", Member::Capabilities),
+    known("io.modelcontextprotocol/clientInfo", Inside::Plain),
+    known("io.modelcontextprotocol/logLevel", Inside::Plain),
+    read("io.modelcontextprotocol/protocolVersion", Member::Version),
+    known("io.modelcontextprotocol/related-task", Inside::Plain),
+    known("io.modelcontextprotocol/subscriptionId", Inside::Plain),
+    known("progressToken", Inside::Plain),
+];
+const REFERENCE: &[Known] = &[
+    known("name", Inside::Plain),
+    known("type", Inside::Plain),
+    known("uri", Inside::Plain),
+    known("value", Inside::Plain),
+];
+const CONTEXT: &[Known] = &[known("arguments", Inside::Arguments)];
+
+/// Whether a name that policy does not read equals one that it reads in all but case and
+/// compatibility form.
+fn is_lookalike<'k>(name: &str, mut read: impl Iterator<Item = &'k str> + Clone) -> bool {
+    if name.is_ascii() && read.clone().all(str::is_ascii) {
+        return read.any(|known| known.eq_ignore_ascii_case(name));
     }
     let folded = fold(name);
-    read.iter().any(|known| fold(known) == folded)
+    read.any(|known| fold(known) == folded)
 }
 
 /// NFKC and case folding; upper case first, so that letters with only an upper-case twin fold too.

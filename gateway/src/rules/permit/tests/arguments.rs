@@ -5,8 +5,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::*;
 use crate::rules::{
+    arguments::quick_tests,
+    catalogue::Tool,
     policy::Policies,
-    scan::{self, scan},
     visible::tests::{policy, tool},
 };
 
@@ -72,10 +73,15 @@ fn schema() -> impl Strategy<Value = Value> {
 }
 
 fn offering(schema: &Value, mode: WorkspaceMode, prefix: &str, read_only: bool) -> Surface {
-    let mut source = source("crm", both_eras());
+    let tool = tool(&json!({"name": "act", "inputSchema": schema,
+        "annotations": {"readOnlyHint": read_only}}));
+    offering_tool(tool, both_eras(), mode, prefix)
+}
+
+fn offering_tool(tool: Tool, eras: Eras, mode: WorkspaceMode, prefix: &str) -> Surface {
+    let mut source = source("crm", eras);
     let mut catalogue = Arc::into_inner(source.catalogue).unwrap();
-    catalogue.tools = vec![tool(&json!({"name": "act", "inputSchema": schema,
-        "annotations": {"readOnlyHint": read_only}}))];
+    catalogue.tools = vec![tool];
     source.catalogue = catalogue.into();
     source.policies = Policies { tools: policy(&[("act", &[])]), ..Policies::default() }.into();
     source.naming = Naming { prefix: prefix.to_owned(), ..Naming::default() }.into();
@@ -102,6 +108,7 @@ fn workspaces(value: &Value, found: &mut Vec<Value>) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
     #[test]
     fn no_arguments_reach_another_workspace_for_any_reader(
         schema in schema(),
@@ -119,11 +126,8 @@ proptest! {
              {{\"name\":\"{prefix}act\",\"arguments\":{arguments}}}}}"
         );
         let body = Bytes::from(body);
-        let limits = scan::Limits { arguments: &["workspace_id"], depth: scan::DEPTH };
-        if scan(&body, limits).is_err() {
-            return Ok(());
-        }
-        let Ok(Message::Request(call)) = read(&body, &HeaderMap::new()) else { return Ok(()) };
+        let read = read(&body, &HeaderMap::new(), "workspace_id");
+        let Ok(Message::Request(call)) = read else { return Ok(()) };
         let surface = offering(&schema, mode, prefix, read_only);
         let own = caller("", &granted);
         let Ok(permit) = permit(&surface, &own, &call, &HeaderMap::new()) else { return Ok(()) };
@@ -137,4 +141,61 @@ proptest! {
             prop_assert!(workspace::names(&value, &allowed), "{} of {:?}", value, allowed);
         }
     }
+
+    #[test]
+    fn a_call_is_decided_alike_whether_its_arguments_are_read_or_not(
+        schema in quick_tests::schema(),
+        given in prop::option::weighted(0.9, quick_tests::arguments()),
+        mode in prop::sample::select(vec![
+            WorkspaceMode::Argument, WorkspaceMode::Credential, WorkspaceMode::Implicit,
+            WorkspaceMode::OptionalArgument,
+        ]),
+        prefix in prop::sample::select(vec!["", "crm_"]),
+        granted in prop::sample::subsequence(GRANTED.to_vec(), 0..=2),
+        (speaks_modern, calls_modern, read_only) in any::<(bool, bool, bool)>(),
+        sent in prop::sample::subsequence(SENT.to_vec(), 0..=2),
+    ) {
+        let mut headers = HeaderMap::new();
+        let mut meta = "";
+        if calls_modern {
+            headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
+            headers.insert("mcp-method", HeaderValue::from_static("tools/call"));
+            headers.insert("mcp-name", HeaderValue::from_str(&format!("{prefix}act")).unwrap());
+            meta = META;
+        }
+        for (name, value) in sent {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let given = given.map(|given| format!("\"arguments\":{given},")).unwrap_or_default();
+        let body = Bytes::from(format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":\
+             {{{meta}{given}\"name\":\"{prefix}act\"}}}}"
+        ));
+        let read = read(&body, &headers, "workspace_id");
+        let Ok(Message::Request(call)) = read else { return Ok(()) };
+        let eras = if speaks_modern {
+            Eras { modern: true, ..Eras::default() }
+        } else {
+            Eras { legacy: Some(Version::June2025), ..Eras::default() }
+        };
+        let own = caller("", &granted);
+        let decide = |is_quick: bool| {
+            let mut tool = tool(&json!({"name": "act", "inputSchema": schema,
+                "annotations": {"readOnlyHint": read_only, "idempotentHint": true}}));
+            if !is_quick {
+                tool.schema.forget_quick();
+            }
+            let surface = offering_tool(tool, eras, mode, prefix);
+            format!("{:?}", permit(&surface, &own, &call, &headers))
+        };
+        prop_assert_eq!(decide(true), decide(false), "{} {:?}", schema, body);
+    }
 }
+
+const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},"#;
+const SENT: [(&str, &str); 4] = [
+    ("mcp-param-other", "x"),
+    ("mcp-param-region", "a"),
+    ("mcp-param-region", "7"),
+    ("mcp-param-workspace_id", "a"),
+];

@@ -38,7 +38,7 @@ fn modern(method: &str, name: &'static str, mut params: Value) -> Call {
 }
 
 fn request(body: &Value, headers: &HeaderMap) -> Call {
-    match read(&Bytes::from(body.to_string()), headers) {
+    match read(&Bytes::from(body.to_string()), headers, "workspace_id") {
         Ok(Message::Request(call)) => call,
         other => panic!("{other:?}"),
     }

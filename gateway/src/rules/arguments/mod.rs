@@ -1,13 +1,20 @@
 //! Tool arguments against the tool's own schema (JSON Schema 2020-12), in words a model can act on.
 
+mod quick;
+
 use std::fmt::Write;
 
 use jsonschema::{PatternOptions, ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Value, value::RawValue};
 
+use self::quick::Quick;
+#[cfg(test)]
+pub(crate) use self::quick::tests as quick_tests;
+
 /// A tool's input schema, compiled once.
 #[derive(Debug)]
 pub(crate) struct ArgumentSchema {
+    quick: Option<Quick>,
     schema: Value,
     validator: Validator,
 }
@@ -38,7 +45,18 @@ impl ArgumentSchema {
             .build(&schema)
             .or_else(|_| options.with_pattern_options(bounded).build(&schema))
             .map_err(|error| SchemaError::Invalid(ascii(&clip(&error.to_string(), 300))))?;
-        Ok(Self { schema, validator })
+        Ok(Self { quick: Quick::of(&schema), schema, validator })
+    }
+
+    /// Its quick form, if it has one.
+    pub(crate) fn quick(&self) -> Option<&Quick> {
+        self.quick.as_ref()
+    }
+
+    /// From here on only the validator is asked.
+    #[cfg(test)]
+    pub(crate) fn forget_quick(&mut self) {
+        self.quick = None;
     }
 
     /// The schema as it was compiled.
