@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{walk::plain, *};
+use super::{walk::special, *};
 
 #[test]
 fn the_members_of_an_object_come_with_the_text_of_their_values() {
@@ -49,16 +49,11 @@ fn the_elements_of_an_array_come_as_they_are_written() {
     }
 }
 
-/// Runs of every length between bytes of every kind, with escapes close to each other.
-fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    let special = prop::sample::select(
-        b"\"\\\x00\x1f\x20\x21\x22\x23\x5b\x5c\x5d\x7f\x80\xa2\xdc\xff".to_vec(),
-    );
-    prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..200),
-        prop::collection::vec(any::<u8>().prop_map(|byte| byte | 0x40), 0..200),
-        prop::collection::vec(special, 0..40),
-    ]
+/// Bytes of every kind, and close to those that do not mean themselves.
+fn word() -> impl Strategy<Value = [u8; 8]> {
+    let near = b"\"\\\x00\x1f\x20\x21\x23\x5b\x5d\x7f\x80\x9f\xa0\xa2\xdc\xff";
+    let near = prop::sample::select(near.to_vec());
+    prop_oneof![any::<[u8; 8]>(), prop::array::uniform8(near)]
 }
 
 /// What stands in a string: escapes that are allowed and such as are not, at every distance.
@@ -90,9 +85,11 @@ impl Visitor<'_> for Anything {
 
 proptest! {
     #[test]
-    fn a_run_ends_at_the_first_byte_that_does_not_mean_itself(bytes in bytes()) {
-        let expected = bytes.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
-        prop_assert_eq!(plain(&bytes), expected.unwrap_or(bytes.len()));
+    fn the_bytes_that_do_not_mean_themselves_are_marked_and_no_others(word in word()) {
+        let marks = special(u64::from_le_bytes(word)).to_le_bytes();
+        let is_special = |byte: u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+        let expected = word.map(|byte| if is_special(byte) { 0x80 } else { 0 });
+        prop_assert_eq!(marks, expected, "{:?}", word);
     }
 
     #[test]

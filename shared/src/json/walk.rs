@@ -112,31 +112,59 @@ impl<'a> Walk<'a> {
         Ok((Cow::Owned(name), true))
     }
 
-    /// A string; the answer is whether it holds escapes.
+    /// A string; the answer is whether it holds escapes. Eight bytes are looked at as one number,
+    /// so that short runs between escapes cost as little as long ones.
     pub(super) fn string(&mut self) -> Result<bool, JsonFault> {
         self.expect(b'"')?;
         let mut has_escapes = false;
+        'words: while let Some(word) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
+            let word = u64::from_le_bytes(*word);
+            let mut marks = special(word);
+            while marks != 0 {
+                // The lowest byte is the first one.
+                let bits = marks.trailing_zeros() & !7;
+                let [here, next, ..] = (word >> bits).to_le_bytes();
+                // The commonest escapes, without asking which.
+                if here == b'\\' && matches!(next, b'"' | b'\\' | b'n') {
+                    has_escapes = true;
+                    marks &= u64::MAX << bits << 16;
+                    continue;
+                }
+                self.at += (bits / 8) as usize;
+                if here == b'"' {
+                    self.step();
+                    return Ok(has_escapes);
+                }
+                self.escape()?;
+                has_escapes = true;
+                continue 'words;
+            }
+            self.at += 8;
+        }
+        self.end_of_string(has_escapes)
+    }
+
+    /// The same where the text has less than eight bytes left.
+    fn end_of_string(&mut self, mut has_escapes: bool) -> Result<bool, JsonFault> {
         loop {
-            self.at += plain(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.step();
                     return Ok(has_escapes);
                 }
-                Some(b'\\') => has_escapes = true,
-                _ => return Err(JsonFault::Syntax(self.at)),
-            }
-            match self.bytes.get(self.at + 1) {
-                // The commonest ones, without asking which.
-                Some(b'"' | b'\\' | b'n') => self.at += 2,
-                _ => self.escape()?,
+                Some(b'\\') => {
+                    self.escape()?;
+                    has_escapes = true;
+                }
+                None | Some(0..0x20) => return Err(JsonFault::Syntax(self.at)),
+                Some(_) => self.step(),
             }
         }
     }
 
     fn escape(&mut self) -> Result<(), JsonFault> {
         let start = self.at;
-        self.step();
+        self.expect(b'\\')?;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.step();
@@ -246,32 +274,16 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// How many bytes of a string mean themselves, before one that ends it or an escape. Eight of them
-/// are looked at as one number, so that short runs cost as little as long ones.
-#[inline]
-pub(super) fn plain(bytes: &[u8]) -> usize {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            // The lowest byte is the first one.
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let is_special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
-    at + rest.iter().position(is_special).unwrap_or(rest.len())
-}
-
-/// The highest bits of the bytes that do not mean themselves. A byte above the first such one may
-/// be marked too, for what it lends to those below.
-const fn special(word: u64) -> u64 {
+/// The highest bits of those of eight bytes that do not mean themselves in a string.
+pub(super) const fn special(word: u64) -> u64 {
     const EACH: u64 = u64::MAX / 0xFF;
-    // With this bit turned, the control characters and the quotation mark are the least.
-    let control_or_quote = (word ^ (EACH * 0x02)).wrapping_sub(EACH * 0x21);
-    let backslash = (word ^ (EACH * b'\\' as u64)).wrapping_sub(EACH);
-    (control_or_quote | backslash) & !word & (EACH * 0x80)
+    const LOW: u64 = EACH * 0x7F;
+    const HIGH: u64 = EACH * 0x80;
+    // With this bit turned, the control characters and the quotation mark are the least: what is
+    // larger carries into the highest bit, and never beyond it.
+    let is_larger = ((word ^ (EACH * 0x02)) & LOW) + EACH * (0x80 - 0x21);
+    let is_other = ((word ^ (EACH * b'\\' as u64)) & LOW) + LOW;
+    !((is_larger & is_other) | word) & HIGH
 }
 
 /// The text of a string whose escapes were found valid; none if it holds a lone surrogate.
