@@ -67,8 +67,7 @@ pub(crate) fn start(arguments: &Arguments) -> Log {
     } else if std::io::stderr().is_terminal() {
         registry.with(format.with_ansi(true).with_filter(filter)).init();
     } else {
-        let format = format.with_ansi(false).event_format(Plain);
-        registry.with(format.with_filter(filter)).init();
+        registry.with(Plain(waiting.clone()).with_filter(filter)).init();
     }
     if let Err(error) = waiting.write_in_background() {
         tracing::warn!(%error, "log lines wait for others, because no thread can be started");

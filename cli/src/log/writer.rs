@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How many bytes may wait; lines beyond are dropped and counted.
 const MOST_WAITING: usize = 4 << 20;
 /// How much memory is kept for the next lines.
-const KEPT: usize = 64 << 10;
+const KEPT: usize = 256 << 10;
 /// The target of security events, which do not wait.
 const AUDIT: &str = "audit";
 
@@ -85,6 +85,18 @@ impl<W: Write + Send + 'static> Lines<W> {
         }
     }
 
+    /// Takes a line that comes as a whole, and writes it now unless it may wait.
+    pub(super) fn take(&self, about: &Metadata<'_>, line: &[u8]) {
+        self.say(line, may_wait(about));
+    }
+
+    fn say(&self, line: &[u8], may_wait: bool) {
+        self.add(line, may_wait);
+        if !may_wait {
+            self.flush();
+        }
+    }
+
     fn await_some(&self) {
         let mut waiting = lock(&self.0.waiting);
         while waiting.is_empty() {
@@ -115,7 +127,7 @@ impl<'a, W: Write + Send + 'static> MakeWriter<'a> for Lines<W> {
     }
 
     fn make_writer_for(&'a self, of: &Metadata<'_>) -> Line<W> {
-        Line { lines: self.clone(), waits: *of.level() > Level::WARN && of.target() != AUDIT }
+        Line { lines: self.clone(), waits: may_wait(of) }
     }
 }
 
@@ -128,16 +140,17 @@ pub(super) struct Line<W: Write + Send + 'static> {
 
 impl<W: Write + Send + 'static> Write for Line<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.lines.add(line, self.waits);
-        if !self.waits {
-            self.lines.flush();
-        }
+        self.lines.say(line, self.waits);
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn may_wait(about: &Metadata<'_>) -> bool {
+    *about.level() > Level::WARN && about.target() != AUDIT
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
