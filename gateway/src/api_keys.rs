@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
@@ -81,7 +81,7 @@ pub(crate) async fn admit(
     if app.api_keys.unknown.contains_key(&digest) {
         return Err(BearerViolation::KeyUnknown.into());
     }
-    let held = app.claims.find(&digest);
+    let held = app.claims.find(&digest, Instant::now());
     // A key that was good a moment ago is no guess.
     if let (None, Some(address)) = (&held, address) {
         app.limits.charge_lookup(address)?;

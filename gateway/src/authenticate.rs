@@ -7,6 +7,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Instant,
 };
 
 use axum::extract::ConnectInfo;
@@ -37,12 +38,13 @@ pub(crate) async fn admit(
     credential: Credential<'_>,
     parts: &Parts,
 ) -> Result<Arc<Admitted>, Refusal> {
-    silence::check(app, route, Access::Read)?;
+    let now = Instant::now();
+    silence::check(app, route, Access::Read, now)?;
     match credential {
         Credential::ApiKey(key) => {
             api_keys::admit(app, route, key, client_address(app, parts)).await
         }
-        Credential::Token(token) => admit_token(app, route, token).await,
+        Credential::Token(token) => admit_token(app, route, token, now).await,
     }
 }
 
@@ -57,20 +59,14 @@ pub(crate) async fn admit_token(
     app: &App,
     route: &Route,
     token: &str,
+    now: Instant,
 ) -> Result<Arc<Admitted>, Refusal> {
     let digest = claims::digest(token);
-    let admitted = match app.claims.find(&digest) {
-        Some(held) if is_good(app, route, &held) => held,
-        _ => {
-            if let Some(issuer) = issuers::of(route, token) {
-                // Boxed, so that tokens of ours have no room for it.
-                Box::pin(issuers::verify(app, route, issuer, token, digest)).await?
-            } else {
-                // A token of ours that does not begin as the resource's do was not issued for it.
-                let bare = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
-                verify(app, route, bare, digest).await?
-            }
-        }
+    let held = app.claims.find(&digest, now).filter(|held| is_good(app, route, held, now));
+    let admitted = match held {
+        Some(held) => held,
+        // Boxed, so that tokens that are known have no room for it.
+        None => Box::pin(verify_any(app, route, token, digest)).await?,
     };
     let violation = if admitted.caller.resource != route.resource.indicator {
         BearerViolation::Audience
@@ -88,15 +84,30 @@ pub(crate) async fn admit_token(
 }
 
 /// Whether what was accepted before would be accepted now, as far as keys and trust go.
-fn is_good(app: &App, route: &Route, held: &Admitted) -> bool {
+fn is_good(app: &App, route: &Route, held: &Admitted, now: Instant) -> bool {
     match &held.foreign {
         Some(issuer) => {
             // Each route says for itself whom it trusts and how far.
             route.issuers.iter().any(|one| Arc::ptr_eq(one, issuer))
                 && app.issuers.is_good(issuer, held.generation)
         }
-        None => held.caller.key.is_some() && app.keys.is_good(held.generation),
+        None => held.caller.key.is_some() && app.keys.is_good(held.generation, now),
     }
+}
+
+/// Verifies a token that is not known, by the word of its issuer.
+async fn verify_any(
+    app: &App,
+    route: &Route,
+    token: &str,
+    digest: claims::Digest32,
+) -> Result<Arc<Admitted>, Refusal> {
+    if let Some(issuer) = issuers::of(route, token) {
+        return issuers::verify(app, route, issuer, token, digest).await;
+    }
+    // A token of ours that does not begin as the resource's do was not issued for it.
+    let bare = route.resource.bare_token(token).ok_or(BearerViolation::Malformed)?;
+    verify(app, route, bare, digest).await
 }
 
 async fn verify(

@@ -2,8 +2,8 @@
 //! (MCP basic, cancellation).
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
+    hash::BuildHasher,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,57 +12,123 @@ use std::{
     task::Poll,
 };
 
+use foldhash::quality::RandomState;
 use futures_util::task::AtomicWaker;
+use hashbrown::HashTable;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::claims::Digest32;
 
-type Key = (Digest32, Box<str>);
-
 /// The calls under way, by credential and request id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Inflight(Arc<Mutex<HashMap<Key, Vec<Cancelled>>>>);
+pub(crate) struct Inflight(Arc<Calls>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    hasher: RandomState,
+    /// Several of one name stand side by side.
+    held: Mutex<HashTable<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    call: Cancelled,
+    hash: u64,
+}
 
 /// A call under way; it is forgotten when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Underway {
     calls: Inflight,
-    key: Key,
     pub(crate) cancelled: Cancelled,
+    hash: u64,
 }
 
 /// Whether a call is cancelled. One task at a time waits for it: the one that answers the call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cancelled(Arc<Flag>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flag {
+    credential: Digest32,
+    id: Id,
     is_set: AtomicBool,
     waiting: AtomicWaker,
 }
 
+/// A request's id as it came; what clients count with needs no memory of its own.
+#[derive(Debug)]
+enum Id {
+    Long(Box<str>),
+    /// So many bytes of these.
+    Short(u8, [u8; SHORT]),
+}
+
+const SHORT: usize = 22;
+
 impl Inflight {
     /// Notes a call.
     pub(crate) fn begin(&self, credential: Digest32, id: &RawValue) -> Underway {
-        let key = (credential, id.get().into());
-        let cancelled = Cancelled::default();
-        self.lock().entry(key.clone()).or_default().push(cancelled.clone());
-        Underway { calls: self.clone(), key, cancelled }
+        let hash = self.0.hash(&credential, id.get());
+        let cancelled = Cancelled(Arc::new(Flag {
+            credential,
+            id: Id::of(id.get()),
+            is_set: AtomicBool::new(false),
+            waiting: AtomicWaker::new(),
+        }));
+        let held = Held { call: cancelled.clone(), hash };
+        self.0.lock().insert_unique(hash, held, |held| held.hash);
+        Underway { calls: self.clone(), cancelled, hash }
     }
 
     /// Cancels the call that a `notifications/cancelled` names. Several clients may share a
     /// credential and count their ids alike, so a name that fits several calls cancels none.
     pub(crate) fn cancel(&self, credential: Digest32, body: &[u8]) {
         let Ok(Cancellation { params }) = serde_json::from_slice(body) else { return };
-        let key = (credential, params.request_id.get().into());
-        if let Some([only]) = self.lock().get(&key).map(Vec::as_slice) {
-            only.cancel();
+        let id = params.request_id.get();
+        let hash = self.0.hash(&credential, id);
+        let calls = self.0.lock();
+        let mut named = calls.iter_hash(hash).filter(|held| held.call.0.is(&credential, id));
+        if let (Some(only), None) = (named.next(), named.next()) {
+            only.call.cancel();
+        }
+    }
+}
+
+impl Calls {
+    fn hash(&self, credential: &Digest32, id: &str) -> u64 {
+        self.hasher.hash_one((credential, id))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashTable<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flag {
+    fn is(&self, credential: &Digest32, id: &str) -> bool {
+        self.credential == *credential && self.id.bytes() == id.as_bytes()
+    }
+}
+
+impl Id {
+    fn of(text: &str) -> Self {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(part), Ok(length)) => {
+                part.copy_from_slice(text.as_bytes());
+                Self::Short(length, bytes)
+            }
+            _ => Self::Long(text.into()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Cancelled>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Long(text) => text.as_bytes(),
+            Self::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+        }
     }
 }
 
@@ -91,14 +157,9 @@ impl Cancelled {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        // Cancelled first, so that it is told apart from others of its name; nobody waits for it.
-        self.cancelled.0.is_set.store(true, Ordering::Release);
-        let mut calls = self.calls.lock();
-        if let Some(held) = calls.get_mut(&self.key) {
-            held.retain(|call| !call.is_cancelled());
-            if held.is_empty() {
-                calls.remove(&self.key);
-            }
+        let own = |held: &Held| Arc::ptr_eq(&held.call.0, &self.cancelled.0);
+        if let Ok(held) = self.calls.0.lock().find_entry(self.hash, own) {
+            held.remove();
         }
     }
 }
@@ -134,7 +195,7 @@ mod tests {
         calls.cancel([1; 32], CANCEL);
         assert!(own.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
         drop((own, other));
-        assert!(calls.lock().is_empty());
+        assert!(calls.0.lock().is_empty());
     }
 
     #[test]
@@ -147,5 +208,20 @@ mod tests {
         drop(two);
         calls.cancel([1; 32], CANCEL);
         assert!(one.cancelled.is_cancelled());
+    }
+
+    #[test]
+    fn ids_of_every_length_name_their_call_alone() {
+        let (calls, credential) = (Inflight::default(), [1; 32]);
+        let ids: Vec<_> = (1..60).map(|length| format!("\"{}\"", "7".repeat(length))).collect();
+        let held: Vec<_> = ids.iter().map(|one| calls.begin(credential, &id(one))).collect();
+        for (at, one) in ids.iter().enumerate() {
+            let body = format!("{{\"params\":{{\"requestId\":{one}}}}}");
+            calls.cancel(credential, body.as_bytes());
+            let cancelled = held.iter().filter(|call| call.cancelled.is_cancelled()).count();
+            assert!(held[at].cancelled.is_cancelled() && cancelled == at + 1, "{one}");
+        }
+        drop(held);
+        assert!(calls.0.lock().is_empty());
     }
 }

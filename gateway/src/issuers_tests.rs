@@ -1,6 +1,6 @@
 //! Keys and words of several issuers, never mixed up.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use keys::{KeySet, Purpose, SigningKey};
 use serde_json::{Value, json};
@@ -106,7 +106,7 @@ impl World {
 
     async fn admits_at(&self, route: usize, token: &str) -> Result<String, BearerViolation> {
         let route = Arc::clone(&self.app.config.routes[route]);
-        match admit_token(&self.app, &route, token).await {
+        match admit_token(&self.app, &route, token, Instant::now()).await {
             Ok(admitted) => Ok(admitted.principal.to_string()),
             Err(Refusal::Bearer(violation)) => Err(violation),
             Err(other) => panic!("{other}"),
@@ -180,7 +180,7 @@ async fn what_cannot_be_fetched_makes_no_key_unknown() {
         "sub": "u", "client_id": "a", "exp": NOW.secs() + 9 });
     let unknown = keys::sign(&stranger, "at+jwt", &claims).unwrap();
     let route = Arc::clone(&world.app.config.routes[0]);
-    let refused = admit_token(&world.app, &route, &unknown).await.unwrap_err();
+    let refused = admit_token(&world.app, &route, &unknown, Instant::now()).await.unwrap_err();
     assert!(matches!(refused, Refusal::Unavailable(_)), "{refused}");
     let two = world.token("own", "http://localhost:7410", &json!({}));
     assert!(world.admits(&two).await.is_ok(), "nobody else suffers from it");
@@ -203,7 +203,7 @@ async fn what_a_token_says_is_believed_for_an_hour_and_no_longer() {
     let far = json!({ "exp": NOW.secs() + 1_000_000 });
     let token = world.token("one", "https://one.example", &far);
     let route = Arc::clone(&world.app.config.routes[0]);
-    let admitted = admit_token(&world.app, &route, &token).await.unwrap();
+    let admitted = admit_token(&world.app, &route, &token, Instant::now()).await.unwrap();
     assert_eq!(admitted.caller.expires, NOW.plus(Duration::from_hours(1)));
 }
 
@@ -227,7 +227,7 @@ async fn our_own_feed_says_nothing_about_people_of_others() {
     let world = world();
     let token = world.token("one", "https://one.example", &json!({}));
     let route = Arc::clone(&world.app.config.routes[0]);
-    let admitted = admit_token(&world.app, &route, &token).await.unwrap();
+    let admitted = admit_token(&world.app, &route, &token, Instant::now()).await.unwrap();
     assert!(admitted.caller.is_foreign && admitted.caller.family.is_none());
     assert!(!world.app.feed.has_revoked(&admitted.caller));
 }

@@ -126,14 +126,15 @@ impl IssuerKeys {
     }
 
     /// Whether what was verified in this generation is still good.
-    pub(crate) fn is_good(&self, generation: u64) -> bool {
+    pub(crate) fn is_good(&self, generation: u64, now: Instant) -> bool {
         let current = self.current.load();
-        current.as_ref().is_some_and(|held| held.generation == generation && self.is_fresh(held))
+        let is_held = |held: &&Arc<Held>| held.generation == generation;
+        current.as_ref().filter(is_held).is_some_and(|held| self.is_fresh(held, now))
     }
 
     /// Whether there is any key to verify with.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.current.load().as_ref().is_some_and(|held| self.is_fresh(held))
+        self.current.load().as_ref().is_some_and(|held| self.is_fresh(held, Instant::now()))
     }
 
     /// How old the set in use is.
@@ -152,13 +153,13 @@ impl IssuerKeys {
         current.as_ref().map(|held| held.keys.ids().cloned().collect()).unwrap_or_default()
     }
 
-    fn is_fresh(&self, held: &Held) -> bool {
-        held.at.elapsed() <= self.stale
+    fn is_fresh(&self, held: &Held, now: Instant) -> bool {
+        now.saturating_duration_since(held.at) <= self.stale
     }
 
     fn held(&self, kid: &KeyId) -> Option<Result<FoundKey, NoKey>> {
         let current = self.current.load();
-        let held = current.as_ref().filter(|held| self.is_fresh(held))?;
+        let held = current.as_ref().filter(|held| self.is_fresh(held, Instant::now()))?;
         if held.keys.is_revoked(kid) {
             return Some(Err(NoKey::Unknown));
         }
@@ -295,9 +296,9 @@ mod tests {
         *authority.set.lock().unwrap() = Some(br#"{"keys":[],"version":99}"#.to_vec());
         assert!(!keys.refresh(&authority).await);
         let good = keys.find(&authority, &kid).await.unwrap().generation;
-        assert!(keys.is_good(good));
+        assert!(keys.is_good(good, Instant::now()));
         keys.revoke(&kid);
-        assert!(!keys.is_good(good));
+        assert!(!keys.is_good(good, Instant::now()));
         *authority.set.lock().unwrap() = Some(first.jwks());
         assert!(keys.refresh(&authority).await);
         assert_eq!(keys.find(&authority, &kid).await.unwrap_err(), NoKey::Unknown);
@@ -339,7 +340,7 @@ mod tests {
         *authority.set.lock().unwrap() = None;
         let kid = first.signing().unwrap().id().clone();
         assert_eq!(keys.find(&authority, &kid).await.unwrap_err(), NoKey::Unavailable);
-        assert!(!keys.is_loaded() && !keys.is_good(0));
+        assert!(!keys.is_loaded() && !keys.is_good(0, Instant::now()));
     }
 
     #[tokio::test]
@@ -355,15 +356,24 @@ mod tests {
         };
         let keys = IssuerKeys::new(Duration::ZERO, Duration::from_hours(1));
         publish(&[own(&first)]);
-        assert!(keys.refresh(&authority).await && keys.is_good(0));
+        assert!(keys.refresh(&authority).await && keys.is_good(0, Instant::now()));
         publish(&[own(&first), own(&second)]);
-        assert!(keys.refresh(&authority).await && keys.is_good(0), "another key does no harm");
+        assert!(
+            keys.refresh(&authority).await && keys.is_good(0, Instant::now()),
+            "another key does no harm"
+        );
         let mut stranger = own(&set());
         stranger["kid"] = own(&first)["kid"].clone();
         publish(&[stranger, own(&second)]);
-        assert!(keys.refresh(&authority).await && !keys.is_good(0), "another key under its id");
-        assert!(keys.is_good(1));
+        assert!(
+            keys.refresh(&authority).await && !keys.is_good(0, Instant::now()),
+            "another key under its id"
+        );
+        assert!(keys.is_good(1, Instant::now()));
         publish(&[own(&second)]);
-        assert!(keys.refresh(&authority).await && !keys.is_good(1), "no key under its id");
+        assert!(
+            keys.refresh(&authority).await && !keys.is_good(1, Instant::now()),
+            "no key under its id"
+        );
     }
 }

@@ -46,9 +46,16 @@ pub(crate) struct Metrics {
     store: Times<2>,
     streams: Counts<1>,
     /// The series of each tool in each workspace, so that a call looks them up once.
-    tools: RwLock<HashMap<String, Arc<ToolSeries>>>,
+    tools: RwLock<Tools>,
     trace_spans_dropped: Level,
     trace_spans_sent: Level,
+}
+
+/// Series by tool and workspace, which is empty for calls that act in none in particular.
+#[derive(Debug, Default)]
+struct Tools {
+    by_name: HashMap<Box<str>, HashMap<Box<str>, Arc<ToolSeries>>>,
+    count: usize,
 }
 
 /// A method, an outcome and a status.
@@ -241,9 +248,9 @@ impl Metrics {
 
     fn tool(&self, tool: &str, workspace: Option<&str>) -> Arc<ToolSeries> {
         let workspace = workspace.unwrap_or_default();
-        // No tool has a line break in its name, and no workspace has one.
-        let key = [tool, "\n", workspace].concat();
-        let held = self.tools.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let tools = self.tools.read().unwrap_or_else(PoisonError::into_inner);
+        let held = tools.by_name.get(tool).and_then(|held| held.get(workspace)).map(Arc::clone);
+        drop(tools);
         held.unwrap_or_else(|| {
             let values = |last: &'static str| -> [Value; 3] {
                 [tool.to_owned().into(), workspace.to_owned().into(), last.into()]
@@ -256,8 +263,10 @@ impl Metrics {
                 ok: self.calls.of(values("ok")),
             });
             let mut tools = self.tools.write().unwrap_or_else(PoisonError::into_inner);
-            if tools.len() < MOST_TOOLS {
-                tools.insert(key, Arc::clone(&series));
+            if tools.count < MOST_TOOLS {
+                let held = tools.by_name.entry(tool.into()).or_default();
+                let is_new = held.insert(workspace.into(), Arc::clone(&series)).is_none();
+                tools.count += usize::from(is_new);
             }
             series
         })

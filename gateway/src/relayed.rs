@@ -55,7 +55,7 @@ pub(crate) async fn stream_or_end(
     }
     if parts.method == HttpMethod::DELETE {
         // It takes something from whoever has the session, which may be shut out by now.
-        silence::check(app, route, Access::Write)?;
+        silence::check(app, route, Access::Write, trace.seen.moment())?;
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     let modern = headers::version(&parts.headers) == Some(Version::July2026.as_str());
@@ -101,7 +101,7 @@ pub(crate) async fn message(
     }
     if matches!(message, Message::Response { .. }) {
         // It may be the word that a write waits for.
-        silence::check(app, route, Access::Write)?;
+        silence::check(app, route, Access::Write, trace.seen.moment())?;
     }
     let surface = surface::current(app, route).ok_or(NOT_READY)?;
     if !surface.relays(Era::Legacy) {

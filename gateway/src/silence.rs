@@ -1,5 +1,7 @@
 //! Whether a request may go on although the feed of revocations is silent.
 
+use std::time::Instant;
+
 use crate::{
     config::Route,
     error::Refusal,
@@ -8,8 +10,8 @@ use crate::{
 };
 
 /// Refuses what the resource's policy does not let happen unheard; never with 401.
-pub(crate) fn check(app: &App, route: &Route, access: Access) -> Result<(), Refusal> {
-    let standing = app.feed.standing();
+pub(crate) fn check(app: &App, route: &Route, access: Access, now: Instant) -> Result<(), Refusal> {
+    let standing = app.feed.standing_at(now);
     if silence::allows(standing, route.silence, access) {
         return Ok(());
     }

@@ -5,9 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::{HeaderMap, header::FORWARDED};
+use http::{HeaderMap, HeaderName, header::FORWARDED};
 
-const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The text is neither an address nor a prefix such as `10.0.0.0/8`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,7 @@ pub(crate) fn v6_prefix(address: Ipv6Addr, bits: u8) -> u128 {
 
 /// The `for` of each element, oldest first; `None` where it is missing or hidden.
 fn forwarded_chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    elements(headers, FORWARDED.as_str())
+    elements(headers, &FORWARDED)
         .map(|element| {
             let mut parameters = element.split(';').filter_map(|pair| pair.trim().split_once('='));
             let (_, node) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
@@ -118,10 +118,13 @@ fn forwarded_chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
 }
 
 fn x_forwarded_for_chain(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    elements(headers, X_FORWARDED_FOR).map(node_address).collect()
+    elements(headers, &X_FORWARDED_FOR).map(node_address).collect()
 }
 
-fn elements<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
+fn elements<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'h str> + use<'h> {
     let values = headers.get_all(name).iter();
     values.flat_map(|value| value.to_str().unwrap_or_default().split(',')).map(str::trim)
 }

@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -84,29 +84,29 @@ impl Underway {
         self.is_failed |= told.is_some();
         let outcome = told.unwrap_or(outcome);
         self.head = Some((response.status(), outcome));
-        let trace = &self.trace;
+        let (trace, took) = (&self.trace, self.began.elapsed());
         self.series = self.app.metrics.note(Measured {
             method: trace.method,
             outcome,
             status: response.status(),
-            took: self.began.elapsed(),
+            took,
             what: trace.what.as_deref(),
             workspace: trace.workspace.as_deref(),
         });
         if let Some(length) = response.body().size_hint().exact() {
-            self.end(length, None);
+            self.end(length, None, took);
             return response;
         }
         let fate = fate.unwrap_or_default();
         response.map(|body| Body::new(Followed { body, bytes: 0, call: Some(self), fate }))
     }
 
-    fn end(&mut self, bytes: u64, fate: Option<&'static str>) {
+    fn end(&mut self, bytes: u64, fate: Option<&'static str>, took: Duration) {
         self.is_over = true;
         let gone = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT);
         let (status, outcome) = self.head.unwrap_or((gone, GONE));
         let outcome = fate.unwrap_or(outcome);
-        let mut trace = std::mem::take(&mut self.trace);
+        let trace = &mut self.trace;
         if let Some(traced) = trace.traced.take() {
             traced.end(&traces::Ended {
                 fate,
@@ -131,20 +131,22 @@ impl Underway {
         if self.route.audit == RawAudit::None {
             return;
         }
+        let caller = trace.caller.as_ref().map(|admitted| &admitted.caller);
         self.app.audit.take(Line {
             answered_bytes: bytes,
             asked_bytes: trace.asked_bytes,
-            caller: trace.caller,
+            client: caller.map(|caller| caller.client.as_str()),
             ended: self.app.clock.now(),
             method: trace.method,
             outcome,
-            request_id: trace.request_id,
+            request_id: trace.request_id.as_deref(),
             requirement: self.requirement,
-            route: Arc::clone(&self.route),
+            resource: self.route.resource.indicator.as_str(),
             status,
-            took: self.began.elapsed(),
-            what: trace.what,
-            workspace: trace.workspace,
+            subject: caller.map(|caller| caller.subject.as_str()),
+            took,
+            what: trace.what.as_deref(),
+            workspace: trace.workspace.as_deref(),
         });
     }
 }
@@ -152,7 +154,7 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         if !self.is_over {
-            self.end(0, Some(GONE));
+            self.end(0, Some(GONE), self.began.elapsed());
         }
     }
 }
@@ -175,7 +177,8 @@ impl Followed {
     fn end(&mut self, otherwise: &'static str) {
         if let Some(mut call) = self.call.take() {
             let fate = self.fate.outcome().unwrap_or(otherwise);
-            call.end(self.bytes, Some(fate));
+            let took = call.began.elapsed();
+            call.end(self.bytes, Some(fate), took);
         }
     }
 }

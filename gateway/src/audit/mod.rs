@@ -21,12 +21,14 @@ use shared::time::Timestamp;
 use tokio::sync::Notify;
 
 pub(crate) use self::call::{Fate, Underway};
-use crate::{claims::Admitted, config::Route};
-
 /// Where the lines go; filters name it.
 const TARGET: &str = "vestibule::request";
 /// How many lines may wait.
 const MOST_WAITING: usize = 16_384;
+/// How many bytes of names may wait with them.
+const MOST_TEXT: usize = 32 << 20;
+/// How much memory is kept for the names of the next lines.
+const KEPT_TEXT: usize = 256 << 10;
 /// How long the writer gathers lines.
 const GATHER: Duration = Duration::from_millis(10);
 
@@ -46,40 +48,48 @@ struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     closed: bool,
-    lines: Vec<Line>,
+    lines: Lines,
 }
 
+/// Lines with their names side by side, so that none needs memory of its own.
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<Line<Place>>,
+    texts: String,
+}
+
+/// Where a text begins and ends.
+type Place = (u32, u32);
+
 /// What a line says.
-#[derive(Debug)]
-pub(crate) struct Line {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line<T> {
     pub(crate) answered_bytes: u64,
     pub(crate) asked_bytes: u64,
-    pub(crate) caller: Option<Arc<Admitted>>,
+    pub(crate) client: Option<T>,
     pub(crate) ended: Timestamp,
     pub(crate) method: &'static str,
     pub(crate) outcome: &'static str,
     /// What the backend received as the call's id, if its identities are made per call.
-    pub(crate) request_id: Option<String>,
+    pub(crate) request_id: Option<T>,
     /// What asks for its refusal, where a specification does.
     pub(crate) requirement: Option<&'static str>,
-    pub(crate) route: Arc<Route>,
+    pub(crate) resource: T,
     pub(crate) status: StatusCode,
+    pub(crate) subject: Option<T>,
     pub(crate) took: Duration,
     /// A tool, prompt or resource that exists; never a name somebody made up.
-    pub(crate) what: Option<Arc<str>>,
-    pub(crate) workspace: Option<String>,
+    pub(crate) what: Option<T>,
+    pub(crate) workspace: Option<T>,
 }
 
 impl AuditLines {
     /// Takes a line, or drops it.
-    pub(crate) fn take(&self, line: Line) {
+    pub(crate) fn take(&self, line: Line<&str>) {
         let mut waiting = self.0.lock();
-        if waiting.lines.len() >= MOST_WAITING {
+        if !waiting.lines.add(line) {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        waiting.lines.push(line);
-        if waiting.lines.len() == 1 {
+        } else if waiting.lines.len() == 1 {
             self.0.woken.notify_one();
         }
     }
@@ -110,7 +120,7 @@ impl AuditLines {
 
 impl Queue {
     fn write_all(&self) {
-        let mut lines = Vec::new();
+        let mut lines = Lines::default();
         loop {
             let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.closed;
             let waiting = self.woken.wait_while(self.lock(), idle);
@@ -120,7 +130,7 @@ impl Queue {
                 thread::sleep(GATHER);
             }
             std::mem::swap(&mut lines, &mut self.lock().lines);
-            lines.drain(..).for_each(|line: Line| line.write());
+            lines.write_all();
             if closed {
                 return self.ended.notify_one();
             }
@@ -132,10 +142,74 @@ impl Queue {
     }
 }
 
-impl Line {
+impl Lines {
+    /// Whether there was room for the line.
+    fn add(&mut self, line: Line<&str>) -> bool {
+        let Self { lines, texts } = self;
+        if lines.len() >= MOST_WAITING || texts.len() >= MOST_TEXT {
+            return false;
+        }
+        let mut fits = true;
+        let line = line.map(|text| {
+            let from = u32::try_from(texts.len());
+            texts.push_str(text);
+            let place = from.ok().zip(u32::try_from(texts.len()).ok());
+            fits &= place.is_some();
+            place.unwrap_or_default()
+        });
+        if fits {
+            lines.push(line);
+        }
+        fits
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Writes the lines and forgets them.
+    fn write_all(&mut self) {
+        for line in self.lines.drain(..) {
+            let text = |(from, to): Place| {
+                let place = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+                place.and_then(|(from, to)| self.texts.get(from..to)).unwrap_or_default()
+            };
+            line.map(text).write();
+        }
+        self.texts.clear();
+        self.texts.shrink_to(KEPT_TEXT);
+    }
+}
+
+impl<T> Line<T> {
+    /// The line with its texts told otherwise.
+    fn map<U>(self, mut told: impl FnMut(T) -> U) -> Line<U> {
+        Line {
+            answered_bytes: self.answered_bytes,
+            asked_bytes: self.asked_bytes,
+            client: self.client.map(&mut told),
+            ended: self.ended,
+            method: self.method,
+            outcome: self.outcome,
+            request_id: self.request_id.map(&mut told),
+            requirement: self.requirement,
+            resource: told(self.resource),
+            status: self.status,
+            subject: self.subject.map(&mut told),
+            took: self.took,
+            what: self.what.map(&mut told),
+            workspace: self.workspace.map(told),
+        }
+    }
+}
+
+impl Line<&str> {
     fn write(&self) {
         let micros = u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX);
-        let caller = self.caller.as_ref().map(|admitted| &admitted.caller);
         tracing::info!(
             target: TARGET,
             service = "gateway",
@@ -147,12 +221,12 @@ impl Line {
             ended = self.ended.millis(),
             asked_bytes = self.asked_bytes,
             answered_bytes = self.answered_bytes,
-            subject = caller.map(|caller| caller.subject.as_str()),
-            client = caller.map(|caller| caller.client.as_str()),
+            subject = self.subject,
+            client = self.client,
             workspace = self.workspace,
             request_id = self.request_id,
             requirement = self.requirement,
-            resource = self.route.resource.indicator.as_str(),
+            resource = self.resource,
             "request"
         );
     }

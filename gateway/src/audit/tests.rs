@@ -9,8 +9,6 @@ use tracing::{
 };
 
 use super::*;
-use crate::{claims::ClaimsCache, config::tests::route, rules::caller::tests::caller};
-
 /// Keeps what is written.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -42,26 +40,22 @@ impl Visit for Fields {
     }
 }
 
-fn line(what: &str) -> Line {
-    let caller = caller("contacts:read", &["ws_acme"]);
-    line_of(what, &ClaimsCache::new().keep(caller, [7; 32], 0), &route())
-}
-
-fn line_of(what: &str, caller: &Arc<Admitted>, route: &Arc<Route>) -> Line {
+fn line(what: &str) -> Line<&str> {
     Line {
         answered_bytes: 900,
         asked_bytes: 120,
-        caller: Some(Arc::clone(caller)),
+        client: Some("app"),
         ended: Timestamp::from_secs(1_800_000_000),
         method: "tools/call",
         outcome: "client_gone",
         request_id: None,
         requirement: None,
-        route: Arc::clone(route),
+        resource: "http://localhost:7400/mcp",
         status: StatusCode::OK,
+        subject: Some("usr_1"),
         took: Duration::from_millis(3),
-        what: Some(what.into()),
-        workspace: Some("ws_acme".to_owned()),
+        what: Some(what),
+        workspace: Some("ws_acme"),
     }
 }
 
@@ -91,10 +85,8 @@ fn a_line_says_who_asked_what_and_how_it_ended() {
 #[test]
 fn lines_that_nobody_takes_are_dropped_and_counted() {
     let lines = AuditLines::default();
-    let first = line("list_contacts");
-    let (caller, route) = (first.caller.clone().unwrap(), Arc::clone(&first.route));
     for _ in 0..MOST_WAITING + 3 {
-        lines.take(line_of("list_contacts", &caller, &route));
+        lines.take(line("list_contacts"));
     }
     assert_eq!((lines.waiting(), lines.dropped()), (MOST_WAITING, 3));
 }
@@ -106,4 +98,32 @@ async fn what_was_taken_is_written_before_the_end() {
     (0..100).for_each(|_| lines.take(line("list_contacts")));
     tokio::time::timeout(Duration::from_secs(10), lines.close()).await.unwrap();
     assert_eq!((lines.waiting(), lines.dropped()), (0, 0));
+}
+
+#[test]
+fn lines_that_wait_together_keep_their_own_names() {
+    let log = Log::default();
+    let mut lines = Lines::default();
+    for round in 0..2 {
+        let tools: Vec<_> = (0..50).map(|tool| format!("tool_{round}_{tool}_\u{e9}")).collect();
+        assert!(tools.iter().all(|tool| lines.add(line(tool))));
+        assert_eq!(lines.len(), 50);
+        tracing::subscriber::with_default(log.clone(), || lines.write_all());
+        assert_eq!(lines.len(), 0);
+        let written = std::mem::take(&mut *log.0.lock().unwrap());
+        for (tool, written) in tools.iter().zip(&written) {
+            assert!(written.contains(&format!("tool=\"{tool}\" ")), "{written}");
+            assert!(written.contains("workspace=\"ws_acme\""), "{written}");
+            assert!(!written.contains("request_id"), "{written}");
+        }
+        assert_eq!(written.len(), tools.len());
+    }
+}
+
+#[test]
+fn names_that_are_too_many_bytes_are_dropped_and_counted() {
+    let lines = AuditLines::default();
+    let what = "x".repeat(MOST_TEXT / 2);
+    (0..3).for_each(|_| lines.take(line(&what)));
+    assert_eq!((lines.waiting(), lines.dropped()), (2, 1));
 }

@@ -42,11 +42,6 @@ const GATEWAY: &str = r#"
     always_allowed = true
 "#;
 
-/// A route of a plain configuration.
-pub(crate) fn route() -> Arc<Route> {
-    Arc::clone(&resolve(GATEWAY).unwrap().routes[0])
-}
-
 #[derive(serde::Deserialize)]
 struct File {
     gateway: RawGateway,

@@ -20,6 +20,7 @@ use shared::resource::ResourceIndicator;
 use crate::{
     config::Route,
     error::{About, Refusal},
+    limit::Seen,
     phases,
     rules::{
         caller::Caller,
@@ -82,7 +83,7 @@ pub(crate) async fn show(
     let Some(caller) = caller else {
         return public(&app, &route, (kind, about), surface, &parts.headers);
     };
-    if let Err(limited) = app.limits.charge_discovery(&caller, &mut None).await {
+    if let Err(limited) = app.limits.charge_discovery(&caller, &mut Seen::default()).await {
         return respond(&limited.into());
     }
     let document = made(&app, &route, (kind, about), surface, Some(&caller.caller));

@@ -86,15 +86,25 @@ impl Feed {
 
     /// What it is worth now.
     pub(crate) fn standing(&self) -> Standing {
+        self.standing_at(Instant::now())
+    }
+
+    /// What it is worth at a moment that is now.
+    pub(crate) fn standing_at(&self, now: Instant) -> Standing {
         let understood = self.is_understood.load(Ordering::Acquire);
         let bound = Duration::from_millis(self.bound.load(Ordering::Acquire));
-        silence::standing(self.silence(), bound, understood)
+        silence::standing(self.silence_at(now), bound, understood)
     }
 
     /// How long it has been silent; nothing if it never spoke.
     pub(crate) fn silence(&self) -> Option<Duration> {
+        self.silence_at(Instant::now())
+    }
+
+    fn silence_at(&self, now: Instant) -> Option<Duration> {
         let heard = self.heard.load(Ordering::Acquire).checked_sub(1)?;
-        Some(Duration::from_millis(self.elapsed().saturating_sub(heard)))
+        let elapsed = millis(now.saturating_duration_since(self.began));
+        Some(Duration::from_millis(elapsed.saturating_sub(heard)))
     }
 
     /// Why it is not current, in words for operators; nothing if it is.
@@ -160,10 +170,6 @@ impl Feed {
         self.is_understood.store(true, Ordering::Release);
         let asked = millis(asked.saturating_duration_since(self.began));
         self.heard.store(asked.saturating_add(1), Ordering::Release);
-    }
-
-    fn elapsed(&self) -> u64 {
-        millis(self.began.elapsed())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What is revoked, as the feed says it.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{hash::Hash, time::Duration};
 
+use foldhash::HashMap;
 use shared::{
     ids::{ApiKeyId, ClientId, FamilyId, KeyId, TokenId, UserId, WorkspaceId},
     internal::Event,

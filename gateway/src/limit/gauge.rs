@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
-use shared::ids::ClientId;
 use web::limits::Limited;
 
 use crate::{claims::Admitted, rules::caller::Kind};
@@ -19,12 +18,20 @@ struct Parts {
     name: &'static str,
 }
 
-/// What one principal has.
-#[derive(Debug, Default)]
+/// What one person has, or one client of its own accord.
+#[derive(Debug)]
 struct Held {
-    /// Of each client that has any; a person uses few at a time.
-    by_client: Vec<(ClientId, usize)>,
+    first: Part,
+    /// Of the person's other clients; few are used at a time.
+    others: Vec<Part>,
     total: usize,
+}
+
+/// What one client of a person has.
+#[derive(Debug)]
+struct Part {
+    count: usize,
+    principal: Arc<str>,
 }
 
 /// One of a principal's places; it is given back when dropped.
@@ -46,19 +53,25 @@ impl Gauge {
             Kind::Client => most,
             Kind::Key | Kind::Person => most - most / 5,
         };
+        let refused = Err(Limited { budget: self.0.name, retry_after: 1 });
+        let own = || Part { count: 1, principal: Arc::clone(&caller.principal) };
         let mut all = self.lock();
-        let held = all.entry(Arc::clone(&caller.person)).or_default();
-        let client = &caller.caller.client;
-        let own = held.by_client.iter_mut().find(|(known, _)| known == client);
-        let has = own.as_ref().map_or(0, |(_, own)| *own);
-        if held.total >= most || has >= share {
-            return Err(Limited { budget: self.0.name, retry_after: 1 });
+        match all.get_mut(&caller.person) {
+            None if share == 0 => return refused,
+            None => {
+                let held = Held { first: own(), others: Vec::new(), total: 1 };
+                all.insert(Arc::clone(&caller.person), held);
+            }
+            Some(held) if held.total >= most => return refused,
+            Some(held) => {
+                match held.part(&caller.principal) {
+                    Some(part) if part.count >= share => return refused,
+                    Some(part) => part.count += 1,
+                    None => held.others.push(own()),
+                }
+                held.total += 1;
+            }
         }
-        match own {
-            Some((_, own)) => *own += 1,
-            None => held.by_client.push((client.clone(), 1)),
-        }
-        held.total += 1;
         Ok(Room { caller: Arc::clone(caller), gauge: self.clone() })
     }
 
@@ -67,22 +80,73 @@ impl Gauge {
     }
 }
 
+impl Held {
+    fn part(&mut self, principal: &Arc<str>) -> Option<&mut Part> {
+        let mut all = [&mut self.first].into_iter().chain(&mut self.others);
+        all.find(|part| Arc::ptr_eq(&part.principal, principal) || part.principal == *principal)
+    }
+
+    /// Whether it has nothing left without one of this client's.
+    fn leave(&mut self, principal: &Arc<str>) -> bool {
+        self.total = self.total.saturating_sub(1);
+        if let Some(part) = self.part(principal) {
+            part.count = part.count.saturating_sub(1);
+        }
+        if self.others.iter().any(|part| part.count == 0) {
+            self.others.retain(|part| part.count > 0);
+        }
+        if self.first.count == 0
+            && let Some(other) = self.others.pop()
+        {
+            self.first = other;
+        }
+        self.total == 0
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         let mut all = self.gauge.lock();
-        let Some(held) = all.get_mut(&self.caller.person) else { return };
-        held.total = held.total.saturating_sub(1);
-        let client = &self.caller.caller.client;
-        if let Some(at) = held.by_client.iter().position(|(known, _)| known == client)
-            && let Some((_, own)) = held.by_client.get_mut(at)
-        {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                held.by_client.swap_remove(at);
-            }
-        }
-        if held.total == 0 {
+        let held = all.get_mut(&self.caller.person);
+        if held.is_some_and(|held| held.leave(&self.caller.principal)) {
             all.remove(&self.caller.person);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::ids::ClientId;
+
+    use super::*;
+    use crate::{claims::ClaimsCache, rules::caller::tests::caller};
+
+    proptest! {
+        #[test]
+        fn nobody_has_more_than_all_nor_one_client_more_than_its_share(
+            acts in prop::collection::vec((any::<bool>(), 0..4_usize), 1..120),
+        ) {
+            let (gauge, claims) = (Gauge::new("calls under way", 10), ClaimsCache::new());
+            // Each with a token of its own, so that nothing is known by its address alone.
+            let admitted = |client: usize| {
+                let mut caller = caller("", &[]);
+                caller.client = ClientId::parse(&format!("app-{client}")).unwrap();
+                claims.keep(caller, [7; 32], 0)
+            };
+            let mut rooms: [Vec<Room>; 4] = Default::default();
+            for (opens, client) in acts {
+                let (own, all) = (rooms[client].len(), rooms.iter().map(Vec::len).sum::<usize>());
+                if opens {
+                    let opened = gauge.open(&admitted(client));
+                    prop_assert_eq!(opened.is_ok(), own < 8 && all < 10, "{} of {}", own, all);
+                    rooms[client].extend(opened.ok());
+                } else if own > 0 {
+                    rooms[client].swap_remove(0);
+                }
+            }
+            drop(rooms);
+            prop_assert!(gauge.lock().is_empty());
         }
     }
 }

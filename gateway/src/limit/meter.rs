@@ -11,10 +11,10 @@ use std::{
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 use shared::ids::WorkspaceId;
-use web::limits::{Budget, Limited, Limiter, Standing};
+use web::limits::{Budget, Limited, Limiter, Lookup, Standing};
 
 use super::{
-    MOST_KEYS, Sharing,
+    Last, MOST_KEYS, Seen, Sharing,
     bank::Bank,
     lease::{Lease, Taken, largest_batch},
 };
@@ -43,6 +43,20 @@ impl Key for WorkspaceId {
 impl Key for (WorkspaceId, Arc<str>) {
     fn parts(&self) -> [&str; 2] {
         [self.0.as_str(), &self.1]
+    }
+}
+
+/// A principal's share of a workspace, by what is at hand.
+#[derive(Debug, Hash)]
+pub(super) struct Share<'a>(pub(super) &'a WorkspaceId, pub(super) &'a Arc<str>);
+
+impl Lookup<(WorkspaceId, Arc<str>)> for Share<'_> {
+    fn is(&self, (workspace, principal): &(WorkspaceId, Arc<str>)) -> bool {
+        self.0 == workspace && self.1 == principal
+    }
+
+    fn key(&self) -> (WorkspaceId, Arc<str>) {
+        (self.0.clone(), Arc::clone(self.1))
     }
 }
 
@@ -77,20 +91,27 @@ impl<K: Key> Meter<K> {
     }
 
     /// Charges a key one request; `seen` learns how its budget stands, also if it is spent.
-    pub(super) async fn charge(&self, key: &K, seen: &mut Option<Standing>) -> Result<(), Limited> {
-        let outcome = if let Some(shared) = &self.shared {
-            let charged = shared.charge(key).await;
-            // Without the others everybody takes a part, so that all together have the whole.
-            charged.unwrap_or_else(|| {
-                let parts = NonZeroU32::new(shared.bank.gateways());
-                self.local.charge_share(key, parts.unwrap_or(NonZeroU32::MIN))
-            })
-        } else {
-            self.local.charge(key)
+    pub(super) async fn charge(
+        &self,
+        key: &impl Lookup<K>,
+        seen: &mut Seen,
+    ) -> Result<(), Limited> {
+        let outcome = match &self.shared {
+            None => self.local.charge(key, seen.moment()).map(Last::Left),
+            Some(shared) => {
+                let key = key.key();
+                if let Some(outcome) = shared.charge(&key).await {
+                    outcome.map(Last::Standing)
+                } else {
+                    // Without the others everybody takes a part, so that all together have the
+                    // whole.
+                    let parts = NonZeroU32::new(shared.bank.gateways());
+                    let parts = parts.unwrap_or(NonZeroU32::MIN);
+                    self.local.charge_share(&key, parts, Instant::now()).map(Last::Left)
+                }
+            }
         };
-        let standing = outcome.as_ref().map_or(self.local.budget().standing(0), |held| *held);
-        *seen = Some(standing);
-        outcome.map(drop)
+        seen.note(outcome, self.local.budget())
     }
 
     /// Forgets the keys whose budget is full again.
@@ -116,11 +137,17 @@ impl<K: Key> Shared<K> {
             }
             Taken::Refused(limited) => return Some(Err(limited)),
         }
+        // Boxed, so that calls that need not ask have no room for it.
+        Box::pin(self.ask(&lease, key)).await
+    }
+
+    /// Asks Redis, one caller at a time.
+    async fn ask(&self, lease: &Lease, key: &K) -> Option<Result<Standing, Limited>> {
         let _alone = lease.asking.lock().await;
         // Whoever asked before may have brought some.
         loop {
             match lease.take(self.budget, Instant::now()) {
-                Taken::Empty => self.fetch(&lease, key).await?,
+                Taken::Empty => self.fetch(lease, key).await?,
                 Taken::One { standing, .. } => return Some(Ok(standing)),
                 Taken::Refused(limited) => return Some(Err(limited)),
             }

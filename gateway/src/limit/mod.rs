@@ -10,13 +10,16 @@ mod headers;
 mod lease;
 mod meter;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use shared::{ids::WorkspaceId, resource::ResourceIndicator};
-use web::limits::{AddressLimits, Limited, Limiter, Standing};
+use web::limits::{AddressLimits, Budget, Left, Limited, Limiter, Standing};
 
 pub(crate) use self::{bank::Bank, gauge::Room, headers::LimitHeaders};
-use self::{gauge::Gauge, meter::Meter};
+use self::{
+    gauge::Gauge,
+    meter::{Meter, Share},
+};
 use crate::{
     claims::Admitted,
     config::{Budgets, CallBudgets, Config, RawSharedLimits},
@@ -31,8 +34,22 @@ const MOST_STREAMS: usize = 64;
 /// How many calls of one principal may be under way.
 const MOST_CALLS: usize = 512;
 
-/// How the budget stands that a request was charged to last.
-pub(crate) type Seen = Option<Standing>;
+/// What a request learnt of its budgets.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// When it was charged first; all its charges are made at that moment.
+    at: Option<Instant>,
+    last: Last,
+}
+
+/// How the budget stands that a request was charged to last, worked out if somebody asks.
+#[derive(Debug, Default)]
+enum Last {
+    Left(Left),
+    Standing(Standing),
+    #[default]
+    Unknown,
+}
 
 /// Proof that a permitted call was charged.
 #[derive(Debug)]
@@ -69,6 +86,32 @@ struct Spending {
 
 /// Where budgets are shared, if they are, and whether each charge is asked for there.
 type Sharing<'a> = (Option<&'a Arc<Bank>>, bool);
+
+impl Seen {
+    /// How the budget stands that the request was charged to last.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        match &self.last {
+            Last::Left(left) => Some(left.standing()),
+            Last::Standing(standing) => Some(*standing),
+            Last::Unknown => None,
+        }
+    }
+
+    /// When the request was charged first, or now.
+    pub(crate) fn moment(&mut self) -> Instant {
+        *self.at.get_or_insert_with(Instant::now)
+    }
+
+    /// Notes what a charge to a budget brought; a refusal says that nothing is left.
+    fn note(&mut self, outcome: Result<Last, Limited>, of: Budget) -> Result<(), Limited> {
+        let (last, outcome) = match outcome {
+            Ok(last) => (last, Ok(())),
+            Err(limited) => (Last::Standing(of.standing(0)), Err(limited)),
+        };
+        self.last = last;
+        outcome
+    }
+}
 
 impl Limits {
     /// Full budgets; those in a bank are shared.
@@ -138,10 +181,8 @@ impl Limits {
 
     /// Charges a credential for a call, whatever becomes of it.
     pub(crate) fn charge_call(&self, caller: &Admitted, seen: &mut Seen) -> Result<(), Limited> {
-        let outcome = self.credentials.charge(&caller.principal);
-        let spent = self.credentials.budget().standing(0);
-        *seen = Some(outcome.as_ref().map_or(spent, |standing| *standing));
-        outcome.map(drop)
+        let outcome = self.credentials.charge(&caller.principal, seen.moment());
+        seen.note(outcome.map(Last::Left), self.credentials.budget())
     }
 
     /// Charges a credential for a handshake or a list.
@@ -165,8 +206,7 @@ impl Limits {
         let spending = of_resource.map_or(&self.common, |(_, own)| own);
         match &permit.workspace {
             Some(workspace) => {
-                let own = (workspace.clone(), Arc::clone(&caller.principal));
-                spending.shares.charge(&own, seen).await?;
+                spending.shares.charge(&Share(workspace, &caller.principal), seen).await?;
                 spending.workspaces.charge(workspace, seen).await?;
             }
             // Handshakes and lists have paid already.

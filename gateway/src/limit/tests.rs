@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use store::{Redis, test_server::RedisServer};
 use tokio_util::task::TaskTracker;
-use web::limits::Budget;
 
 use super::*;
 
@@ -28,9 +27,9 @@ fn workspace(id: &str) -> WorkspaceId {
 }
 
 async fn passes(meter: &Meter<WorkspaceId>, id: &str) -> Result<u32, u64> {
-    let mut seen = None;
+    let mut seen = Seen::default();
     let outcome = meter.charge(&workspace(id), &mut seen).await;
-    outcome.map(|()| seen.unwrap().remaining).map_err(|limited| limited.retry_after)
+    outcome.map(|()| seen.standing().unwrap().remaining).map_err(|limited| limited.retry_after)
 }
 
 #[tokio::test]

@@ -113,7 +113,9 @@ pub(crate) async fn answer(app: &App, route: &Arc<Route>, incoming: Incoming) ->
             (refusal.respond(about), refusal.name())
         }
     };
-    if let (Some(names), Some(standing)) = (&route.limit_headers, trace.seen) {
+    if let Some(names) = &route.limit_headers
+        && let Some(standing) = trace.seen.standing()
+    {
         names.put(response.headers_mut(), standing, app.clock.now());
     }
     underway.follow(response, name)
@@ -229,8 +231,8 @@ async fn request(
         surface = Arc::new(surface.narrowed(narrowing));
     }
     let pages = handles::pages(app, (caller, route), call, &surface);
-    let left = caller.caller.expires.since(app.clock.now());
-    if let Some(result) = own::answer(&surface, &caller.caller, call, (left, pages.as_ref())) {
+    let left = || caller.caller.expires.since(app.clock.now());
+    if let Some(result) = own::answer(&surface, &caller.caller, call, (&left, pages.as_ref())) {
         return Ok(answer::own(&call.id, &result?));
     }
     let decided = match handles::task_owner(app, caller, call, &surface) {
@@ -242,12 +244,12 @@ async fn request(
         trace.what.clone_from(&call.target);
     }
     let mut permit = decided?;
-    silence::check(app, route, permit.access)?;
+    silence::check(app, route, permit.access, trace.seen.moment())?;
     trace.workspace = permit.workspace.as_ref().map(|id| id.as_str().to_owned());
     if *permit.backend == *OWN {
         let _room = app.limits.begin_call(caller)?;
         let _ticket = app.limits.ticket(caller, &permit, &mut trace.seen).await?;
-        let result = route.offerings.answer(&caller.caller, call, left)?;
+        let result = route.offerings.answer(&caller.caller, call, left())?;
         return Ok(answer::own(&call.id, &result));
     }
     if permit.relay && call.era == Era::Legacy && call.method != Method::Initialize {

@@ -70,6 +70,9 @@ pub(crate) fn bearer<'h>(
     if values.next().is_some() {
         return Err(BearerViolation::Several);
     }
+    if let Some(token) = plain(value.as_bytes()) {
+        return Ok(token);
+    }
     // A header value of ASCII holds nothing that is not shown but tabs; asked so, it is one pass
     // over many bytes at a time.
     let bytes = Some(value.as_bytes()).filter(|bytes| bytes.is_ascii());
@@ -89,6 +92,17 @@ pub(crate) fn bearer<'h>(
         return Err(BearerViolation::Several);
     }
     Ok(token)
+}
+
+/// The token of a header in its common form; anything else is looked at closely.
+fn plain(value: &[u8]) -> Option<&str> {
+    let (scheme, token) = value.split_first_chunk::<7>()?;
+    // Without an end before the last byte, so that it is one pass over many bytes at a time.
+    let is_other =
+        |byte: u8| u8::from(byte <= b' ') | u8::from(byte >= 0x7F) | u8::from(byte == b',');
+    let is_plain = token.iter().fold(0, |found, byte| found | is_other(*byte)) == 0;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty();
+    std::str::from_utf8(token).ok().filter(|_| is_bearer && is_plain)
 }
 
 #[cfg(test)]
@@ -151,8 +165,13 @@ mod tests {
 
     #[test]
     fn exactly_one_bearer_token_in_the_header_is_taken() {
-        let cases: [(&[&'static str], _, _); 10] = [
+        let cases: [(&[&'static str], _, _); 15] = [
             (&["Bearer a.b.c"], None, Ok("a.b.c")),
+            (&["BEARER a.b.c"], None, Ok("a.b.c")),
+            (&["Bearer a.b.c "], None, Ok("a.b.c")),
+            (&["Bearer a.b c"], None, Err(BearerViolation::Several)),
+            (&["Bearer\ta.b.c"], None, Err(BearerViolation::Missing)),
+            (&["Bearer caf\u{e9}"], None, Err(BearerViolation::Malformed)),
             (&["bearer  a.b.c"], Some("x=1"), Ok("a.b.c")),
             (&[], None, Err(BearerViolation::Missing)),
             (&["Basic YTpi"], None, Err(BearerViolation::Missing)),
@@ -166,7 +185,7 @@ mod tests {
         for (values, query, expected) in cases {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
             assert_eq!(bearer(&headers, query), expected, "{values:?} {query:?}");
         }

@@ -28,18 +28,22 @@ pub(crate) fn answer(
     surface: &Surface,
     caller: &Caller,
     call: &Call,
-    (left, pages): (Duration, Option<&Pages>),
+    (left, pages): (&dyn Fn() -> Duration, Option<&Pages>),
 ) -> Option<Result<Vec<u8>, RpcViolation>> {
     if surface.relays(call.era) {
         return None;
     }
     match call.method {
-        Method::Discover => Some(Ok(discover(surface, left))),
+        Method::Discover => Some(Ok(discover(surface, left()))),
         Method::Initialize => Some(initialize(surface, call)),
-        Method::ListPrompts => Some(list(surface, caller, call, List::Prompts, (left, pages))),
-        Method::ListResources => Some(list(surface, caller, call, List::Resources, (left, pages))),
-        Method::ListTemplates => Some(list(surface, caller, call, List::Templates, (left, pages))),
-        Method::ListTools => Some(list(surface, caller, call, List::Tools, (left, pages))),
+        Method::ListPrompts => Some(list(surface, caller, call, List::Prompts, (left(), pages))),
+        Method::ListResources => {
+            Some(list(surface, caller, call, List::Resources, (left(), pages)))
+        }
+        Method::ListTemplates => {
+            Some(list(surface, caller, call, List::Templates, (left(), pages)))
+        }
+        Method::ListTools => Some(list(surface, caller, call, List::Tools, (left(), pages))),
         Method::Ping => Some(Ok(b"{}".to_vec())),
         Method::CallTool
         | Method::CancelTask
@@ -225,7 +229,8 @@ mod tests {
             panic!("{body}")
         };
         let caller = caller::tests::caller("contacts:read", &["a"]);
-        let result = answer(&surface, &caller, &call, (Duration::from_secs(9), None)).unwrap()?;
+        let result =
+            answer(&surface, &caller, &call, (&|| Duration::from_secs(9), None)).unwrap()?;
         Ok(serde_json::from_slice(&result).unwrap())
     }
 

@@ -19,7 +19,7 @@ use crate::{
     backends::{BackendError, Relayed, Upstream, UpstreamBody, credential::IDENTITY_TYPE},
     claims::{Admitted, ClaimsCache},
     config::{Config, RawBackend, RawGateway},
-    human, once,
+    human, limit, once,
     rules::{
         caller::tests::caller,
         permit::permit,
@@ -116,7 +116,8 @@ impl Gateway {
     async fn send(&self, call: &Call) -> Result<Upstream, BackendError> {
         let surface = surface::current(&self.app, &self.app.config.routes[0]).unwrap();
         let permit = permit(&surface, &self.caller.caller, call, &HeaderMap::new()).unwrap();
-        let ticket = self.app.limits.ticket(&self.caller, &permit, &mut None).await.unwrap();
+        let mut seen = limit::Seen::default();
+        let ticket = self.app.limits.ticket(&self.caller, &permit, &mut seen).await.unwrap();
         let clearance = human::clear(&permit, &once::check(call, &permit));
         crate::backends::forward(&self.app, &self.caller, call, &permit, ticket, clearance).await
     }

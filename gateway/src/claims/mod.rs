@@ -1,14 +1,20 @@
-//! The cache of accepted tokens, keyed by SHA-256 of the token.
+//! The cache of accepted tokens, keyed by SHA-256 of the token; no token is kept.
 //!
 //! Only accepted tokens enter. A hit saves the signature and nothing else: expiry, resource,
 //! revocation, and that no key was withdrawn since, are judged again each time.
 
-use std::{sync::Arc, time::Duration};
+mod lately;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use self::lately::Lately;
 use crate::{backends::Identities, config::TrustedIssuer, rules::caller::Caller};
 
 /// Entries beyond this push out those used least.
@@ -28,6 +34,8 @@ pub(crate) struct Admitted {
     pub(crate) generation: u64,
     /// The identities signed for it so far.
     pub(crate) identities: Identities,
+    /// When it was verified.
+    pub(crate) kept: Instant,
     /// Issuer and subject in one, for what all clients of a principal share.
     pub(crate) person: Arc<str>,
     /// Issuer, subject and client in one, for limits.
@@ -39,22 +47,28 @@ pub(crate) type Digest32 = [u8; 32];
 
 /// The accepted tokens.
 #[derive(Debug)]
-pub(crate) struct ClaimsCache(Cache<Digest32, Arc<Admitted>, RandomState>);
+pub(crate) struct ClaimsCache {
+    by_digest: Cache<Digest32, Arc<Admitted>, RandomState>,
+    lately: Lately,
+}
 
 impl ClaimsCache {
     /// An empty cache.
     pub(crate) fn new() -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(MOST)
-                .time_to_live(LONGEST)
-                .build_with_hasher(RandomState::default()),
-        )
+        let cache = Cache::builder().max_capacity(MOST).time_to_live(LONGEST);
+        Self {
+            by_digest: cache.build_with_hasher(RandomState::default()),
+            lately: Lately::default(),
+        }
     }
 
     /// The entry of a token that was accepted before.
-    pub(crate) fn find(&self, digest: &Digest32) -> Option<Arc<Admitted>> {
-        self.0.get(digest)
+    pub(crate) fn find(&self, digest: &Digest32, now: Instant) -> Option<Arc<Admitted>> {
+        self.lately.find(digest, now).or_else(|| {
+            let held = self.by_digest.get(digest)?;
+            self.lately.keep(&held);
+            Some(held)
+        })
     }
 
     /// Keeps an accepted token.
@@ -88,21 +102,23 @@ impl ClaimsCache {
             foreign,
             generation,
             identities: Identities::default(),
+            kept: Instant::now(),
             person: person.into(),
             principal: principal.into(),
         });
-        self.0.insert(digest, Arc::clone(&admitted));
+        self.by_digest.insert(digest, Arc::clone(&admitted));
         admitted
     }
 
     /// About how many tokens are remembered.
     pub(crate) fn len(&self) -> u64 {
-        self.0.entry_count()
+        self.by_digest.entry_count()
     }
 
     /// Forgets a token that is no longer good.
     pub(crate) fn forget(&self, digest: &Digest32) {
-        self.0.invalidate(digest);
+        self.lately.forget(digest);
+        self.by_digest.invalidate(digest);
     }
 }
 
