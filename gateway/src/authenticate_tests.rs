@@ -24,6 +24,11 @@ use crate::{
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const TOKENS: usize = 4;
 
+/// The head of a request that says nothing.
+fn head() -> Parts {
+    http::Request::new(()).into_parts().0
+}
+
 /// What may happen between two calls.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -211,7 +216,7 @@ impl World {
         // The second time what was accepted comes from the cache.
         for _ in 0..2 {
             let credential = Credential::Token(&self.tokens[token]);
-            let admitted = admit(&self.app, resource, credential, None).await;
+            let admitted = admit(&self.app, resource, credential, &head()).await;
             match admitted {
                 Ok(held) => {
                     assert!(truth.admits(token, route), "{token} at {route}");
@@ -245,8 +250,8 @@ async fn a_token_that_differs_in_its_last_letter_is_another() {
     world.publish([true, true]).await;
     world.hear(Vec::new());
     let (route, token) = (&world.app.config.routes[0], world.tokens[2].clone());
-    assert!(admit(&world.app, route, Credential::Token(&token), None).await.is_ok());
+    assert!(admit(&world.app, route, Credential::Token(&token), &head()).await.is_ok());
     let last = if token.ends_with('A') { 'B' } else { 'A' };
     let other = format!("{}{last}", &token[..token.len() - 1]);
-    assert!(admit(&world.app, route, Credential::Token(&other), None).await.is_err());
+    assert!(admit(&world.app, route, Credential::Token(&other), &head()).await.is_err());
 }
