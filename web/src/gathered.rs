@@ -114,7 +114,9 @@ impl AsyncWrite for GatheredStream {
         if outgoing.bytes.capacity() == 0 {
             outgoing.bytes = row.buffer();
         }
-        slices.iter().for_each(|slice| outgoing.bytes.extend_from_slice(slice));
+        for slice in slices {
+            outgoing.bytes.extend_from_slice(slice);
+        }
         if !outgoing.is_waiting {
             outgoing.is_waiting = true;
             outgoing.waker = Some(cx.waker().clone());
@@ -324,7 +326,7 @@ mod tests {
         }
         let mut received = Vec::new();
         let reading = peer.read_to_end(&mut received);
-        timeout(Duration::from_secs(60), reading).await.unwrap().unwrap();
+        timeout(Duration::from_mins(1), reading).await.unwrap().unwrap();
         assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
         writing.await.unwrap();
     }

@@ -77,19 +77,19 @@ mod tests {
     #[test]
     fn nobody_is_woken_by_what_is_done_quietly_on_this_thread() {
         let count = Arc::new(Count::default());
-        let wakes = || count.0.load(Ordering::Relaxed);
+        let woken = || count.0.load(Ordering::Relaxed);
         let quiet = Arc::new(QuietWaker::default());
-        let waker = quiet.waker();
+        let handed_out = quiet.waker();
         quiet.wakes(&Waker::from(Arc::clone(&count)));
-        let ((), heard) = quietly(|| waker.wake_by_ref());
-        assert_eq!((heard, wakes()), (true, 0));
+        let ((), heard) = quietly(|| handed_out.wake_by_ref());
+        assert_eq!((heard, woken()), (true, 0));
         assert!(!quietly(|| ()).1);
-        let elsewhere = waker.clone();
+        let elsewhere = handed_out.clone();
         quietly(|| std::thread::spawn(move || elsewhere.wake()).join().unwrap());
-        assert_eq!(wakes(), 1, "what another thread says is news");
+        assert_eq!(woken(), 1, "what another thread says is news");
         quiet.wakes(&Waker::from(Arc::clone(&count)));
         let _panicked = std::panic::catch_unwind(|| quietly(|| panic!("as it may")));
-        waker.wake();
-        assert_eq!(wakes(), 2);
+        handed_out.wake();
+        assert_eq!(woken(), 2);
     }
 }

@@ -214,7 +214,7 @@ impl Line<&str> {
             target: TARGET,
             service = "gateway",
             method = self.method,
-            tool = self.what.as_deref(),
+            tool = self.what,
             outcome = self.outcome,
             status = self.status.as_u16(),
             micros,
