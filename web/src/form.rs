@@ -3,11 +3,10 @@
 //! Cookies ignore ports, so a cookie alone does not say which page sent a form: the post must
 //! come from a page of the expected origin, port included.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_TYPE, ORIGIN},
@@ -122,8 +121,12 @@ impl Form {
 /// Reads a body of at most `cap` bytes, within a deadline.
 pub async fn read_body(mut body: Body, cap: usize) -> Result<Bytes, BodyError> {
     // Most bodies come whole with their head, and nobody waits for them.
-    let first = body.frame().now_or_never().flatten().transpose();
-    let first = first.map_err(|_| BodyError::Broken)?;
+    // With the reader's own waker: whoever brings the rest wakes it.
+    let first = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(frame),
+        Poll::Pending => Poll::Ready(None),
+    });
+    let first = first.await.transpose().map_err(|_| BodyError::Broken)?;
     let begun = first.and_then(|frame| frame.into_data().ok()).unwrap_or_default();
     if body.is_end_stream() && begun.len() <= cap {
         return Ok(begun);

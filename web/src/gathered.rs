@@ -206,7 +206,7 @@ impl Row {
         waiting.writers.push(writer);
         if !std::mem::replace(&mut waiting.is_due, true) {
             drop(waiting);
-            let waker = Waker::from(self);
+            let waker = Waker::from(Arc::new(Turn(self)));
             // Asked once, it wakes whoever asks when that time has come.
             let _later = pin!(yield_now()).poll(&mut Context::from_waker(&waker));
         }
@@ -241,13 +241,22 @@ impl Row {
     }
 }
 
-impl Wake for Row {
+/// A row's turn: when it is woken, or will never be because its runtime has ended.
+struct Turn(Arc<Row>);
+
+impl Wake for Turn {
     fn wake(self: Arc<Self>) {
-        self.write();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.write();
+        self.0.write();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.write();
     }
 }
 
@@ -345,6 +354,26 @@ mod tests {
             let reading = peer.read_to_end(&mut received);
             timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
             assert_eq!(received, b"last words", "dropped: {drops}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_that_ends_leaves_nothing_behind_for_the_next_one() {
+        for _ in 0..2 {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            let (mut own, mut peer) = runtime.block_on(pair());
+            runtime.block_on(own.write_all(b"first")).unwrap();
+            drop((runtime, own));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            let (mut other, mut other_peer) = runtime.block_on(pair());
+            runtime.block_on(async {
+                other.write_all(b"second").await.unwrap();
+                assert_eq!(read(&mut other_peer, 6).await, b"second");
+            });
+            // The other runtime's socket is nobody's any longer.
+            let _gone = peer.try_read(&mut [0; 8]);
         }
     }
 

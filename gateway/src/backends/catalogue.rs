@@ -74,7 +74,7 @@ pub(crate) async fn watch(backend: Arc<Backend>, gateway: Gateway) {
 
 /// What a description says does not change while the gateway runs; connections grow old.
 async fn keep(backend: &Backend) {
-    let pause = || sleep(backend.config().catalogue_life);
+    let pause = || sleep(backend.config().connection.pool.idle);
     while backend.stop.run_until_cancelled(pause()).await.is_some() {
         backend.pool.sweep();
     }

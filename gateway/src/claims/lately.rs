@@ -111,6 +111,18 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_is_replaced_is_not_found_again() {
+        let cache = ClaimsCache::new();
+        let keep =
+            |generation| cache.keep(caller("contacts:read", &["a"]), digest("token"), generation);
+        let first = keep(1);
+        let find = || cache.find(&first.digest, first.kept).unwrap().generation;
+        assert_eq!((find(), find()), (1, 1));
+        keep(2);
+        assert_eq!((find(), find()), (2, 2));
+    }
+
+    #[test]
     fn credentials_are_kept_to_a_bound_and_one_that_is_asked_for_stays() {
         let (lately, first) = (Lately::default(), admitted(0));
         lately.keep(&first);

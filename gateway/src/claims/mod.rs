@@ -107,6 +107,8 @@ impl ClaimsCache {
             principal: principal.into(),
         });
         self.by_digest.insert(digest, Arc::clone(&admitted));
+        // What it replaces is not to be found before it.
+        self.lately.forget(&digest);
         admitted
     }
 

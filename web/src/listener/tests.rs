@@ -39,6 +39,7 @@ async fn start_with(max_per_address: u32) -> Running {
             get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
         )
         .route("/early", post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }))
+        .route("/length", post(length))
         .route("/panic", get(panics))
         .route("/stream", get(|| async { Body::from_stream(endless()) }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -55,6 +56,11 @@ async fn start_with(max_per_address: u32) -> Running {
     };
     let run = serve(vec![listener], router, options, shutdown.clone(), tracker.clone());
     Running { address, ended: tracker.spawn(run), shutdown }
+}
+
+/// How long a body is, as endpoints read one.
+async fn length(body: Body) -> String {
+    crate::form::read_body(body, 1 << 20).await.map_or("none".into(), |body| body.len().to_string())
 }
 
 async fn panics() -> &'static str {
@@ -178,6 +184,47 @@ async fn an_early_answer_reaches_a_peer_that_still_sends() {
         assert!(read_until(&mut peer, "\r\n\r\n").starts_with("HTTP/1.1 413"));
     })
     .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_is_read_to_its_end_however_it_comes() {
+    let running = start().await;
+    let mut peer = running.connect();
+    let answers = talk(move || {
+        let mut answers = Vec::new();
+        let mut read = |peer: &mut Peer, end: &str| {
+            let mut text = String::new();
+            let mut byte = [0];
+            while !text.ends_with(end) && peer.read(&mut byte).unwrap() == 1 {
+                text.push(char::from(byte[0]));
+            }
+            answers.push(text);
+        };
+        // All at once, so that nothing more arrives while it is read.
+        for length in [1, 8_000, 9_000, 100_000, 1 << 20] {
+            let head =
+                format!("POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+            let whole = [head.into_bytes(), vec![b'a'; length]].concat();
+            peer.write_all(&whole).unwrap();
+            read(&mut peer, &format!("\r\n\r\n{length}"));
+        }
+        let chunks = "6\r\nchunks\r\n".repeat(5000);
+        let head = "POST /length HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+        peer.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).unwrap();
+        read(&mut peer, "\r\n\r\n30000");
+        let head =
+            "POST /length HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n";
+        peer.write_all(head.as_bytes()).unwrap();
+        read(&mut peer, "\r\n\r\n");
+        peer.write_all(b"body").unwrap();
+        read(&mut peer, "\r\n\r\n4");
+        answers
+    });
+    let answers = timeout(Duration::from_secs(5), answers).await.unwrap();
+    assert!(answers[6].starts_with("HTTP/1.1 100 "), "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 ")), "{answers:?}");
+    assert!(answers[7].ends_with("\r\n\r\n4"), "{answers:?}");
     running.stop().await;
 }
 

@@ -52,8 +52,8 @@ pub(super) struct Line {
 /// The connection itself.
 #[derive(Debug)]
 struct Wire {
-    connection: Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>,
-    is_over: bool,
+    /// `None` when it is over: dropped, it gives back a request that it did not begin.
+    connection: Option<Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>>,
     quiet: Arc<QuietWaker>,
     waker: Waker,
 }
@@ -65,7 +65,7 @@ pub(super) enum Failed {
     /// The answer did not begin in time.
     Late,
     /// Nothing of the request was sent; here it is again.
-    Unsent(Box<Request<Full<Bytes>>>),
+    Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
 }
 
 impl Line {
@@ -75,8 +75,8 @@ impl Line {
         let (sender, connection) = opening.await?;
         let timer = LazyTimer::new(Instant::now() + LONG);
         let quiet = Arc::new(QuietWaker::default());
-        let (connection, waker) = (Box::pin(connection), quiet.waker());
-        Ok(Self { sender, timer, wire: Wire { connection, is_over: false, quiet, waker } })
+        let (connection, waker) = (Some(Box::pin(connection)), quiet.waker());
+        Ok(Self { sender, timer, wire: Wire { connection, quiet, waker } })
     }
 
     /// Sends a request and waits until then for the head of its answer.
@@ -124,24 +124,24 @@ impl Line {
 
     /// Whether it could be used for another request when it was last used.
     pub(super) fn was_free(&mut self) -> bool {
-        (!self.wire.is_over && self.sender.is_ready()) || self.is_free()
+        (self.wire.connection.is_some() && self.sender.is_ready()) || self.is_free()
     }
 
     /// Whether it can be used for another request, as far as can be told without waiting.
     pub(super) fn is_free(&mut self) -> bool {
         self.wire.drive(Waker::noop());
-        !self.wire.is_over && self.sender.is_ready()
+        self.wire.connection.is_some() && self.sender.is_ready()
     }
 }
 
 impl Wire {
     /// Reads and writes as far as it goes, and wakes this task when it goes on.
     fn drive(&mut self, task: &Waker) {
-        if !self.is_over {
-            self.quiet.wakes(task);
-            // Its error reaches the request that is under way.
-            let mut cx = Context::from_waker(&self.waker);
-            self.is_over = self.connection.as_mut().poll(&mut cx).is_ready();
+        let Some(connection) = &mut self.connection else { return };
+        self.quiet.wakes(task);
+        // Its error reaches the request that is under way.
+        if connection.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
+            self.connection = None;
         }
     }
 }
@@ -149,7 +149,7 @@ impl Wire {
 impl Failed {
     fn of(mut error: TrySendError<Request<Full<Bytes>>>) -> Self {
         match error.take_message() {
-            Some(unsent) => Self::Unsent(Box::new(unsent)),
+            Some(unsent) => Self::Unsent(Box::new(unsent), error.into_error()),
             None => Self::Broken(error.into_error()),
         }
     }

@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -133,24 +133,28 @@ impl Pool {
         now: Instant,
         within: Duration,
     ) -> Result<Response<PooledBody>, PoolError> {
+        let due = now + within;
         let permit = match Arc::clone(&self.0.permits).try_acquire_owned() {
             Ok(permit) => permit,
             // Boxed, because most requests wait for nothing.
-            Err(_) => Box::pin(self.permit()).await?,
+            Err(_) => Box::pin(by(due, self.permit())).await?,
         };
-        let mut idle = self.0.take_idle(now);
         loop {
+            let idle = self.0.take_idle(now);
+            let is_new = idle.is_none();
             let mut line = match idle {
                 Some(line) => line,
-                None => Box::pin(self.connect()).await?,
+                None => Box::pin(by(due, self.connect())).await?,
             };
-            match line.exchange(request, now + within).await {
+            match line.exchange(request, due).await {
                 Ok(response) => return Ok(self.lend(response, line, permit)),
-                Err(Failed::Broken(error)) => return Err(PoolError::Exchange(error)),
+                // A connection may end while it is unused, but not when it has just been opened.
+                Err(Failed::Unsent(unsent, _)) if !is_new => request = *unsent,
+                Err(Failed::Broken(error) | Failed::Unsent(_, error)) => {
+                    return Err(PoolError::Exchange(error));
+                }
                 Err(Failed::Late) => return Err(PoolError::Late),
-                Err(Failed::Unsent(unsent)) => request = *unsent,
             }
-            idle = self.0.take_idle(now);
         }
     }
 
@@ -204,6 +208,16 @@ impl Pool {
         let loan = Loan { line, permit, pool: self.clone() };
         response.map(|body| PooledBody::new(body, loan))
     }
+}
+
+/// What comes of it, if that is known by then.
+async fn by<T>(
+    due: Instant,
+    future: impl Future<Output = Result<T, PoolError>>,
+) -> Result<T, PoolError> {
+    let done = timeout_at(due, future).await.map_err(|_| PoolError::Late)??;
+    // Nothing is begun that is late already.
+    if Instant::now() < due { Ok(done) } else { Err(PoolError::Late) }
 }
 
 impl Shared {

@@ -219,6 +219,61 @@ async fn a_body_in_many_pieces_may_be_read_by_another_task() {
 }
 
 #[tokio::test]
+async fn a_backend_that_hangs_up_on_everybody_is_told_at_once_and_asked_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), PoolLimits::default());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    for banner in [&b""[..], b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"] {
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            stream.write_all(banner).await.unwrap();
+        };
+        let (sent, ()) = tokio::join!(send(&pool, request("x")), server);
+        assert!(sent.is_err() || sent.unwrap().status() == 503);
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_an_ended_connection_never_took_comes_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pool = pool(listener.local_addr().unwrap(), PoolLimits::default());
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+        stream
+    };
+    let client = async { text(send(&pool, request("x")).await.unwrap()).await };
+    let (answer, stream) = tokio::join!(client, server);
+    assert_eq!(answer, "ok");
+    let mut line = pool.0.idle().pop_back().unwrap().line;
+    drop(stream);
+    // The end is there, and nobody has looked.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let due = Instant::now() + Duration::from_secs(30);
+    let exchange = timeout(Duration::from_secs(5), line.exchange(request("x"), due));
+    assert!(matches!(exchange.await.unwrap(), Err(Failed::Unsent(..))));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_that_is_late_before_it_is_begun() {
+    let limits = PoolLimits { most: 1, ..PoolLimits::default() };
+    let pool = pool(echo_port().await, limits);
+    let held = send(&pool, request("")).await.unwrap();
+    let late = pool.send(request(""), Instant::now(), Duration::from_millis(20)).await;
+    assert!(matches!(late, Err(PoolError::Late)));
+    drop(held);
+    let late = pool.send(request(""), Instant::now(), Duration::ZERO).await;
+    assert!(matches!(late, Err(PoolError::Late)));
+}
+
+#[tokio::test]
 async fn a_task_that_never_rests_gets_all_its_answers() {
     let pool = pool(echo_port().await, PoolLimits::default());
     let first = text(send(&pool, request("")).await.unwrap()).await;
