@@ -362,7 +362,7 @@ mod tests {
         for _ in 0..2 {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.unwrap();
-            let (mut own, mut peer) = runtime.block_on(pair());
+            let (mut own, _peer) = runtime.block_on(pair());
             runtime.block_on(own.write_all(b"first")).unwrap();
             drop((runtime, own));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -372,8 +372,6 @@ mod tests {
                 other.write_all(b"second").await.unwrap();
                 assert_eq!(read(&mut other_peer, 6).await, b"second");
             });
-            // The other runtime's socket is nobody's any longer.
-            let _gone = peer.try_read(&mut [0; 8]);
         }
     }
 

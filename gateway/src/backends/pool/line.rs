@@ -36,6 +36,9 @@ use web::{
 /// A plain connection, or one over TLS.
 pub(super) type Stream = Either<GatheredStream, Box<TlsStream<GatheredStream>>>;
 
+/// HTTP/1.1 over it.
+type Http = Connection<TokioIo<Stream>, Full<Bytes>>;
+
 /// The largest head of an answer.
 const HEAD_BYTES: usize = 64 * 1024;
 /// What a timer is set to before it is known how long there is to wait.
@@ -53,7 +56,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 struct Wire {
     /// `None` when it is over: dropped, it gives back a request that it did not begin.
-    connection: Option<Pin<Box<Connection<TokioIo<Stream>, Full<Bytes>>>>>,
+    connection: Option<Pin<Box<Http>>>,
     quiet: Arc<QuietWaker>,
     waker: Waker,
 }
