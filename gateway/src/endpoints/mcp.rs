@@ -14,6 +14,7 @@ use http::{
         ACCESS_CONTROL_REQUEST_HEADERS, VARY,
     },
 };
+use tokio::task::yield_now;
 
 use crate::{
     config::Route,
@@ -39,6 +40,11 @@ pub(crate) async fn post(app: &App, route: &Arc<Route>, request: Request) -> Res
     let mut response = Box::pin(phases::answer(app, route, incoming)).await;
     // As everywhere where answers differ by origin, so that no cache gives this one to a script.
     response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    if response.status().is_client_error() {
+        // Most clients send the body right behind the head: what is refused before its body is
+        // there would cost the connection, and the client perhaps its next request.
+        yield_now().await;
+    }
     response
 }
 
