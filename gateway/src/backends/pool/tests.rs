@@ -77,6 +77,16 @@ async fn requests_beyond_the_cap_wait_and_then_fail() {
     assert!(send(&pool, request("")).await.is_ok());
 }
 
+/// Answers the next request; `false` when there is none.
+async fn answer_one(stream: &mut TcpStream) -> bool {
+    if stream.read(&mut [0; 4096]).await.unwrap_or(0) == 0 {
+        return false;
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    stream.write_all(answer).await.unwrap();
+    true
+}
+
 /// A server that closes each connection after one answer, or after reading the second
 /// request, without saying so in a header.
 async fn closing(answers_per_connection: usize, reads_on: bool) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -156,13 +166,7 @@ async fn a_closed_pool_keeps_no_connection_open() {
     tasks.spawn(async move {
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().await.unwrap();
-            server.spawn(async move {
-                let mut buffer = [0; 4096];
-                while stream.read(&mut buffer).await.unwrap_or(0) > 0 {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                    stream.write_all(answer).await.unwrap();
-                }
-            });
+            server.spawn(async move { while answer_one(&mut stream).await {} });
         }
     });
     let (idle, held) = tokio::join!(send(&pool, request("")), send(&pool, request("")));
@@ -242,9 +246,7 @@ async fn a_request_that_an_ended_connection_never_took_comes_back() {
     let pool = pool(listener.local_addr().unwrap(), PoolLimits::default());
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let _ = stream.read(&mut [0; 4096]).await.unwrap();
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-        stream.write_all(answer).await.unwrap();
+        assert!(answer_one(&mut stream).await);
         stream
     };
     let client = async { text(send(&pool, request("x")).await.unwrap()).await };
